@@ -1,0 +1,149 @@
+"""JC(beta) against closed forms, SciPy and the oracles of the paper (section 3.2, appendix H)."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from mmjoint.distributions import JointDistribution
+
+NUM = 100_000
+RANGES = [(0.2, 1.0), (0.08, 1.0), (0.1, 2.0)]
+
+
+def draw(dist: JointDistribution, num: int = NUM, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    np.random.seed(seed)
+    pairs = np.array([dist.sample() for _ in range(num)])
+    return pairs[:, 0], pairs[:, 1]
+
+
+def jc_cdf(beta: float, limit: float):
+    """CDF of t under JC(beta), written with SciPy's truncated normal."""
+    if beta == 0:
+        return stats.uniform(-limit, 2 * limit).cdf
+    scale = limit / abs(beta)
+    dist = stats.truncnorm(-abs(beta), abs(beta), scale=scale)
+    if beta > 0:
+        return dist.cdf
+
+    def flipped(t):  # P(T <= t) after t >= 0 -> limit - t and t < 0 -> -limit - t
+        t = np.asarray(t)
+        below = 0.5 - dist.cdf(np.clip(-limit - t, -limit, 0))
+        above = 0.5 + (1 - dist.cdf(np.clip(limit - t, 0, limit)))
+        return np.where(t < 0, below, above)
+
+    return flipped
+
+
+@pytest.mark.parametrize('low,high', RANGES)
+@pytest.mark.parametrize('beta', [3, 2, 1, 0.5, 0, -0.5, -1, -2])
+def test_log_ratio_follows_jc(low, high, beta):
+    a1, a2 = draw(JointDistribution(low, high, beta))
+    cdf = jc_cdf(beta, math.log(high / low))
+    assert stats.kstest(np.log(a2 / a1), cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize('beta', [2, 0, -2])
+def test_difference_follows_jc(beta):
+    a1, a2 = draw(JointDistribution(-0.2, 0.2, beta, space='difference'))
+    assert stats.kstest(a2 - a1, jc_cdf(beta, 0.4)).pvalue > 1e-3
+    assert min(a1.min(), a2.min()) >= -0.2 and max(a1.max(), a2.max()) <= 0.2
+
+
+@pytest.mark.parametrize('low,high', RANGES)
+@pytest.mark.parametrize('beta', [None, 2, 0, -2])
+def test_stays_in_range_and_views_are_exchangeable(low, high, beta):
+    a1, a2 = draw(JointDistribution(low, high, beta))
+    assert min(a1.min(), a2.min()) >= low and max(a1.max(), a2.max()) <= high
+    assert stats.ks_2samp(a1, a2).pvalue > 1e-3
+
+
+def test_first_parameter_is_uniform_given_the_ratio():
+    low, high = 0.2, 1.0
+    a1, a2 = draw(JointDistribution(low, high, 0))
+    ratio = a2 / a1
+    start = np.maximum(low, low / ratio)
+    u = (a1 - start) / (np.minimum(high, high / ratio) - start)
+    assert stats.kstest(u, 'uniform').pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    'low,beta,beyond,mean',
+    [
+        (0.2, None, 0.28125, 0.600),
+        (0.2, 0, 1 - math.log(2) / math.log(5), 0.548),
+        (0.08, None, 0.418, 0.540),
+        (0.08, 0, 1 - math.log(2) / math.log(12.5), None),
+    ],
+)
+def test_area_oracles(low, beta, beyond, mean):
+    a1, a2 = draw(JointDistribution(low, 1.0, beta))
+    got = np.mean(np.abs(np.log(a2 / a1)) > math.log(2))
+    assert got == pytest.approx(beyond, abs=4 * math.sqrt(beyond * (1 - beyond) / NUM) + 5e-4)
+    if mean is not None:
+        assert (a1.mean() + a2.mean()) / 2 == pytest.approx(mean, abs=2e-3)
+
+
+def test_independent_ratio_has_the_density_of_appendix_h():
+    a, b = 0.2, 1.0
+    a1, a2 = draw(JointDistribution(a, b, None))
+
+    def density(r):
+        if r >= 1:
+            return (b**2 / r**2 - a**2) / (2 * (b - a) ** 2)
+        return (b**2 - a**2 / r**2) / (2 * (b - a) ** 2)
+
+    grid = np.array([0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0])
+    expected = [integrate.quad(density, a / b, r, points=[1.0] if r > 1 else None)[0] for r in grid]
+    got = [(a2 / a1 <= r).mean() for r in grid]
+    np.testing.assert_allclose(got, expected, atol=4 * 0.5 / math.sqrt(NUM))
+
+
+def test_mass_within_one_to_two_as_the_paper_orders_it():
+    """JC(2) is a little wider than independent sampling: 64 % within 1:2 against 72 %."""
+    within = {}
+    for beta in (None, 2, 1, 0, -1, -2):
+        a1, a2 = draw(JointDistribution(0.2, 1.0, beta))
+        within[beta] = np.mean(np.abs(np.log(a2 / a1)) <= math.log(2))
+    assert within[None] == pytest.approx(0.72, abs=0.005)
+    assert within[2] == pytest.approx(0.64, abs=0.005)
+    assert within[None] > within[2] > within[1] > within[0] > within[-1] > within[-2]
+
+
+@pytest.mark.parametrize('beta', [1e-9, 40.0, 1e6, -40.0])
+def test_extreme_beta(beta):
+    a1, a2 = draw(JointDistribution(0.2, 1.0, beta), num=2000)
+    assert stats.kstest(np.log(a2 / a1), jc_cdf(beta, math.log(5))).pvalue > 1e-3
+
+
+def test_numpy_seed_reproduces():
+    dist = JointDistribution(0.2, 1.0, 1)
+    np.random.seed(3)
+    first = [dist.sample() for _ in range(5)]
+    np.random.seed(3)
+    assert [dist.sample() for _ in range(5)] == first
+
+
+@pytest.mark.parametrize(
+    'kwargs,word',
+    [
+        (dict(low=1.0, high=0.2), 'low must be below high'),
+        (dict(low=0.2, high=0.2, beta=0), 'low must be below high'),
+        (dict(low=0.0, high=1.0, beta=0), 'low > 0'),
+        (dict(low=-0.1, high=1.0, beta=2), 'low > 0'),
+        (dict(low=float('nan'), high=1.0), 'low must be finite'),
+        (dict(low=0.2, high=float('inf')), 'high must be finite'),
+        (dict(low=0.2, high=1.0, beta=float('nan')), 'beta must be finite'),
+        (dict(low=0.2, high=1.0, space='log'), "'ratio' or 'difference'"),
+    ],
+)
+def test_bad_values(kwargs, word):
+    with pytest.raises(ValueError, match=word):
+        JointDistribution(**kwargs)
+
+
+@pytest.mark.parametrize('kwargs', [dict(beta='0'), dict(beta=True), dict(low=None)])
+def test_bad_types(kwargs):
+    with pytest.raises(TypeError, match='must be a number'):
+        JointDistribution(**{'low': 0.2, 'high': 1.0, **kwargs})
