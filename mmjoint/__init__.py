@@ -1,0 +1,63 @@
+"""Joint augmentation of positive pairs for contrastive pretraining on mmpretrain.
+
+Importing it registers everything that a config can name, so a config needs no more than
+``custom_imports = dict(imports=['mmjoint'])``. Without the mm stack ``mmjoint.distributions`` and
+``mmjoint.checkpoints`` still work: an environment that converts checkpoints may have none.
+"""
+
+import warnings
+from importlib.util import find_spec
+
+from .version import __version__
+
+__all__ = [
+    'JointBlur',
+    'JointChoice',
+    'JointColor',
+    'JointCrop',
+    'JointTransform',
+    'JointView',
+    'LoadImage',
+    'PerView',
+    'ToGray',
+    '__version__',
+]
+
+# What OpenCV's wheel links against and slim images lack.
+_OPENCV_LIBRARIES = ('libGL', 'libglib', 'libgthread', 'libxcb')
+
+_missing = [name for name in ('mmengine', 'mmcv', 'mmpretrain') if find_spec(name) is None]
+_HELP = (
+    f'{", ".join(_missing)} not installed, so mmjoint registers no transform, data set, model or '
+    "hook: pip install 'mmjoint[mm]', or OpenMMLab's own mmengine, mmcv and mmpretrain"
+)
+
+if _missing:
+    warnings.warn(_HELP, stacklevel=2)
+else:
+    try:
+        from . import datasets, hooks, models  # noqa: F401
+        from .transforms import (
+            JointBlur,
+            JointChoice,
+            JointColor,
+            JointCrop,
+            JointTransform,
+            JointView,
+            LoadImage,
+            PerView,
+            ToGray,
+        )
+    except ImportError as _error:
+        if not any(library in str(_error) for library in _OPENCV_LIBRARIES):
+            raise
+        raise ImportError(
+            f'OpenCV, which mmcv needs, lacks a system library ({_error}): on Debian and Ubuntu, '
+            'apt-get install libgl1 libglib2.0-0'
+        ) from _error
+
+
+def __getattr__(name: str) -> object:
+    if _missing and (name in __all__ or name in ('datasets', 'hooks', 'models', 'transforms')):
+        raise ImportError(_HELP)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,0 +1,25 @@
+"""Joint augmentations and the paired-view pipeline they live in."""
+
+from .base import JointTransform, PairTransform
+from .joint_blur import BlurParams, JointBlur
+from .joint_color import ColorParams, JointColor
+from .joint_crop import CropParams, JointCrop
+from .joint_view import JointChoice, JointView, PerView
+from .load_image import LoadImage
+from .to_gray import ToGray
+
+__all__ = [
+    'BlurParams',
+    'ColorParams',
+    'CropParams',
+    'JointBlur',
+    'JointChoice',
+    'JointColor',
+    'JointCrop',
+    'JointTransform',
+    'JointView',
+    'LoadImage',
+    'PairTransform',
+    'PerView',
+    'ToGray',
+]

@@ -1,0 +1,103 @@
+"""JointBlur: Gaussian blur whose sigma ratio over the pair is drawn from JC(beta)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from mmengine.registry import TRANSFORMS
+
+from ..distributions import JointDistribution
+from .base import JointTransform, check_probability, check_range
+
+
+@dataclass(frozen=True)
+class BlurParams:
+    """One view's blur.
+
+    Args:
+        sigma (float): Standard deviation of the Gaussian, pixels of the view.
+        applied (bool): Whether this view is blurred at all.
+    """
+
+    sigma: float
+    applied: bool
+
+
+@TRANSFORMS.register_module()
+class JointBlur(JointTransform):
+    """Blur both views of a pair with Gaussians whose sigmas are drawn jointly.
+
+    The sigmas follow ``JointDistribution(*sigma_range, beta)``. Each view is then blurred with its
+    own probability; a pair's ratio shows in the pixels only where both are. The kernel reaches
+    four sigma to each side and the border is mirrored. Source: arXiv 2412.16522, section 3.3.
+
+    Required Keys:
+
+    - img
+
+    Modified Keys:
+
+    - img
+    - view_params
+
+    Args:
+        sigma_range (tuple[float, float]): Range of sigma, pixels, above 0. Defaults to (0.1, 2.0).
+        prob (float | tuple[float, float]): Probability that a view is blurred, one for both or one
+            for each (BYOL and MoCo v3: (1.0, 0.1)). Defaults to 0.5.
+        beta (float, optional): JC's beta, or None for independent sigmas. Defaults to 0.0.
+
+    Raises:
+        TypeError, ValueError: An argument is not of the form or in the range given above.
+
+    Examples:
+        >>> dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=(1.0, 0.1), beta=0)
+    """
+
+    def __init__(
+        self,
+        sigma_range: tuple[float, float] = (0.1, 2.0),
+        prob: float | Sequence[float] = 0.5,
+        beta: float | None = 0.0,
+    ) -> None:
+        self.sigma = JointDistribution(*check_range('sigma_range', sigma_range), beta=beta)
+        probs = prob if isinstance(prob, (list, tuple)) else (prob, prob)
+        if len(probs) != 2:
+            raise ValueError(f'prob must be one probability or one a view, got {prob!r}')
+        self.prob = tuple(check_probability('prob', p) for p in probs)
+
+    def sample(self, results: dict) -> tuple[BlurParams, BlurParams]:
+        """Draw the sigmas of a pair and which views are blurred."""
+        sigmas = self.sigma.sample()
+        first, second = (
+            BlurParams(sigma, bool(np.random.random_sample() < prob))
+            for sigma, prob in zip(sigmas, self.prob, strict=True)
+        )
+        return first, second
+
+    def apply(self, results: dict, params: BlurParams) -> dict:
+        """Blur ``results['img']`` if ``params`` say so."""
+        if params.applied:
+            results['img'] = gaussian_blur(results['img'], params.sigma)
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{self.__class__.__name__}(sigma_range=({self.sigma.low}, {self.sigma.high}), '
+            f'prob={self.prob}, beta={self.sigma.beta})'
+        )
+
+
+def gaussian_blur(img: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur with a Gaussian cut off at four sigma, the border mirrored without repeating its edge.
+
+    Args:
+        img (np.ndarray): (H, W) or (H, W, C), uint8 or float32.
+        sigma (float): Standard deviation, pixels, above 0.
+
+    Returns:
+        np.ndarray: The blurred image, of the same shape and type.
+    """
+    kernel = cv2.getGaussianKernel(2 * math.ceil(4 * sigma) + 1, sigma, cv2.CV_32F)
+    return cv2.sepFilter2D(img, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)

@@ -1,0 +1,187 @@
+"""JointColor: colour jitter whose factors over the pair are drawn from JC(beta)."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from mmengine.registry import TRANSFORMS
+
+from ..distributions import JointDistribution
+from .base import JointTransform, check_probability
+
+_OPS = ('brightness', 'contrast', 'saturation', 'hue')
+# ITU-R 601-2 luma, as torchvision and Pillow have it, in mmcv's channel order (BGR).
+_LUMA_BGR = (0.114, 0.587, 0.2989)
+
+
+@dataclass(frozen=True)
+class ColorParams:
+    """One view's colour jitter.
+
+    Args:
+        order (tuple[str, ...]): The operations, in the order in which they are applied; empty if
+            this view is left as it is.
+        brightness, contrast, saturation (float): Factors; 1 changes nothing.
+        hue (float): Shift, in turns of the colour circle, in [-0.5, 0.5].
+    """
+
+    order: tuple[str, ...]
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    hue: float = 0.0
+
+
+@TRANSFORMS.register_module()
+class JointColor(JointTransform):
+    """Jitter brightness, contrast, saturation and hue of both views of a pair.
+
+    Each factor of a pair follows ``JointDistribution(max(0, 1 - x), 1 + x, beta)``, the hue shift
+    ``JointDistribution(-hue, hue, beta, space='difference')``. With ``beta=None`` this is
+    torchvision's ``ColorJitter`` under ``RandomApply``. Each view applies the four in a random
+    order of its own, with probability ``prob``. Source: arXiv 2412.16522, section 4.5 (JointColor).
+
+    Required Keys:
+
+    - img: uint8, BGR or gray; hue and saturation leave a gray image as it is.
+
+    Modified Keys:
+
+    - img
+    - view_params
+
+    Args:
+        brightness, contrast, saturation (float): Half width x of the factor's range, at least 0;
+            0 leaves the operation out. Default to 0.
+        hue (float): Largest hue shift, in turns, in [0, 0.5]. Defaults to 0.
+        prob (float): Probability that a view is jittered. Defaults to 1.0.
+        beta (float | dict | None): JC's beta of all four, or of those named, such as
+            ``dict(brightness=0)``; None and those not named are independent. Defaults to None.
+
+    Raises:
+        TypeError, ValueError: An argument is not of the form or in the range given above; a factor
+            that is to be joint has a range that starts at 0 (x >= 1) and so no ratio; the image is
+            not uint8.
+
+    Examples:
+        >>> dict(type='JointColor', brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1,
+        >>>      prob=0.8, beta=dict(brightness=0))
+    """
+
+    def __init__(
+        self,
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+        saturation: float = 0.0,
+        hue: float = 0.0,
+        prob: float = 1.0,
+        beta: float | dict | None = None,
+    ) -> None:
+        self.prob = check_probability('prob', prob)
+        self.beta = beta
+        widths = dict(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
+        for name, width in widths.items():
+            if isinstance(width, bool) or not isinstance(width, (int, float)) or not width >= 0:
+                raise ValueError(f'{name} must be a number of at least 0, got {width!r}')
+        if hue > 0.5:
+            raise ValueError(f'hue must be in [0, 0.5] turns, got {hue!r}')
+        used = {name: float(width) for name, width in widths.items() if width}
+        if isinstance(beta, dict):
+            unused = sorted(set(beta) - set(used))
+            if unused:
+                raise ValueError(
+                    f'beta names {", ".join(map(repr, unused))}, but its operations with a range '
+                    f'are {", ".join(used) or "none"}'
+                )
+            betas = beta
+        else:
+            betas = dict.fromkeys(used, beta)
+        self.factors = {
+            name: self._distribution(name, width, betas.get(name)) for name, width in used.items()
+        }
+
+    @staticmethod
+    def _distribution(name: str, width: float, beta: float | None) -> JointDistribution:
+        if name == 'hue':
+            return JointDistribution(-width, width, beta, space='difference')
+        try:
+            return JointDistribution(max(0.0, 1 - width), 1 + width, beta)
+        except ValueError as error:
+            raise ValueError(f'{name}={width} cannot be joint: {error}') from None
+
+    def sample(self, results: dict) -> tuple[ColorParams, ColorParams]:
+        """Draw factors and orders of a pair, and which views are jittered."""
+        drawn = {name: factor.sample() for name, factor in self.factors.items()}
+        params = []
+        for view in range(2):
+            order = ()
+            if np.random.random_sample() < self.prob:
+                # A random permutation, drawn faster than np.random.permutation does.
+                shuffled = np.random.random_sample(4).argsort().tolist()
+                order = tuple(_OPS[i] for i in shuffled if _OPS[i] in drawn)
+            factors = {name: pair[view] for name, pair in drawn.items()}
+            params.append(ColorParams(order, **factors))
+        return params[0], params[1]
+
+    def apply(self, results: dict, params: ColorParams) -> dict:
+        """Apply the operations of ``params`` to ``results['img']``."""
+        if results['img'].dtype != np.uint8:
+            raise TypeError(f'JointColor needs a uint8 image, got {results["img"].dtype}')
+        for name in params.order:
+            results['img'] = _FUNCTIONS[name](results['img'], getattr(params, name))
+        return results
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}({self.factors}, prob={self.prob})'
+
+
+def adjust_brightness(img: np.ndarray, factor: float) -> np.ndarray:
+    """Multiply by ``factor`` (uint8, gray or BGR)."""
+    return _affine(img, factor, 0.0, 0.0)
+
+
+def adjust_contrast(img: np.ndarray, factor: float) -> np.ndarray:
+    """Blend with the mean of the gray image: ``factor * img + (1 - factor) * mean``."""
+    means = cv2.mean(img)
+    mean = float(np.dot(means[:3], _LUMA_BGR)) if _channels(img) == 3 else means[0]
+    return _affine(img, factor, 0.0, (1 - factor) * mean)
+
+
+def adjust_saturation(img: np.ndarray, factor: float) -> np.ndarray:
+    """Blend with the gray image: ``factor * img + (1 - factor) * gray``."""
+    return _affine(img, factor, 1 - factor, 0.0) if _channels(img) == 3 else img
+
+
+def adjust_hue(img: np.ndarray, shift: float) -> np.ndarray:
+    """Turn the hue by ``shift`` turns, in HSV with 256 levels a channel as Pillow's."""
+    if _channels(img) != 3:
+        return img
+    hsv = cv2.cvtColor(img, cv2.COLOR_BGR2HSV_FULL)
+    rows = hsv.reshape(len(hsv), -1)
+    step = np.zeros(rows.shape[1], np.uint8)
+    step[::3] = round(shift * 256) % 256
+    rows += step  # whole rows are quicker than one channel; uint8 wraps round as the circle does
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR_FULL)
+
+
+def _channels(img: np.ndarray) -> int:
+    return 1 if img.ndim == 2 else img.shape[2]
+
+
+def _affine(img: np.ndarray, own: float, luma: float, offset: float) -> np.ndarray:
+    """Map to ``own * pixel + luma * gray + offset``, cut to whole levels as torchvision does."""
+    # OpenCV rounds to nearest: just under half a level less turns that into truncation.
+    shift = offset - 0.499
+    if _channels(img) == 1:
+        return cv2.transform(img, np.array([[own, shift]], np.float32)).reshape(img.shape)
+    b, g, r = (luma * weight for weight in _LUMA_BGR)
+    matrix = [[own + b, g, r, shift], [b, own + g, r, shift], [b, g, own + r, shift]]
+    return cv2.transform(img, np.array(matrix, np.float32))
+
+
+_FUNCTIONS = dict(
+    brightness=adjust_brightness,
+    contrast=adjust_contrast,
+    saturation=adjust_saturation,
+    hue=adjust_hue,
+)

@@ -1,0 +1,197 @@
+"""JointCrop: crops whose area ratio over the pair is drawn from JC(beta)."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from mmengine.registry import TRANSFORMS
+from torch.nn.functional import interpolate
+
+from ..distributions import JointDistribution
+from .base import JointTransform, check_range
+
+
+@dataclass(frozen=True)
+class CropParams:
+    """One view's crop box on the image it is cut from.
+
+    Args:
+        x (int): Left edge, pixels.
+        y (int): Top edge, pixels.
+        width (int): Width, pixels.
+        height (int): Height, pixels.
+        area (float): The area drawn, as a fraction of the image's. The box's own area differs by
+            rounding, and where no box of that area fitted.
+        image_shape (tuple[int, int]): (height, width) of that image, pixels.
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    area: float
+    image_shape: tuple[int, int]
+
+
+@TRANSFORMS.register_module()
+class JointCrop(JointTransform):
+    """Crop a box of random area, aspect ratio and position, and resize it.
+
+    The area fractions of a pair follow ``JointDistribution(*crop_ratio_range, beta)``: for
+    ``beta=None`` they are independent, and the crop is torchvision's ``RandomResizedCrop``, which
+    draws area and aspect ratio anew until the box fits the image. For a number the areas of the
+    pair are drawn jointly and kept; each view draws its aspect ratio anew until its box fits.
+    After ten tries both fall back on the largest central box of an allowed aspect ratio. Source:
+    arXiv 2412.16522, section 3.2, Alg. 1 and appendix G. (The authors' code falls back on the whole
+    image; torchvision's fallback keeps the aspect ratio.)
+
+    The resize is antialiased: Pillow's (horizontal, then vertical pass) to one level of 255, two
+    for bicubic.
+
+    Required Keys:
+
+    - img
+
+    Modified Keys:
+
+    - img
+    - img_shape
+    - view_params
+
+    Args:
+        scale (int | tuple[int, int]): Size of the views, pixels: an int or (width, height), as in
+            mmpretrain's ``RandomResizedCrop``. Defaults to 224.
+        crop_ratio_range (tuple[float, float]): Range of the area fraction, in (0, 1]. Defaults to
+            (0.08, 1.0).
+        aspect_ratio_range (tuple[float, float]): Range of width / height, drawn log-uniformly.
+            Defaults to (3/4, 4/3).
+        beta (float, optional): JC's beta, or None for the baseline. Defaults to 0.0.
+        position (str): ``'uniform'``, or ``'center_suppressed'``: both offsets follow
+            Beta(alpha, alpha) between their limits, as in ContrastiveCrop. Defaults to
+            ``'uniform'``.
+        alpha (float): Of the Beta distribution, above 0: 0.6 on ImageNet, 0.1 on small images.
+            Only for ``'center_suppressed'``. Defaults to 0.6.
+        interpolation (str): ``'bilinear'`` or ``'bicubic'``. Defaults to ``'bilinear'``.
+
+    Raises:
+        TypeError, ValueError: An argument is not of the form or in the range given above.
+
+    Examples:
+        >>> dict(type='JointCrop', scale=224, crop_ratio_range=(0.2, 1.0), beta=0)
+    """
+
+    makes_new_image = True
+
+    def __init__(
+        self,
+        scale: int | tuple[int, int] = 224,
+        crop_ratio_range: tuple[float, float] = (0.08, 1.0),
+        aspect_ratio_range: tuple[float, float] = (3.0 / 4.0, 4.0 / 3.0),
+        beta: float | None = 0.0,
+        position: str = 'uniform',
+        alpha: float = 0.6,
+        interpolation: str = 'bilinear',
+    ) -> None:
+        self.scale = (scale, scale) if isinstance(scale, int) else tuple(scale)
+        if len(self.scale) != 2 or any(not isinstance(n, int) or n < 1 for n in self.scale):
+            raise ValueError(f'scale must be a positive int or (width, height), got {scale!r}')
+        self.crop_ratio_range = check_range('crop_ratio_range', crop_ratio_range)
+        if self.crop_ratio_range[1] > 1:
+            raise ValueError(f'crop_ratio_range must not exceed 1, got {crop_ratio_range!r}')
+        self.aspect_ratio_range = check_range('aspect_ratio_range', aspect_ratio_range)
+        self.area = JointDistribution(*self.crop_ratio_range, beta=beta)
+        if position not in ('uniform', 'center_suppressed'):
+            raise ValueError(f"position must be 'uniform' or 'center_suppressed', got {position!r}")
+        if not 0 < alpha < math.inf:
+            raise ValueError(f'alpha must be a positive number, got {alpha!r}')
+        if interpolation not in ('bilinear', 'bicubic'):
+            raise ValueError(
+                f"interpolation must be 'bilinear' or 'bicubic', got {interpolation!r}"
+            )
+        self.position = position
+        self.alpha = alpha
+        self.interpolation = interpolation
+        self._log_aspect = tuple(math.log(limit) for limit in self.aspect_ratio_range)
+
+    def sample(self, results: dict) -> tuple[CropParams, CropParams]:
+        """Draw the boxes of a pair on the image in ``results['img']``."""
+        height, width = results['img'].shape[:2]
+        area1, area2 = self.area.sample()
+        return self._place(area1, width, height), self._place(area2, width, height)
+
+    def _place(self, area: float, width: int, height: int) -> CropParams:
+        """Draw aspect ratio and position of a box of the given area fraction."""
+        low, high = self._log_aspect
+        for attempt in range(10):
+            if attempt and self.area.beta is None:
+                area = self.area.sample()[0]
+            aspect = math.exp(low + (high - low) * np.random.random_sample())
+            pixels = area * width * height
+            w, h = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
+            if 0 < w <= width and 0 < h <= height:
+                x, y = self._offset(width - w), self._offset(height - h)
+                return CropParams(x, y, w, h, area, (height, width))
+        # No box fits: the largest central one of an allowed aspect ratio.
+        aspect = min(max(width / height, self.aspect_ratio_range[0]), self.aspect_ratio_range[1])
+        w = min(width, max(1, round(height * aspect)))
+        h = min(height, max(1, round(width / aspect)))
+        return CropParams((width - w) // 2, (height - h) // 2, w, h, area, (height, width))
+
+    def _offset(self, limit: int) -> int:
+        """Draw an offset in 0..limit."""
+        if self.position == 'uniform':
+            u = np.random.random_sample()
+        else:
+            u = np.random.beta(self.alpha, self.alpha)
+        return min(int(u * (limit + 1)), limit)
+
+    def apply(self, results: dict, params: CropParams) -> dict:
+        """Cut ``params``' box out of ``results['img']`` and resize it."""
+        img = results['img']
+        if img.shape[:2] != tuple(params.image_shape):
+            raise ValueError(
+                f'JointCrop drew a box on an image of shape {params.image_shape} (height, width), '
+                f'but this view is {img.shape[:2]}: nothing before JointCrop may give the two '
+                'views of a pair different sizes'
+            )
+        box = img[params.y : params.y + params.height, params.x : params.x + params.width]
+        results['img'] = resize(box, self.scale, self.interpolation)
+        results['img_shape'] = results['img'].shape[:2]
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{self.__class__.__name__}(scale={self.scale}, '
+            f'crop_ratio_range={self.crop_ratio_range}, '
+            f'aspect_ratio_range={self.aspect_ratio_range}, beta={self.area.beta}, '
+            f'position={self.position!r}, alpha={self.alpha}, '
+            f'interpolation={self.interpolation!r})'
+        )
+
+
+def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinear') -> np.ndarray:
+    """Resize with antialiasing, as Pillow does.
+
+    Args:
+        img (np.ndarray): (H, W) or (H, W, C), uint8 or float32, of any strides.
+        size (tuple[int, int]): (width, height) of the result, pixels.
+        interpolation (str): ``'bilinear'`` or ``'bicubic'``. Defaults to ``'bilinear'``.
+
+    Returns:
+        np.ndarray: A new contiguous array of the same type and number of dimensions.
+    """
+    width, height = size
+    if img.shape[:2] == (height, width):
+        return img.copy()
+    if min(img.strides) < 0:  # flipped, which torch cannot view
+        img = np.ascontiguousarray(img)
+    # A view of the array as 1CHW that torch takes for channels_last: no copy in or out. With the
+    # batch axis added after the permutation, torch would take it for NCHW and rearrange it.
+    planes = torch.from_numpy(np.atleast_3d(img))[None].permute(0, 3, 1, 2)
+    out = interpolate(
+        planes, (height, width), mode=interpolation, align_corners=False, antialias=True
+    )
+    return np.ascontiguousarray(out[0].permute(1, 2, 0).numpy()).reshape(
+        (height, width) + img.shape[2:]
+    )

@@ -1,0 +1,246 @@
+"""JointView and what it is made of: views that go through their pipeline side by side."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform, Compose
+from mmengine.registry import TRANSFORMS
+
+from .base import PairTransform, check_probability, refuse_pair_transforms, transform_views
+
+Transform = dict | Callable[[dict], dict]
+# Most of what a result dict holds: no need to ask deepcopy.
+_IMMUTABLE = (str, int, float, bytes, type(None))
+
+
+def _build_pipelines(name: str, transforms: Sequence[Sequence[Transform]]) -> list[list]:
+    """Build pipelines, each a list of transform objects; a pair transform must lie open in one."""
+    if not isinstance(transforms, (list, tuple)) or not all(
+        isinstance(pipeline, (list, tuple)) for pipeline in transforms
+    ):
+        raise TypeError(f'{name} transforms must be a list of pipelines [[...], ...]')
+    pipelines = [list(Compose(pipeline)) for pipeline in transforms]
+    for pipeline in pipelines:
+        for transform in pipeline:
+            if not isinstance(transform, PairTransform) and hasattr(transform, '__iter__'):
+                refuse_pair_transforms(list(transform), type(transform).__name__)
+    return pipelines
+
+
+def _makes_new_image(pipelines: list[list]) -> bool:
+    """Whether every pipeline starts with a transform that leaves its input image untouched."""
+    return all(
+        pipeline and getattr(pipeline[0], 'makes_new_image', False) for pipeline in pipelines
+    )
+
+
+@TRANSFORMS.register_module()
+class JointView(BaseTransform):
+    """Make several views of an image, whose pairs may be drawn jointly.
+
+    Takes the arguments of mmpretrain's ``MultiView`` and gives its result, so that a ``MultiView``
+    config works when only the type's name changes. The views of one group go through the group's
+    pipeline side by side: a joint transform (``JointCrop``, ``JointBlur``, ``JointColor``,
+    ``JointChoice``, ``PerView``) treats views 1 and 2, 3 and 4, ... as pairs; any other is applied
+    to each view alone. Groups are independent of each other (multi-crop is two groups).
+
+    Views share the decoded image while nothing writes to it, and get copies otherwise.
+
+    Required Keys:
+
+    - img
+
+    Modified Keys:
+
+    - img (list[np.ndarray]): the views, of shape (H, W, C), uint8.
+
+    Added Keys:
+
+    - view_params (list[list]): for each view what its joint transforms drew, a list of
+      ``(class name, params)``. ``PackInputs(meta_keys=('view_params',))`` keeps it.
+
+    Args:
+        transforms (list[list[dict | callable]]): One pipeline a group.
+        num_views (int | list[int]): Views of each group. Even for a group that holds a joint
+            transform.
+
+    Raises:
+        TypeError: ``transforms`` or ``num_views`` is of the wrong form, or a joint transform is
+            hidden in a stock wrapper such as ``RandomApply``.
+        ValueError: ``num_views`` does not fit ``transforms``, or a pair would miss its second view.
+
+    Examples:
+        >>> dict(type='JointView', num_views=2, transforms=[[
+        >>>     dict(type='JointCrop', scale=224, crop_ratio_range=(0.2, 1.0), beta=0),
+        >>>     dict(type='RandomFlip', prob=0.5),
+        >>> ]])
+    """
+
+    def __init__(
+        self, transforms: Sequence[Sequence[Transform]], num_views: int | Sequence[int]
+    ) -> None:
+        self.pipelines = _build_pipelines('JointView', transforms)
+        self.num_views = list(num_views) if isinstance(num_views, (list, tuple)) else [num_views]
+        if len(self.num_views) != len(self.pipelines):
+            raise ValueError(
+                f'num_views must hold one number for each of the {len(self.pipelines)} groups in '
+                f'transforms, got {num_views!r}'
+            )
+        for num, pipeline in zip(self.num_views, self.pipelines, strict=True):
+            if isinstance(num, bool) or not isinstance(num, int):
+                raise TypeError(f'num_views must be an int or a list of int, got {num_views!r}')
+            if num < 1:
+                raise ValueError(f'num_views must be at least 1, got {num_views!r}')
+            joint = [t for t in pipeline if isinstance(t, PairTransform)]
+            if joint and num % 2:
+                raise ValueError(
+                    f'num_views={num} leaves a view without its pair: a group that holds '
+                    f'{type(joint[0]).__name__} needs an even number of views'
+                )
+
+    def transform(self, results: dict) -> dict | None:
+        """Make the views.
+
+        Args:
+            results (dict): Result dict of the pipeline so far, with the decoded image.
+
+        Returns:
+            dict | None: The result dict with the list of views, or None if a transform dropped one.
+        """
+        images, params = [], []
+        for num, pipeline in zip(self.num_views, self.pipelines, strict=True):
+            share = _makes_new_image([pipeline])
+            views = [_start_view(results, share) for _ in range(num)]
+            views = transform_views(pipeline, views)
+            if views is None:
+                return None
+            images.extend(_planar(view['img']) for view in views)
+            params.extend(view['view_params'] for view in views)
+        results['img'] = images
+        results['view_params'] = params
+        return results
+
+    def __repr__(self) -> str:
+        groups = ', '.join(
+            f'{num} x {pipeline}'
+            for num, pipeline in zip(self.num_views, self.pipelines, strict=True)
+        )
+        return f'{self.__class__.__name__}({groups})'
+
+
+def _start_view(results: dict, share_image: bool) -> dict:
+    view = {
+        key: value if isinstance(value, _IMMUTABLE) else copy.deepcopy(value)
+        for key, value in results.items()
+        if key != 'img'
+    }
+    view['img'] = results['img'] if share_image else results['img'].copy()
+    view['view_params'] = []
+    return view
+
+
+def _planar(img: Any) -> Any:
+    """Lay a BGR image's channels out one after the other in memory; shape and values stay.
+
+    ``PackInputs`` then takes the view as it is, where it would rearrange it several times slower.
+    """
+    if not isinstance(img, np.ndarray) or img.dtype != np.uint8 or img.shape[2:] != (3,):
+        return img  # gray, or a PIL image or tensor, which torchvision's transforms give
+    planes = np.empty((3, *img.shape[:2]), np.uint8)
+    cv2.split(img, list(planes))
+    return planes.transpose(1, 2, 0)
+
+
+@TRANSFORMS.register_module()
+class PerView(PairTransform):
+    """Apply one pipeline to view 1 of each pair and another to view 2.
+
+    For recipes whose views differ, such as BYOL's and MoCo v3's solarization.
+
+    Args:
+        transforms (list[list[dict | callable]]): Two pipelines of single-view transforms; an empty
+            one leaves its view as it is.
+
+    Raises:
+        TypeError: A joint transform is among them, or ``transforms`` is of the wrong form.
+        ValueError: There are not two pipelines.
+
+    Examples:
+        >>> dict(type='PerView', transforms=[[], [dict(type='Solarize', thr=128, prob=0.2)]])
+    """
+
+    def __init__(self, transforms: Sequence[Sequence[Transform]]) -> None:
+        self.pipelines = _build_pipelines('PerView', transforms)
+        if len(self.pipelines) != 2:
+            raise ValueError(
+                'PerView transforms must hold two pipelines, one for each view of a pair, got '
+                f'{len(self.pipelines)}'
+            )
+        for pipeline in self.pipelines:
+            refuse_pair_transforms(pipeline, 'PerView')
+
+    def transform_pair(self, views: list[dict]) -> list[dict] | None:
+        outputs = []
+        for pipeline, view in zip(self.pipelines, views, strict=True):
+            single = transform_views(pipeline, [view])
+            if single is None:
+                return None
+            outputs.extend(single)
+        return outputs
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}({self.pipelines})'
+
+
+@TRANSFORMS.register_module()
+class JointChoice(PairTransform):
+    """Take one of several pipelines for a pair, the same one for both views.
+
+    With ``JointCrop`` in one and ``JointBlur`` in the other: the combination of appendix F of arXiv
+    2412.16522, which is better than both at once.
+
+    Args:
+        transforms (list[list[dict | callable]]): The pipelines to choose from, joint or not.
+        prob (list[float], optional): Probability of each, summing to 1. Defaults to None, all
+            alike.
+
+    Raises:
+        TypeError: ``transforms`` is of the wrong form.
+        ValueError: ``prob`` does not fit, or there is no pipeline.
+
+    Examples:
+        >>> dict(type='JointChoice', prob=[0.5, 0.5], transforms=[
+        >>>     [dict(type='JointCrop', scale=224, beta=0),
+        >>>      dict(type='JointBlur', prob=0.5, beta=None)],
+        >>>     [dict(type='JointCrop', scale=224, beta=None),
+        >>>      dict(type='JointBlur', prob=0.5, beta=0)],
+        >>> ])
+    """
+
+    def __init__(
+        self, transforms: Sequence[Sequence[Transform]], prob: Sequence[float] | None = None
+    ) -> None:
+        self.pipelines = _build_pipelines('JointChoice', transforms)
+        if not self.pipelines:
+            raise ValueError('JointChoice transforms must hold at least one pipeline')
+        if prob is None:
+            prob = [1 / len(self.pipelines)] * len(self.pipelines)
+        self.prob = [check_probability('prob', p) for p in prob]
+        if len(self.prob) != len(self.pipelines) or abs(sum(self.prob) - 1) > 1e-6:
+            raise ValueError(
+                f'prob must hold {len(self.pipelines)} probabilities that sum to 1, got {prob!r}'
+            )
+
+    @property
+    def makes_new_image(self) -> bool:
+        return _makes_new_image(self.pipelines)
+
+    def transform_pair(self, views: list[dict]) -> list[dict] | None:
+        chosen = np.random.choice(len(self.pipelines), p=self.prob)
+        return transform_views(self.pipelines[chosen], views)
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}({self.pipelines}, prob={self.prob})'

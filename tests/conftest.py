@@ -1,0 +1,24 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mmengine.registry import DefaultScope
+
+
+@pytest.fixture(scope='session')
+def shared_data() -> Path:
+    """Folder of real photos and small data sets that lies beside the repository."""
+    default = Path(__file__).resolve().parents[2] / 'shared' / 'data'
+    folder = Path(os.environ.get('MMJOINT_SHARED_DATA', default))
+    if not folder.is_dir():
+        pytest.skip(f'no folder {folder} (MMJOINT_SHARED_DATA names another place)')
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _forget_scopes() -> Iterator[None]:
+    """Undo default scopes: a Runner's stays, and decides where later tests look for a type."""
+    before = DefaultScope._instance_dict.copy()
+    yield
+    DefaultScope._instance_dict = before

@@ -1,0 +1,26 @@
+"""Images for the transform tests: made ones always, real photos where they are at hand."""
+
+import cv2
+import numpy as np
+import pytest
+
+
+def made_image(height: int = 150, width: int = 200, seed: int = 0) -> np.ndarray:
+    """A BGR image with smooth colour, edges and fine texture."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    smooth = np.stack([x, y, 1 - x], axis=-1) * 200
+    smooth[height // 4 : height // 2, width // 4 : width // 2] = (20, 240, 130)
+    return np.clip(smooth + rng.normal(0, 20, smooth.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(params=['made', 'photos'])
+def images(request) -> list[np.ndarray]:
+    """BGR images of several sizes, among the photos some that are gray."""
+    if request.param == 'made':
+        return [made_image(), made_image(301, 97, seed=1)]
+    folder = request.getfixturevalue('shared_data') / 'imagenet_jpegs'
+    photos = [cv2.imread(str(path)) for path in sorted(folder.glob('*.JPEG'))]
+    gray = [img for img in photos if (img[..., 0] == img[..., 1]).all()][:2]
+    assert gray, 'no gray photo among the shared ones'
+    return photos[::40] + gray

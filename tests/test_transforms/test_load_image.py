@@ -1,0 +1,141 @@
+"""LoadImage on every kind of file that a folder of photos holds, and on broken ones."""
+
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from mmengine.logging import MMLogger
+from mmpretrain.registry import DATASETS
+from PIL import Image
+
+from mmjoint.transforms import LoadImage
+
+from .conftest import made_image
+
+RGB = made_image()[..., ::-1]
+
+
+def save(path, mode: str, **kwargs):
+    """Save the test image in a Pillow mode; return it as Pillow's RGB sees the file."""
+    if mode == 'I;16':
+        gray = np.asarray(Image.fromarray(RGB).convert('L'))
+        Image.fromarray(gray.astype(np.uint16) * 257).save(path)
+        return np.repeat(gray[..., None], 3, axis=2)
+    Image.fromarray(RGB).convert(mode).save(path, **kwargs)
+    return np.asarray(Image.open(path).convert('RGB'))
+
+
+@pytest.mark.parametrize(
+    'name,mode,tolerance',
+    [
+        ('a.jpg', 'RGB', 3),  # two JPEG decoders
+        ('a.png', 'RGB', 0),
+        ('gray.jpg', 'L', 3),
+        ('gray.png', 'L', 0),
+        ('one_bit.png', '1', 0),
+        ('palette.png', 'P', 0),
+        ('rgba.png', 'RGBA', 0),
+        ('sixteen.png', 'I;16', 1),
+        ('a.bmp', 'RGB', 0),
+        ('a.webp', 'RGB', 3),
+        ('a.tif', 'RGB', 0),
+        ('cmyk.jpg', 'CMYK', 6),
+    ],
+)
+def test_kinds_of_files(tmp_path, name, mode, tolerance):
+    path = tmp_path / name
+    want = save(path, mode)
+    got = LoadImage(on_error='raise')(dict(img_path=str(path)))['img']
+    assert got.shape == RGB.shape and got.dtype == np.uint8
+    error = np.abs(got[..., ::-1].astype(int) - want)
+    assert np.percentile(error, 99) <= tolerance
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise to show
+    path = tmp_path / 'turned.png'
+    Image.fromarray(RGB).save(path, exif=exif)
+    got = LoadImage(on_error='raise')(dict(img_path=str(path)))['img']
+    np.testing.assert_array_equal(got[..., ::-1], np.rot90(RGB, -1))
+
+
+def broken_files(folder):
+    """Files that are empty, cut short, or something else, and a missing one."""
+    Image.fromarray(RGB).save(folder / 'whole.jpg', quality=95)
+    Image.fromarray(RGB).save(folder / 'whole.png')
+    jpeg, png = ((folder / f'whole.{ext}').read_bytes() for ext in ('jpg', 'png'))
+    for name, data in {
+        'empty.jpg': b'',
+        'half.jpg': jpeg[: len(jpeg) // 2],
+        'last_byte_missing.jpg': jpeg[:-2],
+        'half.png': png[: len(png) // 2],
+        'text.jpg': b'not an image at all',
+        'header_only.png': png[:20] + struct.pack('>I', 0),
+    }.items():
+        (folder / name).write_bytes(data)
+        yield folder / name
+    yield folder / 'missing.jpg'
+
+
+def test_broken_files_are_named_and_skipped(tmp_path):
+    """Each is named once in the run's log file, with its number."""
+    log = tmp_path / 'run.log'
+    MMLogger.get_instance('load_image_test', log_file=str(log))
+    load = LoadImage()
+    for path in broken_files(tmp_path):
+        for _ in range(2):
+            assert load(dict(img_path=str(path))) is None
+    lines = log.read_text().splitlines()
+    for number, (path, line) in enumerate(zip(broken_files(tmp_path), lines, strict=True), 1):
+        assert 'WARNING' in line and f'broken image {path}:' in line and f'number {number} ' in line
+
+
+def test_broken_files_are_errors_if_asked(tmp_path):
+    load = LoadImage(on_error='raise')
+    for path in broken_files(tmp_path):
+        with pytest.raises(OSError, match=path.name):
+            load(dict(img_path=str(path)))
+
+
+def test_a_data_set_goes_round_a_broken_file(tmp_path):
+    list(broken_files(tmp_path))
+    (tmp_path / 'missing.jpg').unlink(missing_ok=True)
+    dataset = DATASETS.build(
+        dict(
+            type='CustomDataset',
+            data_root=str(tmp_path),
+            with_label=False,
+            pipeline=[dict(type='LoadImage')],
+        )
+    )
+    shapes = {dataset[i]['img'].shape for i in range(len(dataset))}
+    assert shapes == {RGB.shape}
+
+
+def test_a_jpeg_with_bytes_after_its_end_is_whole(tmp_path):
+    path = tmp_path / 'padded.jpg'
+    Image.fromarray(RGB).save(path)
+    path.write_bytes(path.read_bytes() + bytes(1000))
+    assert LoadImage(on_error='raise')(dict(img_path=str(path)))['img'].shape == RGB.shape
+
+
+def test_unknown_switch():
+    with pytest.raises(ValueError, match='on_error'):
+        LoadImage(on_error='ignore')
+
+
+def test_decodes_as_stock_load_image_from_file(shared_data):
+    """Real photos, pixel by pixel, in a process of its own so that nothing is registered twice."""
+    code = (
+        'import sys, numpy as np\n'
+        'from mmcv.transforms import LoadImageFromFile\n'
+        'from mmjoint.transforms import LoadImage\n'
+        'for path in sys.argv[1:]:\n'
+        '    a, b = (t(dict(img_path=path)) for t in (LoadImage("raise"), LoadImageFromFile()))\n'
+        '    assert np.array_equal(a["img"], b["img"]) and a["ori_shape"] == b["ori_shape"]\n'
+    )
+    photos = sorted(map(str, (shared_data / 'imagenet_jpegs').glob('*.JPEG')))[::10]
+    subprocess.run([sys.executable, '-c', code, *photos], check=True)
