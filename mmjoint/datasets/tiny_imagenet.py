@@ -1,0 +1,83 @@
+"""TinyImageNet: the 200 classes of 64 px photos, in the layout of its archive or one of folders."""
+
+from pathlib import Path
+
+from mmpretrain.datasets import BaseDataset
+from mmpretrain.registry import DATASETS
+
+
+@DATASETS.register_module()
+class TinyImageNet(BaseDataset):
+    """Tiny-ImageNet (the CS231n course's ``tiny-imagenet-200``).
+
+    Reads the archive as it is published::
+
+        data_root/train/<wnid>/images/*.JPEG
+        data_root/val/images/*.JPEG
+        data_root/val/val_annotations.txt
+
+    and the plain ``data_root/<split>/<wnid>/*.JPEG``. The classes are the folders of ``train`` in
+    sorted order, for both splits: labels agree even where ``val`` holds fewer of them.
+
+    Args:
+        data_root (str): The folder that holds ``train`` and ``val``.
+        split (str): ``'train'`` or ``'val'``; the archive's test images have no labels. Defaults
+            to ``'train'``.
+        **kwargs: As for mmpretrain's ``BaseDataset``: ``pipeline``, ``indices``, ``test_mode``
+            and so on.
+
+    Raises:
+        FileNotFoundError: There is no folder of the split, or none of ``train``.
+        ValueError: The split holds no image, or ``val`` a class that ``train`` lacks.
+    """
+
+    def __init__(self, data_root: str, split: str = 'train', **kwargs) -> None:
+        if split not in ('train', 'val'):
+            raise ValueError(f"split must be 'train' or 'val', got {split!r}")
+        self.split = split
+        super().__init__(ann_file='', data_root=data_root, data_prefix=split, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """List the images of the split with their labels."""
+        folder, train = Path(self.img_prefix), Path(self.data_root, 'train')
+        for needed in (train, folder):
+            if not needed.is_dir():
+                raise FileNotFoundError(
+                    f'{needed}: no such folder; Tiny-ImageNet has train and val'
+                )
+        classes = sorted(entry.name for entry in train.iterdir() if entry.is_dir())
+        self._metainfo['classes'] = tuple(classes)
+        images = self._annotated(folder) or self._foldered(folder)
+        if not images:
+            raise ValueError(f'{folder}: no .JPEG image of a class in it')
+        unknown = sorted({wnid for _, wnid in images}.difference(classes))
+        if unknown:
+            raise ValueError(
+                f'{folder}: {len(unknown)} classes that {train} lacks, such as {unknown[0]}'
+            )
+        labels = {wnid: label for label, wnid in enumerate(classes)}
+        return [dict(img_path=str(path), gt_label=labels[wnid]) for path, wnid in images]
+
+    @staticmethod
+    def _annotated(folder: Path) -> list[tuple[Path, str]]:
+        table = folder / 'val_annotations.txt'
+        # A copy sorted into class folders may have kept the table, but not the folder it is about.
+        if not table.is_file() or not (folder / 'images').is_dir():
+            return []
+        images = []
+        for number, line in enumerate(table.read_text().splitlines(), 1):
+            name, *columns = line.split('\t')
+            if not columns:
+                raise ValueError(f'{table}: line {number} is {line!r}, expected FILE<tab>WNID...')
+            images.append((folder / 'images' / name, columns[0]))
+        return images
+
+    @staticmethod
+    def _foldered(folder: Path) -> list[tuple[Path, str]]:
+        images = []
+        for entry in sorted(folder.iterdir()):
+            inner = entry / 'images'
+            if entry.is_dir():
+                paths = (inner if inner.is_dir() else entry).glob('*.JPEG')
+                images += [(path, entry.name) for path in sorted(paths)]
+        return images
