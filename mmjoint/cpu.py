@@ -1,0 +1,117 @@
+"""Running without a GPU, in one process or in several over gloo.
+
+mmengine's ``init_dist`` calls ``torch.cuda.set_device``, its DistributedDataParallel wrapper gets
+the number of a GPU, SyncBatchNorm refuses CPU tensors and AmpOptimWrapper refuses to start. But the
+Runner leaves alone processes that are connected already and takes a model wrapper from the config,
+so all of it can be set right before the Runner is built.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
+from mmengine.optim import OptimWrapper
+from mmengine.registry import MODEL_WRAPPERS, OPTIM_WRAPPERS
+from mmengine.runner import autocast
+from torch import nn
+
+
+def fit_to_cpu(cfg: Config) -> None:
+    """Fit a config to a machine without GPUs, and connect the processes if there are several.
+
+    Args:
+        cfg (Config): With a ``launcher``; changed in place.
+
+    Raises:
+        ValueError: If the launcher is mpi, which mmengine supports on GPUs only.
+    """
+    wrapper = cfg.get('optim_wrapper') or {}
+    if wrapper.get('type') == 'AmpOptimWrapper':
+        wrapper.type = 'CPUAmpOptimWrapper'
+        wrapper.pop('loss_scale', None)
+        wrapper.pop('dtype', None)
+    if cfg.launcher == 'none':
+        return
+    if cfg.launcher == 'mpi':
+        raise ValueError('--launcher mpi needs GPUs; on the CPU start with tools/dist_train.sh')
+    if cfg.launcher == 'slurm':
+        _name_slurm_processes()
+    env_cfg = cfg.setdefault('env_cfg', ConfigDict())
+    dist_cfg = env_cfg.setdefault('dist_cfg', ConfigDict())
+    dist_cfg.backend = 'gloo'
+    dist.init_process_group('gloo', timeout=timedelta(seconds=dist_cfg.get('timeout', 1800)))
+    # mmengine sets both to 1 if they are not set: right for a process that only feeds a GPU,
+    # ruinous for one that trains.
+    for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
+        os.environ.setdefault(name, str(torch.get_num_threads()))
+    wrapper = cfg.get('model_wrapper_cfg') or ConfigDict(
+        broadcast_buffers=False, find_unused_parameters=cfg.get('find_unused_parameters', False)
+    )
+    if wrapper.get('type') in (None, 'MMDistributedDataParallel'):
+        wrapper.type = 'CPUDistributedDataParallel'
+    cfg.model_wrapper_cfg = wrapper
+
+
+def _name_slurm_processes() -> None:
+    """Give torch the names that it expects for what slurm says of a process."""
+    if 'MASTER_ADDR' not in os.environ:
+        nodes = subprocess.run(
+            ['scontrol', 'show', 'hostname', os.environ['SLURM_NODELIST']],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        os.environ['MASTER_ADDR'] = nodes.split()[0]
+    os.environ.setdefault('MASTER_PORT', '29500')
+    os.environ['RANK'] = os.environ['SLURM_PROCID']
+    os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
+    os.environ['LOCAL_RANK'] = os.environ.get('SLURM_LOCALID', '0')
+
+
+@MODEL_WRAPPERS.register_module()
+class CPUDistributedDataParallel(MMDistributedDataParallel):
+    """DistributedDataParallel for processes on the CPU.
+
+    SyncBatchNorm has no CPU kernel: it is reverted to BatchNorm, whose statistics are those of each
+    process's own part of the batch.
+
+    Args:
+        module (nn.Module): The model.
+        device_ids (list[int], optional): The GPU that mmengine names; not used.
+        **kwargs: Those of ``MMDistributedDataParallel``.
+    """
+
+    def __init__(
+        self, module: nn.Module, device_ids: list[int] | None = None, **kwargs: object
+    ) -> None:
+        count = sum(isinstance(layer, nn.SyncBatchNorm) for layer in module.modules())
+        if count:
+            print_log(
+                f'No GPU: {count} SyncBatchNorm layers are reverted to BatchNorm, each process '
+                'normalises with the statistics of its own part of the batch',
+                logger='current',
+            )
+            module = revert_sync_batchnorm(module)
+        super().__init__(module, device_ids=None, **kwargs)
+
+
+@OPTIM_WRAPPERS.register_module()
+class CPUAmpOptimWrapper(OptimWrapper):
+    """Automatic mixed precision in bfloat16, whose range needs no loss scaling.
+
+    Args:
+        **kwargs: Those of ``OptimWrapper``.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Compute the forward pass in bfloat16 wherever torch holds it safe."""
+        with super().optim_context(model), autocast('cpu', torch.bfloat16):
+            yield

@@ -1,0 +1,248 @@
+"""Weighted k-nearest-neighbour accuracy of a frozen backbone."""
+
+import copy
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner, set_random_seed
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from ..checkpoints import load_backbone
+
+LOADERS = ('knn_train_dataloader', 'knn_val_dataloader')
+# A neighbour's place is one integer: the similarity in steps of 2**-24, which is float32's own
+# resolution at 1, and below it the training image's index.
+_SIMILARITY_STEPS = 2**24
+_INDEX_LIMIT = 2**36
+
+
+@torch.no_grad()
+def extract_features(
+    backbone: nn.Module, dataloader: DataLoader, preprocessor: nn.Module, device: str = 'cpu'
+) -> tuple[Tensor, Tensor]:
+    """Compute the features of a labelled data set with the backbone in evaluation mode.
+
+    A feature is the backbone's last output, averaged over space if it is a map. Backbone and
+    preprocessor are moved to the device; the backbone's training mode is restored.
+
+    Args:
+        backbone (nn.Module): An mmpretrain backbone.
+        dataloader (DataLoader): Gives batches of ``PackInputs``, one view an image.
+        preprocessor (nn.Module): The model's data preprocessor.
+        device (str): Where to compute. Defaults to ``'cpu'``.
+
+    Returns:
+        tuple[Tensor, Tensor]: Features, float32 of shape (N, C), and labels, int64 of shape (N,),
+        on the CPU in the loader's order.
+
+    Raises:
+        ValueError: If there are no images, several views an image, no labels, or the backbone's
+            output is neither a map nor a vector.
+    """
+    was_training = backbone.training
+    backbone.to(device).eval()
+    preprocessor.to(device)
+    features, labels = [], []
+    for batch in dataloader:
+        inputs = batch['inputs']
+        if not isinstance(inputs, Tensor) and all(isinstance(x, Tensor) for x in inputs):
+            if inputs[0].ndim == 3:
+                batch['inputs'] = torch.stack(inputs)  # pseudo_collate leaves this to the model
+        if not isinstance(batch['inputs'], Tensor):
+            raise ValueError(
+                'the kNN data loader gives several views an image; kNN needs one, by a pipeline '
+                'without JointView or MultiView'
+            )
+        samples = batch['data_samples']
+        if any('gt_label' not in sample for sample in samples):
+            raise ValueError('the kNN data loader gives images without labels (gt_label)')
+        labels += [int(sample.gt_label) for sample in samples]
+        output = backbone(preprocessor(batch, False)['inputs'])
+        output = output[-1] if isinstance(output, (tuple, list)) else output
+        if output.ndim not in (2, 4):
+            raise ValueError(
+                f"{type(backbone).__name__}'s last output has shape {tuple(output.shape)}; kNN "
+                'needs a map (N, C, H, W) or vectors (N, C)'
+            )
+        features.append((output.mean((2, 3)) if output.ndim == 4 else output).float().cpu())
+    backbone.train(was_training)
+    if not features:
+        raise ValueError('the kNN data loader gives no images')
+    return torch.cat(features), torch.tensor(labels)
+
+
+def knn_accuracy(
+    train_features: Tensor,
+    train_labels: Tensor,
+    test_features: Tensor,
+    test_labels: Tensor,
+    k: int = 20,
+    temperature: float = 0.07,
+    chunk: int = 4096,
+) -> dict[str, float]:
+    """Classify test images by the vote of their nearest training images, as DINO does.
+
+    Each of the ``k`` training images of highest cosine similarity s votes for its class with
+    weight exp(s / temperature). Exact, in blocks of ``chunk`` x ``chunk`` similarities. Of equally
+    similar training images the earlier ones come first; of classes with equal votes, the lower
+    number. A class without a vote is never counted as predicted.
+
+    Source: DINO (arXiv 2104.14294), section 4.2, which takes it from arXiv 1805.01978.
+
+    Args:
+        train_features (Tensor): Float, of shape (N, C).
+        train_labels (Tensor): Integers from 0, of shape (N,).
+        test_features (Tensor): Float, of shape (M, C), on the same device.
+        test_labels (Tensor): Integers from 0, of shape (M,).
+        k (int): Number of neighbours that vote. Defaults to 20.
+        temperature (float): Similarity over which a vote's weight falls by e. Defaults to 0.07.
+        chunk (int): Side of the blocks; it bounds the memory and leaves the result as it is.
+            Defaults to 4096.
+
+    Returns:
+        dict[str, float]: ``top1`` and, with more than five classes, ``top5``, in percent.
+
+    Raises:
+        ValueError: If shapes do not fit, features are not finite, there are no images, k is not
+            in 1..N, or temperature or chunk is not positive.
+    """
+    for name, features, labels in (
+        ('train', train_features, train_labels),
+        ('test', test_features, test_labels),
+    ):
+        if features.ndim != 2 or labels.shape != features.shape[:1] or not len(labels):
+            raise ValueError(
+                f'{name}_features {tuple(features.shape)} and {name}_labels '
+                f'{tuple(labels.shape)} must have shapes (N, C) and (N,), N > 0'
+            )
+        if not features.isfinite().all():
+            raise ValueError(f'{name}_features holds values that are not finite (NaN or infinity)')
+        if labels.is_floating_point() or labels.min() < 0:
+            raise ValueError(f'{name}_labels must be integers from 0')
+    if train_features.shape[1] != test_features.shape[1]:
+        raise ValueError(
+            f'train_features have {train_features.shape[1]} channels and test_features '
+            f'{test_features.shape[1]}; they must be equal'
+        )
+    if not 1 <= k <= len(train_labels):
+        raise ValueError(f'k is {k}; it must be from 1 to the {len(train_labels)} training images')
+    if not temperature > 0:
+        raise ValueError(f'temperature is {temperature}; it must be positive')
+    if chunk < 1:
+        raise ValueError(f'chunk is {chunk}; it must be positive')
+
+    num_classes = int(max(train_labels.max(), test_labels.max())) + 1
+    train_features = F.normalize(train_features.float(), dim=1)
+    test_features = F.normalize(test_features.float(), dim=1)
+    hits = dict.fromkeys((1, 5) if num_classes > 5 else (1,), 0)
+    for queries, labels in zip(test_features.split(chunk), test_labels.split(chunk), strict=True):
+        similarities, neighbors = _nearest(queries, train_features, k, chunk)
+        # The nearest one's weight is set to 1, so that a low temperature does not overflow.
+        weights = ((similarities - similarities[:, :1]) / temperature).exp()
+        votes = weights.new_zeros(len(queries), num_classes)
+        votes.scatter_add_(1, train_labels[neighbors], weights)
+        own = votes.gather(1, labels[:, None])
+        lower = torch.arange(num_classes, device=labels.device) < labels[:, None]
+        rank = ((votes > own) | ((votes == own) & lower)).sum(1)
+        for top in hits:
+            hits[top] += int(((rank < top) & (own[:, 0] > 0)).sum())
+    return {f'top{top}': 100 * count / len(test_labels) for top, count in hits.items()}
+
+
+def _nearest(queries: Tensor, bank: Tensor, k: int, chunk: int) -> tuple[Tensor, Tensor]:
+    """Return float64 similarities and indices of each query's k nearest, the nearest first."""
+    best = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
+    for start in range(0, len(bank), chunk):
+        block = queries @ bank[start : start + chunk].T
+        place = (block * _SIMILARITY_STEPS).round().long() * _INDEX_LIMIT
+        place -= torch.arange(start, start + block.shape[1], device=place.device)
+        best = torch.cat([best, place], dim=1)
+        best = best.topk(min(k, best.shape[1]), dim=1).values
+    index = -best % _INDEX_LIMIT
+    return (best + index) // _INDEX_LIMIT / float(_SIMILARITY_STEPS), index
+
+
+def labelled_features(
+    cfg: Config, checkpoint: str | Path | None, device: str | None = None
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Compute the features of a config's backbone on its labelled data sets.
+
+    Args:
+        cfg (Config): A config with ``model.backbone``, ``knn_train_dataloader`` and
+            ``knn_val_dataloader``; images are normalised by its data preprocessor.
+        checkpoint (str | Path | None): Where the backbone's weights come from, strictly; None for
+            the random initialisation, drawn with ``randomness.seed`` (0 if the config has none).
+        device (str, optional): Where to compute. Defaults to the GPU if there is one.
+
+    Returns:
+        tuple: Features (N, C) and labels (N,) of the training set, and those of the test set.
+
+    Raises:
+        ValueError: If the config lacks what is named above, the two data sets have different
+            classes, or the checkpoint does not fit (``CheckpointError``).
+    """
+    lacking = [name for name in (*LOADERS, 'model') if name not in cfg]
+    if lacking or 'backbone' not in cfg.model:
+        raise ValueError(
+            f'{cfg.filename}: has no {", ".join(lacking) or "model.backbone"}; kNN needs '
+            f'model.backbone and the labelled data sets {" and ".join(LOADERS)}'
+        )
+    device = device or get_device()
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    model_cfg = copy.deepcopy(cfg.model)
+    model_cfg.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
+    if 'checkpoint' in (model_cfg.backbone.get('init_cfg') or {}):
+        # A linear probe's backbone names weights of its own; those asked for here count.
+        model_cfg.backbone.pop('init_cfg')
+    if checkpoint is None:
+        set_random_seed((cfg.get('randomness') or {}).get('seed') or 0)
+        model = MODELS.build(model_cfg)
+        model.backbone.init_weights()
+    else:
+        model = MODELS.build(model_cfg)
+        load_backbone(model.backbone, checkpoint)
+
+    loaders = [Runner.build_dataloader(cfg[name]) for name in LOADERS]
+    classes = [loader.dataset.metainfo.get('classes') for loader in loaders]
+    if classes[0] != classes[1]:
+        raise ValueError(
+            f'{" and ".join(LOADERS)} have different classes ({classes[0]} and {classes[1]}), so '
+            'their labels mean different things'
+        )
+    train, test = (
+        extract_features(model.backbone, loader, model.data_preprocessor, device)
+        for loader in loaders
+    )
+    return train, test
+
+
+def evaluate_knn(
+    cfg: Config,
+    checkpoint: str | Path | None,
+    k: int = 20,
+    temperature: float = 0.07,
+    device: str | None = None,
+) -> dict[str, float]:
+    """Measure the kNN accuracy of a config's backbone.
+
+    Args:
+        cfg, checkpoint, device: As of :func:`labelled_features`.
+        k (int): Number of neighbours. Defaults to 20.
+        temperature (float): Of the votes. Defaults to 0.07.
+
+    Returns:
+        dict[str, float]: ``top1`` and ``top5`` as of :func:`knn_accuracy`, and the numbers of
+        images, ``num_train`` and ``num_test``.
+
+    Raises:
+        ValueError: As of the two functions.
+    """
+    train, test = labelled_features(cfg, checkpoint, device)
+    accuracy = knn_accuracy(*train, *test, k=k, temperature=temperature)
+    return accuracy | {'num_train': len(train[1]), 'num_test': len(test[1])}

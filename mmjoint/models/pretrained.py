@@ -1,0 +1,45 @@
+"""Pretrained weights that fit or fail."""
+
+from mmengine.model.weight_init import update_init_info
+from mmengine.registry import WEIGHT_INITIALIZERS
+from torch import nn
+
+from ..checkpoints import load_backbone
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class StrictPretrained:
+    """Initialise a backbone from a checkpoint in which every weight must fit.
+
+    mmengine's ``Pretrained`` only logs what does not fit and goes on, so that a wrong prefix or
+    depth gives a probe of random features.
+
+    Args:
+        checkpoint (str): The checkpoint file.
+        prefix (str): What the backbone's keys start with in it. Defaults to ``'backbone.'``.
+
+    Raises:
+        ValueError: If ``checkpoint`` is empty, or the weights do not fit (``CheckpointError``,
+            which names the missing, unexpected and differently shaped ones).
+
+    Examples:
+        >>> model = dict(type='ImageClassifier', backbone=dict(type='ResNet', depth=18,
+        ...     init_cfg=dict(type='StrictPretrained', checkpoint='epoch_100.pth')))
+    """
+
+    def __init__(self, checkpoint: str, prefix: str = 'backbone.') -> None:
+        if not checkpoint:
+            raise ValueError(
+                'no checkpoint to take the backbone from: give one with '
+                '--cfg-options model.backbone.init_cfg.checkpoint=CKPT'
+            )
+        self.checkpoint = checkpoint
+        self.prefix = prefix
+
+    def __call__(self, module: nn.Module) -> None:
+        load_backbone(module, self.checkpoint, self.prefix)
+        # mmpretrain's backbones write over what was loaded unless init_cfg has just this type
+        # (ResNet zeroes the last norm of each block, ViT draws its position embedding).
+        module.init_cfg = dict(type='Pretrained', checkpoint=self.checkpoint, prefix=self.prefix)
+        if hasattr(module, '_params_init_info'):
+            update_init_info(module, init_info=f'StrictPretrained: load from {self.checkpoint}')

@@ -1,0 +1,41 @@
+"""SimCLR whose gradient does not depend on the number of processes."""
+
+from mmengine.dist import get_world_size
+from mmpretrain.models import SimCLR
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+
+@MODELS.register_module()
+class DistributedSimCLR(SimCLR):
+    """mmpretrain's SimCLR with the gradient of the whole batch in any number of processes.
+
+    Every one of W processes gathers all features and computes the same loss, but mmpretrain's
+    ``GatherLayer`` passes back only what belongs to the process's own images, and
+    DistributedDataParallel then divides the sum over the processes by W. So the gradient is 1/W of
+    what one process with the whole batch has, and a learning rate means another thing on another
+    number of GPUs. (LARS and Adam divide the size of the gradient out again, SGD does not.) The
+    same fault in another library: https://github.com/lightly-ai/lightly/issues/1528; the layer in
+    question: https://github.com/open-mmlab/mmselfsup/issues/107.
+
+    Loss, arguments and checkpoints are those of ``SimCLR``; in one process nothing changes.
+    """
+
+    def loss(
+        self, inputs: list[Tensor], data_samples: list[DataSample], **kwargs
+    ) -> dict[str, Tensor]:
+        """Compute the loss over the pairs of all processes.
+
+        Args:
+            inputs (list[Tensor]): View 1 and view 2 of this process's images, each (N, C, H, W).
+            data_samples (list[DataSample]): Not used.
+
+        Returns:
+            dict[str, Tensor]: The loss, the same in every process.
+        """
+        losses = super().loss(inputs, data_samples, **kwargs)
+        world_size = get_world_size()
+        if losses['loss'].requires_grad:
+            losses['loss'].register_hook(lambda grad: grad * world_size)
+        return losses

@@ -1,0 +1,81 @@
+"""Positive pairs as pictures: the source photo with both crop boxes, and the views beside it."""
+
+import cv2
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import DATASETS, TRANSFORMS
+
+from ..transforms import CropParams, JointView
+from ..transforms.joint_crop import resize
+
+# BGR; distinguishable by colour-blind readers (Okabe and Ito's blue and orange).
+VIEW_COLOURS = ((178, 114, 0), (0, 159, 230))
+
+
+def sample_pairs(cfg: Config, indices: list[int], seed: int = 0) -> list[tuple]:
+    """Draw one pair for each of some training images, as training would.
+
+    Args:
+        cfg (Config): A pretraining config whose training pipeline holds a ``JointView``.
+        indices (list[int]): Of images in the training set.
+        seed (int): Of NumPy's generator. Defaults to 0.
+
+    Returns:
+        list[tuple]: For each image (source, views, params): BGR arrays and, for each view, its
+        ``view_params``.
+
+    Raises:
+        ValueError: The pipeline holds no JointView.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    dataset_cfg = dict(cfg.train_dataloader.dataset)
+    before = []
+    for step in dataset_cfg['pipeline']:
+        if step['type'] in ('JointView', JointView):
+            break
+        before.append(step)
+    else:
+        raise ValueError(f'{cfg.filename}: the training pipeline holds no JointView')
+    dataset = DATASETS.build({**dataset_cfg, 'pipeline': before})
+    joint_view = TRANSFORMS.build(step)
+    np.random.seed(seed)
+    pairs = []
+    for index in indices:
+        results = dataset[index]
+        source = results['img']
+        results = joint_view(results)
+        pairs.append((source, results['img'], results['view_params']))
+    return pairs
+
+
+def draw_pair(
+    source: np.ndarray, views: list[np.ndarray], params: list[list], height: int = 180
+) -> np.ndarray:
+    """Draw a photo with the crop boxes of its first two views, and those views beside it.
+
+    Args:
+        source (np.ndarray): The photo, BGR uint8.
+        views (list[np.ndarray]): The views, BGR uint8.
+        params (list[list]): Each view's ``view_params``.
+        height (int): Of the picture, pixels. Defaults to 180.
+
+    Returns:
+        np.ndarray: BGR uint8, of the given height.
+    """
+    scale = height / source.shape[0]
+    canvas = resize(source, (max(1, round(source.shape[1] * scale)), height))
+    tiles = []
+    for view, drawn, colour in zip(views[:2], params[:2], VIEW_COLOURS, strict=True):
+        for crop in (p for _, p in drawn if isinstance(p, CropParams)):
+            corners = np.array(
+                [[crop.x, crop.y], [crop.x + crop.width, crop.y + crop.height]], float
+            )
+            (x1, y1), (x2, y2) = np.rint(corners * scale).astype(int)
+            cv2.rectangle(canvas, (int(x1), int(y1)), (int(x2) - 1, int(y2) - 1), colour, 2)
+        width = max(1, round(view.shape[1] * height / view.shape[0]))
+        tile = resize(view, (width, height))
+        cv2.rectangle(tile, (0, 0), (width - 1, height - 1), colour, 3)
+        tiles.append(tile)
+    gap = np.full((height, 6, 3), 255, np.uint8)
+    return np.hstack([canvas, gap, tiles[0], gap, tiles[1]])

@@ -1,0 +1,88 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
+
+from mmjoint.hooks.checkpoint import AtomicLocalBackend
+
+
+def train_until_killed(work_dir: Path, hook: str) -> None:
+    worker = Path(__file__).with_name('killed_worker.py')
+    done = subprocess.run(
+        [sys.executable, worker, work_dir, hook],
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == -signal.SIGXFSZ, done.stderr
+
+
+def test_kill_during_a_save_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    train_until_killed(tmp_path, 'AtomicCheckpointHook')
+    assert [path.name for path in tmp_path.glob('*.pth')] == ['iter_1.pth']
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'iter_1.pth')
+    weights = torch.load(tmp_path / 'iter_1.pth', weights_only=False)['state_dict']
+    assert torch.equal(weights['weight'], torch.full((500_000,), -0.1))
+
+
+def test_stock_hook_loses_it(tmp_path: Path) -> None:
+    """Tells when mmengine mends its hook; AtomicCheckpointHook must then go."""
+    train_until_killed(tmp_path, 'CheckpointHook')
+    assert [path.name for path in tmp_path.glob('*.pth')] == ['iter_2.pth']  # cut off at 1 MB
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'iter_1.pth')
+
+
+class Linear(BaseModel):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+
+    def forward(self, inputs: torch.Tensor, mode: str = 'loss') -> dict:
+        return dict(loss=self.weight.sum())
+
+
+@pytest.mark.parametrize(
+    'keep, expected', [(-1, [1, 2, 3, 4, 5]), (1, [5]), (2, [4, 5]), (9, [1, 2, 3, 4, 5])]
+)
+def test_keeps_what_is_asked_for_across_a_resume(
+    keep: int, expected: list[int], tmp_path: Path
+) -> None:
+    for epochs in (3, 5):
+        Runner(
+            model=Linear(),
+            work_dir=str(tmp_path),
+            train_dataloader=dict(
+                batch_size=1,
+                dataset=torch.zeros(2, 1),
+                sampler=dict(type='DefaultSampler', shuffle=False),
+                collate_fn=lambda batch: dict(inputs=torch.stack(batch)),
+            ),
+            train_cfg=dict(by_epoch=True, max_epochs=epochs),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.5)),
+            default_hooks=dict(
+                checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=keep)
+            ),
+            resume=True,
+            experiment_name=f'{tmp_path}_{epochs}',
+        ).train()
+    names = {path.name for path in tmp_path.iterdir() if path.is_file() and path.suffix != '.py'}
+    assert names == {'last_checkpoint', *(f'epoch_{i}.pth' for i in expected)}
+    # 5 epochs of 2 steps, each of -0.5, whether or not the run was resumed in between.
+    weights = torch.load(tmp_path / 'epoch_5.pth', weights_only=False)['state_dict']
+    assert torch.equal(weights['weight'], torch.full((3,), -4.0))
+
+
+def test_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    backend, path = AtomicLocalBackend(), tmp_path / 'new' / 'file'
+    backend.put(b'whole', path)
+    with pytest.raises(TypeError):
+        backend.put('no bytes', path)
+    assert path.read_bytes() == b'whole'
+    assert list(path.parent.iterdir()) == [path]
