@@ -1,0 +1,16 @@
+# Views of MoCo v2 (arXiv 2003.04297, the order of its repository) at 224 px.
+views = [
+    dict(type='JointCrop', scale=224, crop_ratio_range=(0.2, 1.0), beta=None),
+    dict(
+        type='JointColor',
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        hue=0.1,
+        prob=0.8,
+        beta=None,
+    ),
+    dict(type='ToGray', prob=0.2),
+    dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=None),
+    dict(type='RandomFlip', prob=0.5),
+]

@@ -1,0 +1,16 @@
+# Views of SimCLR (arXiv 2002.05709, appendix A) at 224 px.
+views = [
+    dict(type='JointCrop', scale=224, crop_ratio_range=(0.08, 1.0), beta=None),
+    dict(type='RandomFlip', prob=0.5),
+    dict(
+        type='JointColor',
+        brightness=0.8,
+        contrast=0.8,
+        saturation=0.8,
+        hue=0.2,
+        prob=0.8,
+        beta=None,
+    ),
+    dict(type='ToGray', prob=0.2),
+    dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=None),
+]

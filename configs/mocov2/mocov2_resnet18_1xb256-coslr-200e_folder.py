@@ -1,0 +1,30 @@
+# MoCo v2, any folder of images without labels, ResNet-18, batch 256 on one GPU:
+#   --cfg-options train_dataloader.dataset.data_root=FOLDER
+# The recipe is that of ImageNet-1K, but for the queue.
+_base_ = [
+    '../_base_/models/mocov2_resnet50.py',
+    '../_base_/datasets/folder.py',
+    '../_base_/views/mocov2.py',
+    '../_base_/schedules/sgd_coslr_200e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=_base_.pop('data_preprocessor'),
+    # A folder may hold few images, and an image's own old key is no negative.
+    queue_len=4096,
+    backbone=dict(depth=18),
+    neck=dict(in_channels=512, hid_channels=512),
+)
+train_dataloader = dict(
+    batch_size=256,
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadImage'),
+            dict(type='JointView', num_views=2, transforms=[_base_.pop('views')]),
+            dict(type='PackInputs'),
+        ]
+    ),
+)
+# A line every tenth iteration: a folder may hold few batches.
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))

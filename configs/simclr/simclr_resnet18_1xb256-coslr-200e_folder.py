@@ -1,0 +1,33 @@
+# SimCLR, any folder of images without labels, ResNet-18, batch 256 on one GPU:
+#   --cfg-options train_dataloader.dataset.data_root=FOLDER
+# The recipe is that of ImageNet-1K.
+_base_ = [
+    '../_base_/models/simclr_resnet50.py',
+    '../_base_/datasets/folder.py',
+    '../_base_/views/simclr.py',
+    '../_base_/schedules/lars_coslr_100e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=_base_.pop('data_preprocessor'),
+    backbone=dict(depth=18),
+    neck=dict(in_channels=512, hid_channels=512),
+)
+train_dataloader = dict(
+    batch_size=256,
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadImage'),
+            dict(type='JointView', num_views=2, transforms=[_base_.pop('views')]),
+            dict(type='PackInputs'),
+        ]
+    ),
+)
+# LARS 0.3 a 256, 10 epochs of warm-up.
+optim_wrapper = dict(optimizer=dict(lr=0.3))
+_base_.param_scheduler[1].update(T_max=190, end=200)
+train_cfg = dict(max_epochs=200)
+auto_scale_lr = dict(base_batch_size=256)
+# A line every tenth iteration: a folder may hold few batches.
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))

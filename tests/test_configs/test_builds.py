@@ -1,0 +1,240 @@
+"""Every config loads, builds and makes the views and the loss that it says."""
+
+import math
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import VISUALIZERS
+from mmengine.runner import Runner
+from mmpretrain.registry import DATASETS, MODELS
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.nn.modules.batchnorm import _BatchNorm
+from torchvision.transforms import CenterCrop, PILToTensor, Resize
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+NAMES = sorted(path.stem for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)
+PROBES = [name for name in NAMES if '-linear-' in name]
+VARIANTS = [name for name in NAMES if '_joint' in name]
+BASELINES = [name for name in NAMES if name not in VARIANTS and name not in PROBES]
+
+
+def differences(a, b, path=()):
+    """Where two nested structures differ: (path, value in a, value in b)."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = [*a, *(key for key in b if key not in a)]
+        pairs = [(key, a.get(key, '<absent>'), b.get(key, '<absent>')) for key in keys]
+    elif isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and len(a) == len(b):
+        pairs = [(i, x, y) for i, (x, y) in enumerate(zip(a, b, strict=True))]
+    else:
+        return [] if a == b and type(a) is type(b) else [(path, a, b)]
+    return [found for key, x, y in pairs for found in differences(x, y, (*path, key))]
+
+
+def group_of_views(cfg):
+    (view,) = [t for t in cfg.train_dataloader.dataset.pipeline if t.type == 'JointView']
+    (group,) = view.transforms
+    return group
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_survives_dump_and_reload(load, name, tmp_path):
+    cfg = load(name)
+    cfg.dump(tmp_path / 'config.py')
+    assert differences(Config.fromfile(tmp_path / 'config.py').to_dict(), cfg.to_dict()) == []
+    # Nothing but what the Runner and the tools read: no variable of a base is left over.
+    runner = set(Runner.__init__.__annotations__) | {'optim_wrapper'}
+    ours = {'custom_imports', 'knn_train_dataloader', 'knn_val_dataloader'}
+    assert set(cfg) <= runner | ours, set(cfg) - runner - ours
+    assert '_scope_' not in cfg.pretty_text
+
+
+@pytest.mark.parametrize('name', VARIANTS)
+def test_variant_differs_in_its_joint_number_alone(load, name):
+    joint = re.search('_(joint[a-z]+)0-', name)[1]
+    kind = dict(jointcrop='JointCrop', jointblur='JointBlur')[joint]
+    baseline = load(name.replace(f'_{joint}0-', '_'))
+    ((path, before, after),) = differences(baseline.to_dict(), load(name).to_dict())
+    if kind in [t.type for t in group_of_views(baseline)]:
+        assert (path[-1], before, after) == ('beta', None, 0)
+        assert group_of_views(load(name))[path[-2]].type == kind
+    else:  # the views for small images have no blur: the variant adds one at the end
+        added = dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=0)
+        assert path[-2:] == ('transforms', 0)
+        assert after == [*before, added]
+
+
+@pytest.mark.parametrize('name', VARIANTS)
+def test_variant_takes_another_beta_from_the_command_line(load, name):
+    views = group_of_views(load(name))
+    where = next(i for i, t in enumerate(views) if t.get('beta') is not None)
+    pipeline = load(name).train_dataloader.dataset.pipeline
+    step = next(i for i, t in enumerate(pipeline) if t.type == 'JointView')
+    cfg = Config(load(name).to_dict())
+    cfg.merge_from_dict({f'train_dataloader.dataset.pipeline.{step}.transforms.0.{where}.beta': -1})
+    assert group_of_views(cfg)[where].beta == -1
+    assert len(differences(load(name).to_dict(), cfg.to_dict())) == 1
+
+
+@pytest.fixture(scope='module')
+def photo(tmp_path_factory):
+    """A noisy photo, larger than any view, as a file and decoded."""
+    path = tmp_path_factory.mktemp('photo') / 'photo.png'
+    img = np.random.default_rng(0).integers(0, 256, (300, 260, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), img)
+    return path, img
+
+
+def run_pipeline(loader, photo):
+    """Run a loader's pipeline on the photo; a pipeline with no loading step takes it decoded."""
+    path, img = photo
+    data_set = DATASETS.build(dict(loader.dataset, lazy_init=True))
+    results = dict(img_path=str(path), gt_label=3)
+    if data_set.pipeline.transforms[0].__class__.__name__ != 'LoadImage':
+        results['img'] = img.copy()
+    return data_set.pipeline(results)
+
+
+@pytest.mark.parametrize('name', [*BASELINES, *VARIANTS])
+def test_views_come_out(load, name, photo):
+    size = group_of_views(load(name))[0].scale
+    packed = run_pipeline(load(name).train_dataloader, photo)
+    assert [(view.shape, view.dtype) for view in packed['inputs']] == [
+        ((3, size, size), torch.uint8)
+    ] * 2
+    assert not torch.equal(*packed['inputs'])
+
+
+@pytest.mark.parametrize('name', PROBES)
+def test_evaluation_pipelines(load, name, photo):
+    cfg = load(name)
+    size = next(t for t in cfg.train_dataloader.dataset.pipeline if 'Crop' in t.type).scale
+    if cfg.knn_val_dataloader.dataset.type == 'STL10':  # every image is of its size
+        photo = (photo[0], photo[1][:96, :96])
+    first, second = (run_pipeline(cfg.knn_val_dataloader, photo) for _ in range(2))
+    assert first['inputs'].shape == (3, size, size)
+    assert torch.equal(first['inputs'], second['inputs'])
+    assert first['data_samples'].gt_label.item() == 3
+    assert torch.equal(run_pipeline(cfg.knn_train_dataloader, photo)['inputs'], first['inputs'])
+    assert run_pipeline(cfg.train_dataloader, photo)['inputs'].shape == (3, size, size)
+
+
+def test_evaluation_takes_the_middle_of_the_photo(load, photo):
+    """Short side to 256, the middle 224: against Pillow by way of torchvision."""
+    path, _ = photo
+    cfg = load('simclr_resnet50_8xb64-coslr-100e_in1k')
+    ours = run_pipeline(cfg.knn_val_dataloader, photo)['inputs'].flip(0)
+    theirs = PILToTensor()(CenterCrop(224)(Resize(256)(Image.open(path))))
+    assert (ours.int() - theirs.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize('name', [*BASELINES, *PROBES])
+def test_model_and_optimizer_build(load, name):
+    cfg = load(name)
+    model = MODELS.build(cfg.model)
+    stem = model.backbone.conv1
+    if cfg.model.backbone.type == 'ResNet_CIFAR':
+        assert (stem.kernel_size, stem.stride) == ((3, 3), (1, 1))
+    else:
+        assert (stem.kernel_size, stem.stride) == ((7, 7), (2, 2))
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    if name in PROBES:
+        trained = {key for key, value in model.named_parameters() if value.requires_grad}
+        assert trained == {'head.fc.weight', 'head.fc.bias'}
+    optimizer = wrapper.optimizer
+    assert type(optimizer).__name__ == cfg.optim_wrapper.optimizer.type
+    if name in BASELINES and cfg.optim_wrapper.optimizer.type == 'LARS':
+        # By what the modules are, not by their names: batch norms and biases are neither
+        # decayed nor adapted, every other weight is both.
+        bare = set()
+        for module in model.modules():
+            parameters = list(module.named_parameters(recurse=False))
+            if isinstance(module, _BatchNorm):
+                bare |= {id(value) for _, value in parameters}
+            bare |= {id(value) for key, value in parameters if key == 'bias'}
+        for group in optimizer.param_groups:
+            (parameter,) = group['params']
+            is_bare = id(parameter) in bare
+            assert group.get('lars_exclude', False) is is_bare
+            assert group['weight_decay'] == (0 if is_bare else 1e-6)
+            assert group['lr'] == cfg.optim_wrapper.optimizer.lr
+
+
+def build_on_cpu(cfg):
+    torch.manual_seed(0)
+    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    model.init_weights()
+    # The running statistics stand in for the batch's, so that a second pass gives the same.
+    return model.eval()
+
+
+def preprocessed_pair(model):
+    images = torch.randint(0, 256, (2, 6, 3, 64, 64), dtype=torch.uint8)
+    data = dict(inputs=list(images), data_samples=[])
+    return model.data_preprocessor(data)['inputs']
+
+
+def encode(model, images):
+    with torch.no_grad():
+        features = model.neck(model.backbone(images))[0].double().numpy()
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
+def test_simclr_loss(load):
+    cfg = Config(load('simclr_resnet18_4xb128-coslr-500e_tiny-imagenet').to_dict())
+    model = build_on_cpu(cfg)
+    inputs = preprocessed_pair(model)
+    loss = model(inputs, [], mode='loss')['loss'].item()
+    z = np.concatenate([encode(model, view) for view in inputs])
+    n, terms = len(z) // 2, []
+    for i in range(2 * n):
+        weights = np.exp(z @ z[i] / 0.5)
+        terms.append(-math.log(weights[(i + n) % (2 * n)] / (weights.sum() - weights[i])))
+    assert loss == pytest.approx(np.mean(terms), rel=1e-5)
+
+    # The ContrastiveCrop repository's scale, as the config's comment says.
+    cfg.merge_from_dict({'model.head.loss.loss_weight': 7.142857})
+    scaled = build_on_cpu(cfg)(inputs, [], mode='loss')['loss'].item()
+    assert scaled == pytest.approx(0.5 / 0.07 * loss, rel=1e-5)
+
+
+def test_mocov2_loss(load):
+    model = build_on_cpu(load('mocov2_resnet18_1xb256-coslr-10e_scenes'))
+    model.queue_len, model.queue = 12, model.queue[:, :12].contiguous()  # a multiple of the batch
+    queue = model.queue.double().numpy().copy()
+    inputs = preprocessed_pair(model)
+    loss = model(inputs, [], mode='loss')['loss'].item()
+    # Before the first step the key encoder is the query encoder.
+    q, k = (encode(model, view) for view in inputs)
+    positive, negative = np.exp((q * k).sum(1) / 0.2), np.exp(q @ queue / 0.2)
+    assert loss == pytest.approx(np.mean(np.log(1 + negative.sum(1) / positive)), rel=1e-4)
+    np.testing.assert_allclose(model.queue[:, :6].numpy(), k.T, atol=1e-5)
+
+
+def test_tensorboard_option(load, tmp_path):
+    """The option that default_runtime.py names makes what TensorBoard reads."""
+    text = (CONFIGS / '_base_/default_runtime.py').read_text()
+    key, value = re.search(r'--cfg-options (visualizer\S+)', text)[1].split('=')
+    cfg = Config(load('simclr_resnet50_8xb64-coslr-100e_in1k').to_dict())
+    cfg.merge_from_dict({key: DictAction._parse_iterable(value)})
+    visualizer = VISUALIZERS.build(dict(cfg.visualizer, name='configs', save_dir=str(tmp_path)))
+    visualizer.add_scalar('loss', 0.25, step=7)
+    visualizer.close()
+    (events,) = tmp_path.rglob('events.out.tfevents.*')
+    written = EventAccumulator(str(events.parent)).Reload().Scalars('loss')
+    assert [(event.step, event.value) for event in written] == [(7, 0.25)]
+
+
+def test_index_names_every_config():
+    text = (CONFIGS / 'README.md').read_text()
+    for name in [*BASELINES, *PROBES]:
+        assert f'`{name}.py`' in text
+    named = re.findall(r'configs/[\w./-]+\.py', text)
+    assert named and all((CONFIGS.parent / path).is_file() for path in named)
