@@ -1,0 +1,65 @@
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+version: dict[str, str] = {}
+exec((ROOT / 'mmjoint/version.py').read_text(), version)
+
+
+class BuildWithMim(build_py):
+    """Ships configs and tools as `mmjoint/.mim`, where mim and mmengine look for them."""
+
+    def run(self) -> None:
+        super().run()
+        for name in ('configs', 'tools'):
+            if self.editable_mode:
+                link = ROOT / 'mmjoint/.mim' / name
+                link.parent.mkdir(exist_ok=True)
+                link.unlink(missing_ok=True)
+                link.symlink_to(Path('../..') / name, target_is_directory=True)
+            else:
+                target = Path(self.build_lib) / 'mmjoint/.mim' / name
+                shutil.rmtree(target, ignore_errors=True)
+                # These three set up a clone; an installed package needs none of them.
+                clone_only = ('quickstart.sh', 'run_tests.sh', 'setup_env.sh')
+                shutil.copytree(
+                    ROOT / name, target, ignore=shutil.ignore_patterns('__pycache__', *clone_only)
+                )
+
+
+setup(
+    name='mmjoint',
+    version=version['__version__'],
+    description='Joint augmentation of positive pairs for contrastive pretraining on mmpretrain',
+    long_description=(ROOT / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    classifiers=[
+        'Programming Language :: Python :: 3',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+    packages=find_packages(include=['mmjoint', 'mmjoint.*']),
+    package_data={'mmjoint': ['**/*.html']},
+    python_requires='>=3.10',
+    install_requires=[
+        'jinja2>=3.1',
+        'matplotlib>=3.7',
+        'numpy>=1.26',
+        'pillow>=10.0',
+        'torch>=2.6',
+        'torchvision>=0.21',
+    ],
+    extras_require={
+        # The maintained builds; whoever has OpenMMLab's own packages keeps them (no extra then).
+        'mm': ['onedl-mmcv>=2.3', 'onedl-mmengine>=0.10.8', 'onedl-mmpretrain>=1.3'],
+        'scenes': ['scikit-image>=0.22'],  # the embedded data set takes its photos
+        'tensorboard': ['tensorboard>=2.14'],
+        'bench': ['albumentations>=1.4', 'lightly>=1.5'],
+        'dev': ['pycocotools>=2.0.7', 'pytest>=8.0', 'ruff>=0.6', 'scipy>=1.11'],
+    },
+    cmdclass={'build_py': BuildWithMim},
+    zip_safe=False,
+)

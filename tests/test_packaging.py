@@ -1,0 +1,171 @@
+"""What is installed, and what `import mmjoint` does with and without the mm stack."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import zipfile
+from importlib.metadata import requires, version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import mmjoint
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_python(code: str, *args: str, path: list[Path]) -> subprocess.CompletedProcess:
+    env = os.environ | {'PYTHONPATH': os.pathsep.join(map(str, path))}
+    # Elsewhere, since -c puts the working folder first on sys.path.
+    return subprocess.run(
+        [sys.executable, *args, '-c', code],
+        env=env,
+        cwd=tempfile.gettempdir(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def files(folder: Path) -> set[Path]:
+    """Relative paths of all files, without hidden folders and byte code."""
+    found = {path.relative_to(folder) for path in folder.rglob('*') if path.is_file()}
+    return {f for f in found if f.parts[0] != '.mim' and '__pycache__' not in f.parts}
+
+
+@pytest.fixture(scope='module')
+def without_mm(tmp_path_factory) -> list[Path]:
+    """A search path that has everything installed here but the mm stack."""
+    site = tmp_path_factory.mktemp('site')
+    for entry in Path(sysconfig.get_path('purelib')).iterdir():
+        if not re.match(r'(onedl_)?mm(engine|cv|pretrain)', entry.name):
+            (site / entry.name).symlink_to(entry)
+    return [ROOT, site]
+
+
+def test_version_is_that_of_the_distribution():
+    assert mmjoint.__version__ == version('mmjoint')
+
+
+def test_tested_set_is_within_the_ranges():
+    lines = (ROOT / 'requirements.txt').read_text().splitlines()
+    pins = dict(line.split('==') for line in lines if line and not line.startswith('#'))
+    benchmarks_only = {'albumentations', 'lightly'}
+    for line in requires('mmjoint'):
+        requirement = Requirement(line)
+        if requirement.name not in benchmarks_only:
+            assert requirement.specifier.contains(pins[requirement.name]), line
+
+
+def test_import_registers_and_starts_no_gpu():
+    done = run_python(
+        'import mmjoint, torch; from mmengine.registry import TRANSFORMS;'
+        "print('JointCrop' in TRANSFORMS.module_dict, torch.cuda.is_initialized())",
+        path=[],
+    )
+    assert done.stdout.split()[-2:] == ['True', 'False'], done.stderr
+
+
+def test_without_mm_import_warns_in_one_line(without_mm):
+    done = run_python(
+        'import warnings; warnings.showwarning = lambda message, *_: print(message)\n'
+        'import mmjoint\n'
+        'from mmjoint.distributions import JointDistribution\n'
+        'from mmjoint import checkpoints\n'
+        'print(len(JointDistribution(0.2, 1.0).sample()))\n'
+        "print(hasattr(mmjoint, 'no_such_name'))",
+        '-S',
+        path=without_mm,
+    )
+    assert done.returncode == 0, done.stderr
+    warning, pair, unknown = done.stdout.splitlines()
+    assert warning.startswith('mmengine, mmcv, mmpretrain not installed')
+    assert "pip install 'mmjoint[mm]'" in warning
+    assert (pair, unknown) == ('2', 'False')
+
+
+@pytest.mark.parametrize(
+    'statement',
+    ['from mmjoint import JointCrop', 'import mmjoint; mmjoint.JointCrop', 'mmjoint.models'],
+)
+def test_without_mm_a_transform_is_an_import_error(without_mm, statement):
+    code = f'import mmjoint\n{statement}'
+    done = run_python(code, '-S', '-W', 'ignore', path=without_mm)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith('ImportError: mmengine, mmcv, mmpretrain not')
+
+
+@pytest.mark.parametrize(
+    ('error', 'shown'),
+    [
+        ('libGL.so.1: cannot open shared object file', 'apt-get install libgl1 libglib2.0-0'),
+        ('libgthread-2.0.so.0: cannot open shared object file', 'apt-get install libgl1'),
+        ('numpy.core.multiarray failed to import', 'ImportError: numpy.core.multiarray failed'),
+    ],
+)
+def test_broken_opencv_is_explained_or_shown_as_it_is(tmp_path, error, shown):
+    (tmp_path / 'cv2.py').write_text(f'raise ImportError({error!r})')
+    done = run_python('import mmjoint', path=[tmp_path])
+    assert done.returncode == 1
+    assert shown in done.stderr.splitlines()[-1]
+
+
+def test_wheel_holds_configs_and_tools_where_mim_looks(tmp_path):
+    source = tmp_path / 'source'
+    unwanted = shutil.ignore_patterns('.*', 'build', 'work_dirs', 'data', '*.egg-info')
+    shutil.copytree(ROOT, source, ignore=unwanted)
+    subprocess.run(
+        [sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation']
+        + ['--wheel-dir', str(tmp_path), str(source)],
+        check=True,
+    )
+    site = tmp_path / 'site'
+    (wheel,) = tmp_path.glob('mmjoint-*.whl')
+    zipfile.ZipFile(wheel).extractall(site)
+
+    done = run_python(
+        "from mmengine.utils import get_installed_path as get; print(get('mmjoint'))", path=[site]
+    )
+    mim = Path(done.stdout.splitlines()[-1]) / '.mim'
+    assert mim == site / 'mmjoint/.mim', done.stderr
+    assert files(site / 'mmjoint') == files(ROOT / 'mmjoint')
+    assert files(mim / 'configs') == files(ROOT / 'configs') != set()
+    assert (mim / 'tools/train.py').is_file()
+    assert not (mim / 'tools/setup_env.sh').exists()
+
+
+def test_set_up_says_what_python_it_needs(tmp_path):
+    (tmp_path / 'tools').mkdir()
+    (tmp_path / 'mmjoint').mkdir()
+    for name in ('setup.py', 'requirements.txt', 'mmjoint/version.py', 'tools/setup_env.sh'):
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / 'tools/run_tests.sh', tmp_path / 'tools')
+    path = tmp_path / 'bin'
+    path.mkdir()
+    for name in ('bash', 'cat', 'cksum', 'dirname', 'mkdir', 'rm'):
+        (path / name).symlink_to(shutil.which(name))
+
+    def last_line() -> str:
+        done = subprocess.run(
+            [path / 'bash', tmp_path / 'tools/run_tests.sh'],
+            env={'PATH': str(path)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1
+        return done.stderr.splitlines()[-1]
+
+    assert last_line().startswith('mmjoint: no Python 3.10 or later on the PATH')
+    python = path / 'python3.12'
+    python.write_text(
+        f'#!/bin/bash\n[ "$2" = "import ensurepip" ] && exit 1\nexec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    assert 'apt-get install python3-venv' in last_line()
+    (tmp_path / '.venv/.mmjoint-installing').write_text(str(os.getpid()))
+    assert last_line().startswith(f'mmjoint: process {os.getpid()} is setting up')

@@ -1,0 +1,146 @@
+import json
+import re
+import subprocess
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+RunTool = Callable[..., tuple[int, str, str]]
+
+
+def logged(work_dir: Path, key: str) -> list:
+    """What the runs in a folder logged under a key in each iteration, in the order of the runs."""
+    # Runs that start within one second share a file: mmengine names the folders by the second.
+    paths = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    return [json.loads(line)[key] for path in paths for line in path.read_text().splitlines()]
+
+
+def test_trains_and_resumes(pretrain_config: Path, run_tool: RunTool, tmp_path: Path) -> None:
+    status, out, err = run_tool('train.py', pretrain_config, '--work-dir', 'run')
+    assert status == 0, err
+    lines = re.findall(r'Epoch\(train\).*', out)
+    assert len(lines) == 12
+    for word in (r'lr: \d', r'eta: \d', r'data_time: \d', r'loss: \d'):
+        assert all(re.search(word, line) for line in lines), word
+    assert 'SyncBatchNorm' in out and 'reverted' in out
+
+    longer = ['--cfg-options', 'train_cfg.max_epochs=3']
+    status, out, err = run_tool(
+        'train.py', pretrain_config, '--work-dir', 'run', '--resume', *longer
+    )
+    assert status == 0, err
+    assert logged(tmp_path / 'run', 'step') == list(range(1, 19))
+    checkpoint = torch.load(tmp_path / 'run/epoch_3.pth', weights_only=False)
+    assert (checkpoint['meta']['epoch'], checkpoint['meta']['iter']) == (3, 18)
+
+
+def test_resume_with_nothing_to_resume_starts(
+    pretrain_config: Path, run_tool: RunTool, tmp_path: Path
+) -> None:
+    status, _, err = run_tool('train.py', pretrain_config, '--work-dir', 'new', '--resume')
+    assert status == 0, err
+    assert logged(tmp_path / 'new', 'step')[0] == 1
+
+
+def test_default_work_dir(pretrain_config: Path, run_tool: RunTool, tmp_path: Path) -> None:
+    assert run_tool('train.py', pretrain_config)[0] == 0
+    assert (tmp_path / 'work_dirs/tiny/epoch_2.pth').is_file()
+
+
+def test_tensorboard(pretrain_config: Path, run_tool: RunTool, tmp_path: Path) -> None:
+    accumulator = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator')
+    status, _, err = run_tool('train.py', pretrain_config, '--work-dir', 'run', '--tensorboard')
+    assert status == 0, err
+    (events,) = (tmp_path / 'run').glob('*/vis_data/events*')
+    reader = accumulator.EventAccumulator(str(events))
+    reader.Reload()
+    written = [event.value for event in reader.Scalars('loss')]
+    assert written == pytest.approx(logged(tmp_path / 'run', 'loss'), rel=1e-6)
+
+
+def test_auto_scale_lr(pretrain_config: Path, run_tool: RunTool, tmp_path: Path) -> None:
+    options = ['--auto-scale-lr', '--cfg-options', 'auto_scale_lr.base_batch_size=32']
+    status, _, err = run_tool('train.py', pretrain_config, '--work-dir', 'run', *options)
+    assert status == 0, err
+    assert logged(tmp_path / 'run', 'lr')[0] == pytest.approx(0.01 * 8 / 32)
+
+
+def test_amp_on_the_cpu_is_bfloat16(
+    pretrain_config: Path, run_tool: RunTool, tmp_path: Path
+) -> None:
+    """The first loss differs from float32's, by no more than bfloat16's precision explains."""
+    if torch.cuda.is_available():
+        pytest.skip('this machine has a GPU, where --amp is float16 by mmengine')
+    losses = {}
+    for flag in ([], ['--amp']):
+        folder = f'run{"".join(flag)}'
+        status, _, err = run_tool('train.py', pretrain_config, '--work-dir', folder, *flag)
+        assert status == 0, err
+        losses[bool(flag)] = logged(tmp_path / folder, 'loss')[0]
+    assert 0 < abs(losses[True] / losses[False] - 1) < 2**-6
+
+
+def test_inherits_from_mmpretrain(image_folder: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    """mmengine alone fails on the `_scope_` that such a config has in its collate_fn."""
+    config = tmp_path / 'inherited.py'
+    config.write_text(f"""
+_base_ = 'mmpretrain::simclr/simclr_resnet50_8xb32-coslr-200e_in1k.py'
+custom_imports = dict(imports=['mmjoint'])
+model = dict(
+    backbone=dict(depth=18, base_channels=8, stem_channels=8),
+    neck=dict(in_channels=64, hid_channels=16, out_channels=8))
+train_dataloader = dict(batch_size=8, num_workers=0, dataset=dict(
+    _delete_=True, type='CustomDataset', data_root={str(image_folder)!r}, with_label=False,
+    pipeline=[
+        dict(type='LoadImageFromFile'),
+        dict(type='JointView', num_views=2, transforms=[[dict(type='JointCrop', scale=32)]]),
+        dict(type='PackInputs')]))
+train_cfg = dict(max_epochs=1)
+""")
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        status, _, err = run_tool('train.py', config)
+    assert status == 0, err
+    assert (tmp_path / 'work_dirs/inherited/epoch_1.pth').is_file()
+
+
+def test_two_processes_agree_with_one(
+    pretrain_config: Path,
+    run_tool: RunTool,
+    tool_command: Callable[..., list[str]],
+    tool_environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """Same global batches, views without chance, BN with fixed statistics: the same losses.
+
+    The sampler gives process r the indices r, r + 2, ... of the shuffled list, so two processes
+    with half the batch size see together what one sees. Left is the order of float32's sums.
+    """
+    exact = tmp_path / 'exact.py'
+    exact.write_text("""
+_base_ = './tiny.py'
+model = dict(backbone=dict(norm_eval=True))
+optim_wrapper = dict(optimizer=dict(lr=0.3))
+train_dataloader = dict(batch_size=16, dataset=dict(pipeline=[
+    dict(type='LoadImageFromFile'),
+    dict(type='MultiView', num_views=[1, 1], transforms=[
+        [dict(type='CenterCrop', crop_size=32)], [dict(type='Resize', scale=(32, 32))]]),
+    dict(type='PackInputs'),
+]))
+""")
+    status, _, err = run_tool('train.py', exact, '--work-dir', 'one')
+    assert status == 0, err
+    command = tool_command('dist_train.sh', exact, 2, '--work-dir', tmp_path / 'two')
+    command += ['--cfg-options', 'train_dataloader.batch_size=8']
+    done = subprocess.run(
+        command, env=tool_environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    if not torch.cuda.is_available():
+        assert '20 SyncBatchNorm layers are reverted to BatchNorm' in done.stdout
+    one, two = logged(tmp_path / 'one', 'loss'), logged(tmp_path / 'two', 'loss')
+    assert len(one) == 6 and max(one) - min(one) > 1e-2  # it does move
+    assert two == pytest.approx(one, rel=2e-6)

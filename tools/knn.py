@@ -1,0 +1,66 @@
+"""Measure the kNN accuracy of a pretrained backbone."""
+
+import argparse
+import json
+import os
+
+from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
+
+from mmjoint.errors import one_line_errors
+from mmjoint.evaluation import evaluate_knn
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='a pretraining or linear config with the kNN data sets')
+    parser.add_argument('checkpoint', nargs='?', help='whose backbone is measured')
+    parser.add_argument(
+        '--random-init', action='store_true', help='measure the random initialisation instead'
+    )
+    parser.add_argument('--data-root', help="folder to take instead of the data sets' data_root")
+    parser.add_argument('--k', type=int, default=20, help='neighbours that vote (default: 20)')
+    parser.add_argument(
+        '--temperature', type=float, default=0.07, help='of the votes (default: 0.07)'
+    )
+    parser.add_argument('--json', help='file to write the result to')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='settings of the config to override'
+    )
+    args = parser.parse_args()
+    if (args.checkpoint is None) != args.random_init:
+        parser.error('give either a checkpoint or --random-init')
+    return args
+
+
+def main() -> None:
+    """Evaluate, print and write the result."""
+    args = parse_args()
+    # mmengine tells the initialisation of every single weight otherwise.
+    MMLogger.get_instance('mmjoint', log_level='WARNING')
+    with one_line_errors():
+        cfg = Config.fromfile(args.config)
+        if args.cfg_options:
+            cfg.merge_from_dict(args.cfg_options)
+        if args.data_root:
+            for name in ('knn_train_dataloader', 'knn_val_dataloader'):
+                cfg.merge_from_dict({f'{name}.dataset.data_root': args.data_root})
+        result = evaluate_knn(cfg, args.checkpoint, args.k, args.temperature)
+        result |= {'k': args.k, 'temperature': args.temperature}
+        result |= {'config': args.config, 'checkpoint': args.checkpoint}
+        if args.json:
+            with open(f'{args.json}.partial', 'w') as file:
+                json.dump(result, file, indent=2)
+            os.replace(f'{args.json}.partial', args.json)
+    accuracy = ', '.join(
+        f'top-{top} {result[f"top{top}"]:.2f} %' for top in (1, 5) if f'top{top}' in result
+    )
+    print(
+        f'kNN (k {args.k}, temperature {args.temperature}, {result["num_train"]} training and '
+        f'{result["num_test"]} test images): {accuracy}'
+    )
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,74 @@
+"""Evaluates a checkpoint on the config's test set, as mmpretrain's tools/test.py does."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import mmengine
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.evaluator import DumpResults
+
+from mmjoint import runtime
+from mmjoint.errors import one_line_errors
+
+
+def parse_args() -> Namespace:
+    """Read the command line."""
+    parser = ArgumentParser(description="Evaluate a checkpoint on the config's test set.")
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', metavar='FILE', help='file to write the result to')
+    parser.add_argument(
+        '--out-item',
+        choices=['metrics', 'pred'],
+        default='pred',
+        help='what to write: the metrics (.json, .yaml, .pkl) or the predictions (.pkl; default)',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='automatic mixed precision (bfloat16 on the CPU)'
+    )
+    runtime.add_arguments(parser)
+    args = parser.parse_args()
+    suffixes = ['.pkl', '.pickle'] + ['.json', '.yaml', '.yml'] * (args.out_item == 'metrics')
+    if args.out and Path(args.out).suffix not in suffixes:
+        parser.error(
+            f'--out {args.out}: for {args.out_item} it must end in {" or ".join(suffixes)}'
+        )
+    return args
+
+
+def apply(args: Namespace, cfg: Config) -> None:
+    """Apply the arguments that are for testing alone."""
+    if cfg.get('test_dataloader') is None:
+        raise ValueError(
+            f'{args.config} has no test set (test_dataloader): take the config of a linear probe, '
+            'or tools/knn.py for a pretraining config'
+        )
+    cfg.load_from, cfg.resume = args.checkpoint, False
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+
+
+def main() -> None:
+    """Test."""
+    args = parse_args()
+    with one_line_errors():
+        cfg = runtime.load_config(args)
+        apply(args, cfg)
+        runtime.fit_to_machine(cfg)
+        runner = runtime.build_runner(cfg, strict=True)
+        # Written aside, with the suffix that tells the format.
+        aside = f'{args.out}.part{Path(args.out).suffix}' if args.out else None
+        if aside and args.out_item == 'pred':
+            runner.test_evaluator.metrics.append(DumpResults(aside))
+        metrics = runner.test()
+        if aside and is_main_process():
+            if args.out_item == 'metrics':
+                mmengine.dump(metrics, aside)
+            os.replace(aside, args.out)
+        runtime.disconnect()
+
+
+if __name__ == '__main__':
+    main()

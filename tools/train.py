@@ -1,0 +1,86 @@
+"""Trains from a config; its interface is that of mmpretrain's tools/train.py."""
+
+from argparse import ArgumentParser, Namespace
+
+from mmengine.config import Config, ConfigDict
+
+from mmjoint import runtime
+from mmjoint.errors import one_line_errors
+
+
+def parse_args() -> Namespace:
+    """Read the command line."""
+    parser = ArgumentParser(description='Train from a config, on GPUs or on the CPU.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CKPT',
+        help='go on from a checkpoint; without CKPT, from the last in the work directory if any',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='automatic mixed precision (bfloat16 on the CPU)'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help="scale the learning rate by batch size / the config's auto_scale_lr.base_batch_size",
+    )
+    parser.add_argument('--no-validate', action='store_true', help='no validation while training')
+    parser.add_argument(
+        '--tensorboard', action='store_true', help='write TensorBoard files beside the logs'
+    )
+    parser.add_argument(
+        '--no-persistent-workers',
+        action='store_true',
+        help='restart the data loader workers in every epoch',
+    )
+    runtime.add_arguments(parser)
+    return parser.parse_args()
+
+
+def apply(args: Namespace, cfg: Config) -> None:
+    """Apply the arguments that are for training alone."""
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+            raise ValueError(
+                f'--auto-scale-lr: {args.config} has no auto_scale_lr.base_batch_size, the batch '
+                'size that its learning rate is for'
+            )
+        cfg.auto_scale_lr.enable = True
+    if args.tensorboard:
+        visualizer = cfg.get('visualizer') or ConfigDict(type='Visualizer')
+        backends = visualizer.get('vis_backends') or [dict(type='LocalVisBackend')]
+        visualizer.vis_backends = [*backends, dict(type='TensorboardVisBackend')]
+        cfg.visualizer = visualizer
+    loader = cfg.get('train_dataloader') or ConfigDict()
+    if args.no_persistent_workers:
+        loader.persistent_workers = False
+    loader.setdefault('persistent_workers', True)
+    if args.resume:
+        checkpoint = args.resume
+        if checkpoint == 'auto':
+            checkpoint = runtime.find_last_checkpoint(cfg.work_dir)
+        cfg.resume, cfg.load_from = checkpoint is not None, checkpoint
+
+
+def main() -> None:
+    """Train."""
+    args = parse_args()
+    with one_line_errors():
+        cfg = runtime.load_config(args)
+        apply(args, cfg)
+        runtime.guard_run(cfg)
+        runtime.fit_to_machine(cfg)
+        runtime.build_runner(cfg, strict=bool(cfg.get('resume'))).train()
+        runtime.disconnect()
+
+
+if __name__ == '__main__':
+    main()
