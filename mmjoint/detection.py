@@ -1,0 +1,277 @@
+"""What the detection engines in ``transfer/`` share: where the data are, and the result file.
+
+Needs NumPy and the standard library only, since each engine has an environment of its own.
+"""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+TASKS = ('voc', 'coco')
+METRICS = ('AP', 'AP50', 'AP75')
+# Trained on both years' trainval, tested on 2007: the published protocol.
+VOC_SPLITS = ('VOC2007/trainval', 'VOC2012/trainval', 'VOC2007/test')
+COCO_SPLITS = ('train2017', 'val2017')
+
+
+def data_root(task: str, argument: str | Path | None = None) -> Path:
+    """Say where a data set is to be looked for, as detectron2 does unless told otherwise.
+
+    Args:
+        task (str): ``'voc'`` or ``'coco'``.
+        argument (str | Path, optional): The user's ``--voc-root`` (the VOCdevkit folder, which
+            holds VOC2007 and VOC2012) or ``--coco-root`` (which holds annotations, train2017 and
+            val2017). Without it: ``$DETECTRON2_DATASETS``, or else ``datasets``, with ``coco``
+            below it for COCO.
+
+    Returns:
+        Path: The folder, which need not exist; for ``check_voc`` or ``check_coco``.
+    """
+    if task not in TASKS:
+        raise ValueError(f'task is {task!r}; expected one of {", ".join(TASKS)}')
+    if argument is not None:
+        return Path(argument).expanduser()
+    datasets = Path(os.environ.get('DETECTRON2_DATASETS', 'datasets')).expanduser()
+    return datasets / 'coco' if task == 'coco' else datasets
+
+
+def check_voc(root: str | Path, splits: Sequence[str] = VOC_SPLITS) -> None:
+    """Check that a VOCdevkit folder has every file that a run will open, before it starts.
+
+    Args:
+        root (str | Path): Folder that holds VOC2007 and VOC2012, each with ImageSets/Main,
+            Annotations and JPEGImages.
+        splits (Sequence[str]): ``'VOC<year>/<list>'`` each. Defaults to ``VOC_SPLITS``.
+
+    Raises:
+        FileNotFoundError: Something is missing; the message names the first such file.
+        ValueError: A list of images is empty.
+    """
+    root = Path(root)
+    hint = f'({root.absolute()} was taken for the VOCdevkit folder: --voc-root names another)'
+    listings = {}
+    for split in splits:
+        year, _, name = split.partition('/')
+        image_list = root / year / 'ImageSets' / 'Main' / f'{name}.txt'
+        if not image_list.is_file():
+            raise FileNotFoundError(f'{image_list}: no such file {hint}')
+        ids = [line.split()[0] for line in image_list.read_text().splitlines() if line.strip()]
+        if not ids:
+            raise ValueError(f'{image_list}: lists no image')
+        for folder, suffix in (('Annotations', '.xml'), ('JPEGImages', '.jpg')):
+            directory = root / year / folder
+            if directory not in listings:
+                listings[directory] = _listing(directory, hint)
+            for image in ids:
+                if image + suffix not in listings[directory]:
+                    raise FileNotFoundError(
+                        f'{directory / (image + suffix)}: no such file, though {image_list} '
+                        f'lists it {hint}'
+                    )
+
+
+def check_coco(root: str | Path, splits: Sequence[str] = COCO_SPLITS) -> None:
+    """Check that a COCO folder has every file that a run will open, before it starts.
+
+    Args:
+        root (str | Path): Folder that holds annotations/instances_{train,val}2017.json, train2017
+            and val2017.
+        splits (Sequence[str]): Defaults to ``COCO_SPLITS``.
+
+    Raises:
+        FileNotFoundError: Something is missing; the message names the first such file.
+        ValueError: An annotation file is damaged or has no image.
+    """
+    root = Path(root)
+    hint = f'({root.absolute()} was taken for the COCO folder: --coco-root names another)'
+    for split in splits:
+        annotations = root / 'annotations' / f'instances_{split}.json'
+        if not annotations.is_file():
+            raise FileNotFoundError(f'{annotations}: no such file {hint}')
+        try:
+            images = [
+                image['file_name'] for image in json.loads(annotations.read_bytes())['images']
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f'{annotations}: not a whole COCO annotation file ({type(error).__name__}: {error})'
+            ) from error
+        if not images:
+            raise ValueError(f'{annotations}: has no image')
+        present = _listing(root / split, hint)
+        for image in images:
+            if image not in present:
+                raise FileNotFoundError(
+                    f'{root / split / image}: no such file, though {annotations} lists it {hint}'
+                )
+
+
+def _listing(directory: Path, hint: str) -> set[str]:
+    # One listing is quick where a hundred thousand single looks over a network are not.
+    try:
+        return set(os.listdir(directory))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{directory}: no such folder {hint}') from error
+
+
+def summarise(trials: Sequence[dict]) -> tuple[dict, dict | None]:
+    """Return mean and standard deviation of every metric over the trials.
+
+    Args:
+        trials (Sequence[dict]): ``{'seed': int, 'bbox': {'AP': ..., 'AP50': ..., 'AP75': ...}}``
+            each, COCO's with ``'segm'`` too, in percent; what else is in them is left aside. A
+            metric that an engine could not compute is None or NaN.
+
+    Returns:
+        tuple[dict, dict | None]: ``{'bbox': {'AP': ...}, ...}`` twice: the mean, and the sample
+        standard deviation (by n - 1), which is None for a single trial. A metric that any trial
+        lacks is None.
+
+    Raises:
+        ValueError: There is no trial, or the trials do not all have the same metrics.
+    """
+    if not trials:
+        raise ValueError('no trial to summarise')
+    kinds = [kind for kind in ('bbox', 'segm') if kind in trials[0]]
+    for trial in trials:
+        for kind in ('bbox', 'segm'):
+            if (kind in trial) != (kind in kinds) or (
+                kind in trial and set(trial[kind]) < {*METRICS}
+            ):
+                raise ValueError(
+                    f'trial with seed {trial.get("seed")}: expected {", ".join(METRICS)} of '
+                    f'{" and ".join(kinds) or "bbox"}, as in the first trial; it has {trial}'
+                )
+    if 'bbox' not in kinds:
+        raise ValueError(f'trial with seed {trials[0].get("seed")} has no bbox: {trials[0]}')
+
+    def over_trials(statistic) -> dict:
+        return {
+            kind: {
+                metric: statistic([trial[kind][metric] for trial in trials]) for metric in METRICS
+            }
+            for kind in kinds
+        }
+
+    mean = over_trials(lambda values: _or_none(values, np.mean))
+    if len(trials) == 1:
+        return mean, None
+    return mean, over_trials(lambda values: _or_none(values, lambda v: np.std(v, ddof=1)))
+
+
+def _or_none(values: list, statistic) -> float | None:
+    if any(value is None or not math.isfinite(value) for value in values):
+        return None
+    return float(statistic(np.asarray(values, dtype=np.float64)))
+
+
+def make_results(
+    engine: str,
+    task: str,
+    config: str,
+    init: str,
+    weights: dict | None,
+    trials: Sequence[dict],
+) -> dict:
+    """Put together what every engine writes, the same for all.
+
+    Args:
+        engine (str): ``'detectron2'``, ``'mmdet'`` or ``'torchvision'``.
+        task (str): ``'voc'`` or ``'coco'``.
+        config (str): The recipe's name or file.
+        init (str): ``'random'``, ``'torchvision'`` or the checkpoint's path.
+        weights (dict, optional): Where the checkpoint came from, as ``mmjoint.checkpoints``
+            recorded it; None for a random start.
+        trials (Sequence[dict]): See ``summarise``; with their ``seconds`` where measured.
+
+    Returns:
+        dict: The arguments, ``mean`` and ``std`` (None for one trial).
+    """
+    if task not in TASKS:
+        raise ValueError(f'task is {task!r}; expected one of {", ".join(TASKS)}')
+    mean, std = summarise(trials)
+    return dict(
+        engine=engine,
+        task=task,
+        config=config,
+        init=init,
+        weights=weights,
+        trials=list(trials),
+        mean=mean,
+        std=std,
+    )
+
+
+def write_results(path: str | Path, results: dict) -> None:
+    """Write results as JSON, aside first and then into place; NaN becomes null.
+
+    Args:
+        path (str | Path): Of the file; its folder is made if need be.
+        results (dict): As ``make_results`` gives them.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + '.partial')
+    partial.write_text(json.dumps(_without_nan(results), indent=2, allow_nan=False) + '\n')
+    os.replace(partial, path)
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def format_table(results: Sequence[dict]) -> str:
+    """Lay results out like the paper's tables 3 (VOC) and 4 (COCO: masks, then boxes).
+
+    Args:
+        results (Sequence[dict]): As ``make_results`` gives them, one a row; all of one engine and
+            one task, since engines differ by more than what is compared (schedules, metrics).
+
+    Returns:
+        str: A Markdown table in percent: one decimal, and the standard deviation where there
+        are several trials.
+
+    Raises:
+        ValueError: The results are of several engines or tasks, or there are none.
+    """
+    for key in ('engine', 'task'):
+        values = sorted({str(result[key]) for result in results})
+        if len(values) != 1:
+            raise ValueError(
+                f'a table takes results of one {key}; these are of {", ".join(values) or "none"}'
+            )
+    kinds = [kind for kind in ('segm', 'bbox') if any(kind in result['mean'] for result in results)]
+    label = {'segm': 'mask ', 'bbox': 'box ' if 'segm' in kinds else ''}
+    header = ['config', 'init', 'trials']
+    header += [label[kind] + metric for kind in kinds for metric in METRICS]
+    rows = [
+        [Path(result['config']).stem, str(result['init']), str(len(result['trials']))]
+        + [_cell(result, kind, metric) for kind in kinds for metric in METRICS]
+        for result in results
+    ]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [header, ['-' * width for width in widths], *rows]
+    return '\n'.join(
+        '| '
+        + ' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        + ' |'
+        for line in lines
+    )
+
+
+def _cell(result: dict, kind: str, metric: str) -> str:
+    mean = result['mean'].get(kind, {}).get(metric)
+    if mean is None:
+        return '-'
+    std = ((result['std'] or {}).get(kind) or {}).get(metric)
+    return f'{mean:.1f}' if std is None else f'{mean:.1f} ± {std:.1f}'
