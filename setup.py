@@ -42,7 +42,7 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['mmjoint', 'mmjoint.*']),
-    package_data={'mmjoint': ['**/*.html']},
+    package_data={'mmjoint': ['**/*.html', 'datasets/*.txt']},
     python_requires='>=3.10',
     install_requires=[
         'jinja2>=3.1',

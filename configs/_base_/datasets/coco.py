@@ -1,0 +1,18 @@
+# COCO's train2017 as a set to pretrain on: data/coco/train2017/*.jpg, without annotations.
+data_preprocessor = dict(
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    to_rgb=True,
+)
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=8,
+    # Restarted workers would draw the same augmentations again: mmengine seeds them every time
+    # they start, with the same numbers.
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(type='ImageFolder', data_root='data/coco', data_prefix='train2017'),
+)
