@@ -54,9 +54,8 @@ def main() -> None:
         sys.exit(f'benchmark_views: no photos ({", ".join(sorted(SUFFIXES))}) in {args.folder}')
     if args.json and not args.json.parent.is_dir():
         sys.exit(f'benchmark_views: --json {args.json}: there is no folder {args.json.parent}')
-    views = Config.fromfile(
-        Path(__file__).resolve().parents[1] / 'configs/_base_/views/simclr.py'
-    ).views
+    base = Path(__file__).resolve().parents[1] / 'configs/_base_/views/simclr.py'
+    (views,) = Config.fromfile(base).train_pipeline[1].transforms
     try:
         result = benchmark_views(files, views, args.size, args.seconds)
     except OSError as error:

@@ -18,13 +18,7 @@ model = dict(
 )
 train_dataloader = dict(
     batch_size=256,
-    dataset=dict(
-        pipeline=[
-            dict(type='LoadImage'),
-            dict(type='JointView', num_views=2, transforms=[_base_.pop('views')]),
-            dict(type='PackInputs'),
-        ]
-    ),
+    dataset=dict(pipeline=_base_.pop('train_pipeline')),
 )
 # A line every tenth iteration: a folder may hold few batches.
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))

@@ -7,17 +7,12 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-_base_.views[0].scale = 96
+_base_.train_pipeline[1].transforms[0][0].scale = 96
 model = dict(
     data_preprocessor=_base_.pop('data_preprocessor'),
 )
 train_dataloader = dict(
     batch_size=128,
-    dataset=dict(
-        pipeline=[
-            dict(type='JointView', num_views=2, transforms=[_base_.pop('views')]),
-            dict(type='PackInputs'),
-        ]
-    ),
+    dataset=dict(pipeline=_base_.pop('train_pipeline')[1:]),
 )
 default_hooks = dict(checkpoint=dict(interval=10))

@@ -12,11 +12,5 @@ model = dict(
 )
 train_dataloader = dict(
     batch_size=32,
-    dataset=dict(
-        pipeline=[
-            dict(type='LoadImage'),
-            dict(type='JointView', num_views=2, transforms=[_base_.pop('views')]),
-            dict(type='PackInputs'),
-        ]
-    ),
+    dataset=dict(pipeline=_base_.pop('train_pipeline')),
 )

@@ -16,13 +16,7 @@ model = dict(
 )
 train_dataloader = dict(
     batch_size=256,
-    dataset=dict(
-        pipeline=[
-            dict(type='LoadImage'),
-            dict(type='JointView', num_views=2, transforms=[_base_.pop('views')]),
-            dict(type='PackInputs'),
-        ]
-    ),
+    dataset=dict(pipeline=_base_.pop('train_pipeline')),
 )
 # LARS 0.3 a 256, 10 epochs of warm-up.
 optim_wrapper = dict(optimizer=dict(lr=0.3))

@@ -16,13 +16,7 @@ model = dict(
 )
 train_dataloader = dict(
     batch_size=64,
-    dataset=dict(
-        pipeline=[
-            dict(type='LoadImage'),
-            dict(type='JointView', num_views=2, transforms=[_base_.pop('views')]),
-            dict(type='PackInputs'),
-        ]
-    ),
+    dataset=dict(pipeline=_base_.pop('train_pipeline')),
 )
 # Batch 64 takes an eighth of the learning rate at 512.
 optim_wrapper = dict(optimizer=dict(lr=0.0625))

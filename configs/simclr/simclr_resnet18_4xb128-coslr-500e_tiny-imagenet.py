@@ -12,12 +12,6 @@ model = dict(
 )
 train_dataloader = dict(
     batch_size=128,
-    dataset=dict(
-        pipeline=[
-            dict(type='LoadImage'),
-            dict(type='JointView', num_views=2, transforms=[_base_.pop('views')]),
-            dict(type='PackInputs'),
-        ]
-    ),
+    dataset=dict(pipeline=_base_.pop('train_pipeline')),
 )
 default_hooks = dict(checkpoint=dict(interval=10))

@@ -23,7 +23,8 @@ MAKERS = [
 
 @pytest.fixture(scope='module')
 def views() -> list[dict]:
-    return Config.fromfile(ROOT / 'configs/_base_/views/simclr.py').views
+    cfg = Config.fromfile(ROOT / 'configs/_base_/views/simclr.py')
+    return cfg.train_pipeline[1].transforms[0]
 
 
 @pytest.fixture

@@ -1,19 +1,5 @@
 # Any folder of images, at any depth, without labels:
 #   --cfg-options train_dataloader.dataset.data_root=FOLDER
-data_preprocessor = dict(
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    to_rgb=True,
-)
+_base_ = './train_loader.py'
 
-train_dataloader = dict(
-    batch_size=256,
-    num_workers=4,
-    # Restarted workers would draw the same augmentations again: mmengine seeds them every time
-    # they start, with the same numbers.
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(type='ImageFolder', data_root='data/images'),
-)
+train_dataloader = dict(dataset=dict(type='ImageFolder', data_root='data/images'))

@@ -1,18 +1,6 @@
 # The linear probe on the embedded data set.
-_base_ = './scenes.py'
+_base_ = ['./scenes.py', './linear.py']
 
-train_dataloader = dict(
-    drop_last=False,
-    dataset=dict(
-        pipeline=[
-            dict(type='LoadImage'),
-            dict(type='RandomResizedCrop', scale=64, backend='pillow'),
-            dict(type='RandomFlip', prob=0.5),
-            dict(type='PackInputs'),
-        ]
-    ),
-)
-val_dataloader = _base_.knn_val_dataloader
-val_evaluator = dict(type='Accuracy', topk=(1, 5))
-test_dataloader = val_dataloader
-test_evaluator = val_evaluator
+_base_.train_pipeline[1].scale = 64
+train_dataloader = dict(drop_last=False, dataset=dict(pipeline=_base_.pop('train_pipeline')))
+val_dataloader = test_dataloader = _base_.knn_val_dataloader

@@ -1,18 +1,8 @@
 # The linear probe on STL-10.
-_base_ = './stl10.py'
+_base_ = ['./stl10.py', './linear.py']
 
+_base_.train_pipeline[1].scale = 96
 train_dataloader = dict(
-    drop_last=False,
-    dataset=dict(
-        split='train',
-        pipeline=[
-            dict(type='RandomResizedCrop', scale=96, backend='pillow'),
-            dict(type='RandomFlip', prob=0.5),
-            dict(type='PackInputs'),
-        ],
-    ),
+    drop_last=False, dataset=dict(split='train', pipeline=_base_.pop('train_pipeline')[1:])
 )
-val_dataloader = _base_.knn_val_dataloader
-val_evaluator = dict(type='Accuracy', topk=(1, 5))
-test_dataloader = val_dataloader
-test_evaluator = val_evaluator
+val_dataloader = test_dataloader = _base_.knn_val_dataloader

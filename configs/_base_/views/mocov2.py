@@ -14,3 +14,9 @@ views = [
     dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=None),
     dict(type='RandomFlip', prob=0.5),
 ]
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='JointView', num_views=2, transforms=[views]),
+    dict(type='PackInputs'),
+]
+del views

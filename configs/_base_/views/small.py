@@ -14,3 +14,9 @@ views = [
     ),
     dict(type='ToGray', prob=0.2),
 ]
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='JointView', num_views=2, transforms=[views]),
+    dict(type='PackInputs'),
+]
+del views

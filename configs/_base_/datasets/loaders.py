@@ -1,0 +1,11 @@
+# What the loaders of all labelled data sets share.
+_base_ = './train_loader.py'
+
+# For tools/knn.py.
+knn_train_dataloader = dict(
+    batch_size=256,
+    num_workers=4,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+)
+knn_val_dataloader = knn_train_dataloader
