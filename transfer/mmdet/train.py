@@ -1,0 +1,86 @@
+"""Fine-tunes and tests one mmdet detector; run.py starts it, once a trial."""
+
+import argparse
+import time
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+
+from mmjoint import runtime
+from mmjoint.detection import METRICS, write_results
+from mmjoint.errors import one_line_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='a file of transfer/mmdet/configs, or one made of it')
+    parser.add_argument('--data-root', required=True, help='the VOCdevkit or the COCO folder')
+    parser.add_argument('--weights', help='converted backbone; without it the start is random')
+    parser.add_argument('--seed', type=int, required=True)
+    runtime.add_arguments(parser)
+    return parser.parse_args()
+
+
+def set_data_root(node: object, root: str) -> None:
+    """Put the data's folder into every data set of a config."""
+    if isinstance(node, list):
+        for item in node:
+            set_data_root(item, root)
+    elif isinstance(node, dict):
+        if 'ann_file' in node and 'data_root' in node:
+            node['data_root'] = root
+        for item in node.values():
+            set_data_root(item, root)
+
+
+def adapt(cfg: Config, args: argparse.Namespace) -> None:
+    """Set data, seed and start, and go on from an earlier start of the same run."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        set_data_root(cfg[name], str(Path(args.data_root)) + '/')
+        cfg[name].pop('collate_fn', None)  # mmdet's pseudo_collate is the Runner's default
+    cfg.randomness = dict(seed=args.seed)
+    if args.weights:
+        cfg.custom_hooks.append(
+            dict(type='LoadBackboneHook', checkpoint=args.weights, priority='VERY_HIGH')
+        )
+    cfg.load_from = runtime.find_last_checkpoint(cfg.work_dir)
+    cfg.resume = cfg.load_from is not None
+
+
+def percentages(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Return AP, AP50 and AP75 in percent, of boxes and of masks where there are."""
+    if 'pascal_voc/mAP' in metrics:
+        names = {'bbox': ('pascal_voc/mAP', 'pascal_voc/AP50', 'pascal_voc/AP75')}
+    else:
+        names = {
+            kind: tuple(f'coco/{kind}_mAP{at}' for at in ('', '_50', '_75'))
+            for kind in ('bbox', 'segm')
+        }
+    return {
+        kind: {metric: 100 * float(metrics[key]) for metric, key in zip(METRICS, keys, strict=True)}
+        for kind, keys in names.items()
+    }
+
+
+def main() -> None:
+    """Train, test and write metrics.json beside the logs."""
+    args = parse_args()
+    with one_line_errors():
+        cfg = runtime.load_config(args)
+        adapt(cfg, args)
+        runtime.guard_run(cfg)
+        runtime.fit_to_machine(cfg)
+        runner = runtime.build_runner(cfg, strict=cfg.resume)
+        start = time.monotonic()
+        runner.train()
+        metrics = dict(seed=args.seed, **percentages(runner.test()))
+        metrics['seconds'] = time.monotonic() - start
+        if is_main_process():
+            write_results(Path(cfg.work_dir, 'metrics.json'), metrics)
+        runtime.disconnect()
+
+
+if __name__ == '__main__':
+    main()
