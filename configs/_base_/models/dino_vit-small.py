@@ -1,0 +1,14 @@
+# DINO (arXiv 2104.14294), its repository's vanilla ViT-S/16.
+_base_ = './dino_resnet50.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='VisionTransformer',
+        arch='deit-small',
+        img_size=224,
+        patch_size=16,
+        drop_path_rate=0.1,
+    ),
+    neck=dict(in_channels=384),
+)

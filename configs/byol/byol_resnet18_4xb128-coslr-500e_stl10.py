@@ -1,0 +1,16 @@
+# BYOL, STL-10, ResNet-18, batch 512 on 4 GPUs, 500 epochs (table 2 of arXiv 2412.16522).
+_base_ = [
+    '../_base_/models/byol_resnet18_small.py',
+    '../_base_/datasets/stl10.py',
+    '../_base_/views/small.py',
+    '../_base_/schedules/sgd_coslr_500e.py',
+    '../_base_/default_runtime.py',
+]
+
+_base_.train_pipeline[1].transforms[0][0].scale = 96
+model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
+train_dataloader = dict(
+    batch_size=128,
+    dataset=dict(pipeline=_base_.pop('train_pipeline')[1:]),
+)
+default_hooks = dict(checkpoint=dict(interval=10))

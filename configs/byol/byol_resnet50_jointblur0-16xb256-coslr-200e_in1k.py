@@ -1,0 +1,4 @@
+_base_ = './byol_resnet50_16xb256-coslr-200e_in1k.py'
+
+# The sigmas of a pair of blurs are drawn jointly, from JC(0).
+_base_.train_dataloader.dataset.pipeline[1].transforms[0][3].beta = 0

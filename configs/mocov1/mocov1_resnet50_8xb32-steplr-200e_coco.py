@@ -1,0 +1,15 @@
+# MoCo v1, COCO's train2017, ResNet-50, batch 256 on 8 GPUs, 200 epochs (table 6 of arXiv
+# 2412.16522). The paper does not say for how long: 200 epochs are those of its table 1.
+_base_ = [
+    '../_base_/models/mocov1_resnet50.py',
+    '../_base_/datasets/coco.py',
+    '../_base_/views/mocov1.py',
+    '../_base_/schedules/sgd_steplr_200e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
+train_dataloader = dict(
+    batch_size=32,
+    dataset=dict(pipeline=_base_.pop('train_pipeline')),
+)

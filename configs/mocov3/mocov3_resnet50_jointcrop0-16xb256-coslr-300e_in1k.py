@@ -1,0 +1,4 @@
+_base_ = './mocov3_resnet50_16xb256-coslr-300e_in1k.py'
+
+# The areas of a pair of crops are drawn jointly, from JC(0).
+_base_.train_dataloader.dataset.pipeline[1].transforms[0][0].beta = 0

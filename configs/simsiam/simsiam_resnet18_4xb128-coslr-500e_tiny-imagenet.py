@@ -1,0 +1,17 @@
+# SimSiam, Tiny-ImageNet, ResNet-18, batch 512 on 4 GPUs, 500 epochs (table 2 of arXiv 2412.16522).
+_base_ = [
+    '../_base_/models/simsiam_resnet18_small.py',
+    '../_base_/datasets/tiny_imagenet.py',
+    '../_base_/views/small.py',
+    '../_base_/schedules/sgd_coslr_500e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
+train_dataloader = dict(
+    batch_size=128,
+    dataset=dict(pipeline=_base_.pop('train_pipeline')),
+)
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'predictor': dict(fix_lr=True)}))
+custom_hooks = [*_base_.custom_hooks, dict(type='FixedLRHook')]
+default_hooks = dict(checkpoint=dict(interval=10))
