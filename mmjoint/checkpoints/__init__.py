@@ -1,0 +1,20 @@
+"""Checkpoints: reading them safely, and one key map between mm, detectron2, torchvision and timm.
+
+Needs PyTorch alone: an environment that converts checkpoints may have no mm stack.
+"""
+
+from .conversion import TARGETS, backbone_weights, convert, read_provenance
+from .key_maps import BLOCKS, resnet_keys
+from .reading import CheckpointError, load_backbone, read_checkpoint
+
+__all__ = [
+    'BLOCKS',
+    'TARGETS',
+    'CheckpointError',
+    'backbone_weights',
+    'convert',
+    'load_backbone',
+    'read_checkpoint',
+    'read_provenance',
+    'resnet_keys',
+]

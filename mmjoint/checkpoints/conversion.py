@@ -1,0 +1,231 @@
+"""Backbones out of any known checkpoint into any known format, whole or not at all."""
+
+import ast
+import hashlib
+import io
+import json
+import os
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..version import __version__
+from .key_maps import find_source, pick_backbone, resnet_keys
+from .reading import CheckpointError, read_checkpoint
+
+
+def backbone_weights(
+    path: str | Path, which: str = 'online', trust: bool = False
+) -> OrderedDict[str, Tensor]:
+    """Read a ResNet backbone out of a checkpoint, strictly.
+
+    Args:
+        path (str | Path): A checkpoint of mmpretrain's or mmselfsup's, of MoCo's (v1, v2, v3) or
+            DINO's own code, of torchvision or timm, or one that ``convert`` wrote.
+        which (str): ``'online'``, the network trained by gradients (DINO's student), or
+            ``'momentum'``, its moving average (DINO's teacher). Defaults to ``'online'``.
+        trust (bool): Let the file run code. Defaults to False.
+
+    Returns:
+        OrderedDict[str, Tensor]: Under torchvision's names, in the network's order.
+
+    Raises:
+        CheckpointError: If the file cannot be read, has no such backbone, or has missing,
+            unexpected or wrongly shaped weights; the message names them.
+    """
+    return _read(Path(path), which, trust)[0]
+
+
+def read_provenance(path: str | Path) -> dict | None:
+    """Read where the weights of a file that ``convert`` wrote came from.
+
+    Args:
+        path (str | Path): The file.
+
+    Returns:
+        dict | None: As ``convert`` returned it; None for a file that another program wrote.
+
+    Raises:
+        CheckpointError: If the file cannot be read.
+    """
+    return _provenance_in(read_checkpoint(path))
+
+
+def convert(
+    ckpt: str | Path,
+    out: str | Path,
+    to: str,
+    which: str = 'online',
+    trust: bool = False,
+    depth: int | None = None,
+) -> dict:
+    """Write the backbone of a checkpoint in another program's format.
+
+    Args:
+        ckpt (str | Path): See ``backbone_weights``.
+        out (str | Path): The file to write; its suffix says what it holds. It is written aside and
+            moved into place.
+        to (str): ``'detectron2'`` (.pkl), ``'torchvision'`` (.pth), ``'timm'`` (.pth or
+            .safetensors), ``'mmdet'`` or ``'mm'`` (.pth; keys under ``backbone.``).
+        which (str): ``'online'`` or ``'momentum'``. Defaults to ``'online'``.
+        trust (bool): Let the checkpoint run code. Defaults to False.
+        depth (int, optional): The depth that the backbone must have. Defaults to None: any.
+
+    Returns:
+        dict: Where the weights came from, as recorded in the file: ``source`` (the file's name),
+        ``sha256``, ``format``, ``which``, ``prefix``, ``algorithm``, ``epoch`` and ``iter`` (None
+        where the checkpoint does not say), ``depth``, ``stem``, ``mmjoint`` (version), and
+        ``origin``, the same of the checkpoint itself if ``convert`` had written it.
+
+    Raises:
+        CheckpointError: If the checkpoint is not fit for it (see ``backbone_weights``), or the
+            target cannot hold the backbone or does not have such files.
+    """
+    ckpt, out = Path(ckpt), Path(out)
+    if to not in TARGETS:
+        raise CheckpointError(f'{to!r} is no target; expected one of {", ".join(TARGETS)}')
+    if out.suffix not in TARGETS[to]:
+        raise CheckpointError(
+            f'{out}: {to} reads {" or ".join(TARGETS[to])} files; name the output so'
+        )
+    if out.exists() and ckpt.exists() and out.samefile(ckpt):
+        raise CheckpointError(f'{out}: the output would take the place of the checkpoint')
+    weights, provenance = _read(ckpt, which, trust)
+    if depth is not None and provenance['depth'] != depth:
+        raise CheckpointError(f'{ckpt}: holds a ResNet-{provenance["depth"]}; expected {depth}')
+    if provenance['stem'] != '7x7' and to not in SMALL_STEM_TARGETS:
+        raise CheckpointError(
+            f'{ckpt}: conv1.weight is {tuple(weights["conv1.weight"].shape)}, the stem of small '
+            f"images, which {to}'s ResNet lacks: it has 7x7, stride 2 and max-pooling"
+        )
+    content = TARGETS[to][out.suffix](weights, provenance)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f'.{out.name}.partial')
+    try:
+        with open(partial, 'wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return provenance
+
+
+def _read(path: Path, which: str, trust: bool) -> tuple[OrderedDict[str, Tensor], dict]:
+    checkpoint = read_checkpoint(path, trust)
+    source, container = find_source(checkpoint, path, which)
+    weights, depth, stem = pick_backbone(source, container, path)
+    meta = checkpoint.get('meta') if isinstance(checkpoint.get('meta'), dict) else checkpoint
+    provenance = dict(
+        source=path.name,
+        sha256=_sha256(path),
+        format=source.format,
+        which=which,
+        prefix=source.prefix,
+        algorithm=_algorithm(meta.get('cfg')),
+        epoch=_integer(meta.get('epoch')),
+        iter=_integer(meta.get('iter')),
+        depth=depth,
+        stem=stem,
+        mmjoint=__version__,
+    )
+    origin = _provenance_in(checkpoint)
+    return OrderedDict(weights), provenance | ({'origin': origin} if origin else {})
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _algorithm(config: object) -> str | None:
+    """Return ``model.type`` of the config that mmengine saves as text."""
+    try:
+        statements = ast.parse(config).body if isinstance(config, str) else []
+    except SyntaxError:
+        return None
+    for statement in statements:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == 'model':
+            for keyword in getattr(statement.value, 'keywords', []):
+                if keyword.arg == 'type' and isinstance(keyword.value, ast.Constant):
+                    return str(keyword.value.value)
+    return None
+
+
+def _provenance_in(checkpoint: dict) -> dict | None:
+    meta = checkpoint.get('meta')
+    places = (
+        checkpoint,  # detectron2
+        meta if isinstance(meta, dict) else {},  # mm
+        vars(checkpoint) if isinstance(checkpoint, OrderedDict) else {},  # torchvision, timm
+    )
+    for place in places:
+        if isinstance(place.get('mmjoint'), dict):
+            return place['mmjoint']
+    metadata = getattr(checkpoint, 'metadata', {})  # safetensors
+    return json.loads(metadata['mmjoint']) if 'mmjoint' in metadata else None
+
+
+def _detectron2_pkl(weights: OrderedDict, provenance: dict) -> bytes:
+    names = {left: right for left, right, _ in resnet_keys(provenance['depth'])}
+    content = {
+        'model': {names[key]: value.numpy() for key, value in weights.items()},
+        # With these two, detectron2 matches names by their ends: `res2...` is
+        # `backbone.res2...` in C4 and `backbone.bottom_up.res2...` in FPN.
+        '__author__': 'mmjoint',
+        'matching_heuristics': True,
+        'mmjoint': provenance,
+    }
+    return pickle.dumps(content, protocol=4)
+
+
+def _plain_pth(weights: OrderedDict, provenance: dict) -> bytes:
+    # An attribute of the state dict, as PyTorch's own `_metadata`: the file stays what
+    # `load_state_dict` takes.
+    weights.mmjoint = provenance
+    return _saved(weights)
+
+
+def _mm_pth(weights: OrderedDict, provenance: dict) -> bytes:
+    state_dict = OrderedDict((f'backbone.{key}', value) for key, value in weights.items())
+    return _saved({'state_dict': state_dict, 'meta': {'mmjoint': provenance}})
+
+
+def _saved(content: dict) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def _safetensors(weights: OrderedDict, provenance: dict) -> bytes:
+    try:
+        from safetensors.torch import save
+    except ImportError as error:
+        raise CheckpointError(
+            "safetensors is not installed: pip install 'mmjoint[transfer]', or write a .pth"
+        ) from error
+    return save(dict(weights), {'format': 'pt', 'mmjoint': json.dumps(provenance)})
+
+
+# How each kind of file is made.
+TARGETS: dict[str, dict[str, Callable[[OrderedDict, dict], bytes]]] = {
+    'detectron2': {'.pkl': _detectron2_pkl},
+    'torchvision': {'.pth': _plain_pth},
+    'timm': {'.pth': _plain_pth, '.safetensors': _safetensors},
+    'mmdet': {'.pth': _mm_pth},
+    'mm': {'.pth': _mm_pth},
+}
+# Their stem is a module that can be replaced, or mmpretrain's ResNet_CIFAR.
+SMALL_STEM_TARGETS = ('torchvision', 'timm', 'mm')

@@ -1,0 +1,49 @@
+"""Write the backbone of a checkpoint in another program's format."""
+
+import argparse
+
+from mmjoint.checkpoints import BLOCKS, TARGETS, convert
+from mmjoint.errors import one_line_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        'checkpoint',
+        help="of mmpretrain's, mmselfsup's, MoCo's or DINO's training, of torchvision, timm, or "
+        'written by this command',
+    )
+    parser.add_argument('out', help='.pkl for detectron2, .pth or (timm) .safetensors')
+    parser.add_argument('--to', required=True, choices=TARGETS, help='the format to write')
+    parser.add_argument(
+        '--which',
+        default='online',
+        choices=('online', 'momentum'),
+        help="the network trained by gradients or its moving average (DINO's teacher); "
+        'default: online',
+    )
+    parser.add_argument('--depth', type=int, choices=BLOCKS, help='that the backbone must have')
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='let the checkpoint run any code, if it holds more than weights',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Convert and say what was taken from where."""
+    args = parse_args()
+    with one_line_errors():
+        made = convert(args.checkpoint, args.out, args.to, args.which, args.trust, args.depth)
+    known = [f'{key} {made[key]}' for key in ('algorithm', 'epoch') if made[key] is not None]
+    print(
+        f'wrote {args.out} for {args.to}: ResNet-{made["depth"]}, {made["stem"]} stem, '
+        f'{made["which"]} backbone of {args.checkpoint} ({made["format"]}, prefix '
+        f'{made["prefix"]!r}{"".join(f", {fact}" for fact in known)})'
+    )
+
+
+if __name__ == '__main__':
+    main()
