@@ -8,6 +8,7 @@ import math
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 _NORMAL = NormalDist()
 _BELOW_ONE = math.nextafter(1.0, 0.0)
@@ -89,8 +90,11 @@ class JointDistribution:
         if self.beta is None:
             width = high - low
             return low + width * np.random.random_sample(), low + width * np.random.random_sample()
+        return self._sample_given(self._sample_t())
 
-        t = self._sample_t()
+    def _sample_given(self, t: float) -> tuple[float, float]:
+        """Draw a pair of the given t: a1 uniformly where both parameters stay in range."""
+        low, high = self.low, self.high
         if self.space == 'ratio':
             ratio = math.exp(t)
             start = max(low, low / ratio)
@@ -116,11 +120,147 @@ class JointDistribution:
                 size = self._limit - size
         return size if np.random.random_sample() < 0.5 else -size
 
+    @property
+    def limit(self) -> float:
+        """L, the largest ``|t|``; infinite for the ratio of a parameter whose range starts at 0.
+
+        Raises:
+            ValueError: The parameter has no ratio (``low < 0``), or its range is one point.
+        """
+        if self.high == self.low:
+            raise ValueError(f'{self!r} draws one value only, so t has no density')
+        if self.space == 'difference':
+            return self.high - self.low
+        if self.low < 0:
+            raise ValueError(f'{self!r} has no ratio: its range goes below 0')
+        return math.log(self.high / self.low) if self.low else math.inf
+
+    def density(self, t: ArrayLike) -> np.ndarray:
+        """Compute the probability density of t, the log ratio or difference of a pair.
+
+        For independent ratios it is the density of appendix H, ``f(r)``, as one of ``log r``.
+
+        Args:
+            t (ArrayLike): Any numbers.
+
+        Returns:
+            np.ndarray: float64, of t's shape; 0 outside ``[-limit, limit]``.
+
+        Raises:
+            ValueError: As of ``limit``.
+        """
+        limit, size = self.limit, np.abs(np.asarray(t, float))
+        inside = size <= limit
+        size = np.where(inside, size, 0.0)
+        if self.beta is None:
+            width = self.high - self.low
+            if self.space == 'ratio':
+                density = self.high**2 * np.exp(-size)
+                if self.low:  # else size may be infinite
+                    density -= self.low**2 * np.exp(size)
+                density /= 2 * width**2
+            else:
+                density = (width - size) / width**2
+        elif self._uniform:
+            density = np.full_like(size, 0.5 / limit)
+        else:
+            x = (size if self.beta > 0 else limit - size) * abs(self.beta) / limit
+            density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+            density *= abs(self.beta) / (2 * limit * self._half_mass)
+        return np.where(inside, density, 0.0)
+
+    def cdf(self, t: ArrayLike) -> np.ndarray:
+        """Compute the probability that a pair's log ratio or difference is at most t.
+
+        Args:
+            t (ArrayLike): Any numbers.
+
+        Returns:
+            np.ndarray: float64 in [0, 1], of t's shape.
+
+        Raises:
+            ValueError: As of ``limit``.
+        """
+        t, limit = np.asarray(t, float), self.limit
+        size = np.minimum(np.abs(t), limit)
+        # Half of the mass lies on each side of 0; `half` is that between 0 and |t|.
+        if self.beta is None:
+            width = self.high - self.low
+            if self.space == 'ratio':
+                half = self.high**2 * -np.expm1(-size)
+                if self.low:
+                    half -= self.low**2 * np.expm1(size)
+                half /= 2 * width**2
+            else:
+                half = (width * size - size**2 / 2) / width**2
+        elif self._uniform:
+            half = size / (2 * limit)
+        elif self.beta > 0:
+            half = _normal_mass(size * self.beta / limit) / (2 * self._half_mass)
+        else:
+            half = _normal_mass((limit - size) * -self.beta / limit) / (2 * self._half_mass)
+            half = 0.5 - half
+        return 0.5 + np.copysign(half, t)
+
     def __repr__(self) -> str:
         return (
             f'{self.__class__.__name__}(low={self.low}, high={self.high}, beta={self.beta}, '
             f'space={self.space!r})'
         )
+
+
+class FixedRatio(JointDistribution):
+    """Draws pairs whose ratio is always the same, either way round with equal probability.
+
+    What figure 2 of arXiv 2412.16522 measures the difficulty of, for ratios from 1 to 5. Not a
+    distribution to train with, and one without a density.
+
+    Args:
+        low (float): Lower limit of the parameter, above 0.
+        high (float): Upper limit of the parameter, above ``low``.
+        ratio (float): The larger parameter over the smaller one, from 1 to ``high / low``.
+
+    Raises:
+        TypeError: An argument is not a number.
+        ValueError: An argument is out of the range given above.
+
+    Examples:
+        >>> area1, area2 = FixedRatio(0.2, 1.0, ratio=3).sample()
+    """
+
+    def __init__(self, low: float, high: float, ratio: float) -> None:
+        super().__init__(low, high, beta=0.0)
+        self.ratio = _finite('ratio', ratio)
+        # 1 / 0.2 is 5, but the limits 0.1 and 0.7 give 6.999...
+        if not 1 <= self.ratio <= self.high / self.low * (1 + 1e-9):
+            raise ValueError(
+                f'ratio must be from 1 to high / low = {self.high / self.low:.4g} (range '
+                f'[{self.low:g}, {self.high:g}]), got {ratio}'
+            )
+
+    def _sample_t(self) -> float:
+        t = min(math.log(self.ratio), self._limit)
+        return t if np.random.random_sample() < 0.5 else -t
+
+    def density(self, t: ArrayLike) -> np.ndarray:
+        """Raise TypeError: all mass lies in two points."""
+        raise TypeError('FixedRatio has no density: all its mass lies in two points')
+
+    def cdf(self, t: ArrayLike) -> np.ndarray:
+        """Compute the probability that a pair's log ratio is at most t."""
+        t, size = np.asarray(t, float), math.log(self.ratio)
+        return 0.5 * (t >= -size) + 0.5 * (t >= size)
+
+    def __repr__(self) -> str:
+        return f'FixedRatio(low={self.low}, high={self.high}, ratio={self.ratio})'
+
+
+_erf = np.vectorize(math.erf, otypes=[float])
+
+
+def _normal_mass(x: np.ndarray) -> np.ndarray:
+    """Return the mass of the standard normal between 0 and x."""
+    return _erf(x / math.sqrt(2)) / 2
 
 
 def _finite(name: str, value: float) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from mmjoint.distributions import JointDistribution
+from mmjoint.distributions import FixedRatio, JointDistribution
 
 NUM = 100_000
 RANGES = [(0.2, 1.0), (0.08, 1.0), (0.1, 2.0)]
@@ -115,6 +115,82 @@ def test_mass_within_one_to_two_as_the_paper_orders_it():
 def test_extreme_beta(beta):
     a1, a2 = draw(JointDistribution(0.2, 1.0, beta), num=2000)
     assert stats.kstest(np.log(a2 / a1), jc_cdf(beta, math.log(5))).pvalue > 1e-3
+
+
+SPACES = [(0.2, 1.0, 'ratio'), (0.08, 1.0, 'ratio'), (-0.2, 0.2, 'difference')]
+
+
+@pytest.mark.parametrize('low,high,space', SPACES)
+@pytest.mark.parametrize('beta', [None, 40.0, 2, 0.5, 1e-9, 0, -0.5, -2, -40.0])
+def test_density_and_cdf(low, high, space, beta):
+    """Against SciPy's truncated normal, draws, and each other."""
+    dist = JointDistribution(low, high, beta, space)
+    limit = math.log(high / low) if space == 'ratio' else high - low
+    assert dist.limit == pytest.approx(limit)
+    grid = np.linspace(-limit, limit, 41)
+    if beta is not None:
+        expected = jc_cdf(0 if beta == 1e-9 else beta, limit)(grid)  # where SciPy is too coarse
+        np.testing.assert_allclose(dist.cdf(grid), expected, atol=1e-9)
+    a1, a2 = draw(dist, num=20_000)
+    t = np.log(a2 / a1) if space == 'ratio' else a2 - a1
+    assert stats.kstest(t, dist.cdf).pvalue > 1e-3
+    for start, end in zip(grid[:-1], grid[1:], strict=True):
+        area = integrate.quad(dist.density, start, end)[0]
+        assert area == pytest.approx(dist.cdf(end) - dist.cdf(start), abs=1e-7)
+    outside = np.array([-limit - 0.01, limit + 0.01])
+    assert dist.density(outside).tolist() == [0, 0]
+    np.testing.assert_allclose(dist.cdf(outside), [0, 1], atol=1e-12)
+    assert dist.density(0.1).shape == () and dist.cdf(np.zeros((2, 3))).shape == (2, 3)
+
+
+def test_independent_density_is_that_of_appendix_h():
+    a, b, ratio = 0.2, 1.0, np.array([1.0, 1.5, 2.0, 4.0, 5.0])
+    published = (b**2 / ratio**2 - a**2) / (2 * (b - a) ** 2)
+    dist = JointDistribution(a, b, None)
+    np.testing.assert_allclose(dist.density(np.log(ratio)) / ratio, published, atol=1e-12)
+    beyond = dist.cdf(-math.log(2)) + 1 - dist.cdf(math.log(2))
+    assert beyond == pytest.approx(0.28125, abs=1e-12)
+
+
+def test_a_range_from_zero_has_an_independent_ratio():
+    dist = JointDistribution(0.0, 2.0, None)
+    grid = np.array([-30.0, -1.0, 0.0, 2.0])
+    np.testing.assert_allclose(dist.density(grid), stats.laplace.pdf(grid))
+    np.testing.assert_allclose(dist.cdf(grid), stats.laplace.cdf(grid), atol=1e-15)
+    assert dist.cdf(math.inf) == 1 and dist.density(math.inf) == 0
+
+
+@pytest.mark.parametrize('low,high,word', [(-0.1, 1.0, 'has no ratio'), (0.3, 0.3, 'one value')])
+def test_what_has_no_density(low, high, word):
+    for function in ('density', 'cdf'):
+        with pytest.raises(ValueError, match=word):
+            getattr(JointDistribution(low, high, None), function)(0.0)
+
+
+@pytest.mark.parametrize('ratio', [1, 1.5, 3, 5])
+def test_fixed_ratio(ratio):
+    dist = FixedRatio(0.2, 1.0, ratio)
+    a1, a2 = draw(dist, num=20_000)
+    assert min(a1.min(), a2.min()) >= 0.2 and max(a1.max(), a2.max()) <= 1
+    t = np.log(a2 / a1)
+    np.testing.assert_allclose(np.abs(t), math.log(ratio), atol=1e-12)
+    if ratio > 1:
+        assert (t > 0).mean() == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(20_000))
+        assert dist.cdf([-2, 0, 2]).tolist() == [0, 0.5, 1]
+    if ratio < 5:
+        smaller = np.minimum(a1, a2)
+        assert stats.kstest(smaller, stats.uniform(0.2, 1 / ratio - 0.2).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize('ratio', [0.9, 5.1, float('nan')])
+def test_fixed_ratio_out_of_range(ratio):
+    with pytest.raises(ValueError, match='ratio must be'):
+        FixedRatio(0.2, 1.0, ratio)
+
+
+def test_fixed_ratio_has_no_density():
+    with pytest.raises(TypeError, match='two points'):
+        FixedRatio(0.2, 1.0, 2).density(0)
 
 
 def test_numpy_seed_reproduces():
