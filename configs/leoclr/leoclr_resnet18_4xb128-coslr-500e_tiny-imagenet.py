@@ -1,5 +1,5 @@
-# LeOCLR, Tiny-ImageNet, ResNet-18, batch 512 on 4 GPUs, 500 epochs: the recipe of MoCo v2 in table 2
-# of arXiv 2412.16522, which has no such row.
+# LeOCLR, Tiny-ImageNet, ResNet-18, batch 512 on 4 GPUs, 500 epochs: the recipe of MoCo v2 in table
+# 2 of arXiv 2412.16522, which has no such row.
 _base_ = [
     '../_base_/models/leoclr_resnet18_small.py',
     '../_base_/datasets/tiny_imagenet.py',

@@ -1,6 +1,18 @@
 """Models, and ways to initialise them, that mmpretrain lacks."""
 
+from .dino import DINO
+from .dino_head import DINOHead, DINONeck
+from .leoclr import LeOCLR
 from .pretrained import StrictPretrained
 from .simclr import DistributedSimCLR
+from .swav import DistributedSwAVLoss
 
-__all__ = ['DistributedSimCLR', 'StrictPretrained']
+__all__ = [
+    'DINO',
+    'DINOHead',
+    'DINONeck',
+    'DistributedSimCLR',
+    'DistributedSwAVLoss',
+    'LeOCLR',
+    'StrictPretrained',
+]

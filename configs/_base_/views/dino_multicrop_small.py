@@ -1,8 +1,9 @@
-# DINO's multi-crop on images of 64 px: two global views of that size and four local ones of 32 px.
-# No blur, as the recipes for small images have none; the blur is what DINO's second global view
-# differs by, apart from the solarization, which stays.
+# DINO's multi-crop on images of 64 px: two global views of that size and four local ones of 32 px,
+# without blur, as all recipes for images so small.
 _base_ = './dino_multicrop.py'
 
-for _views, _scale in zip(_base_.train_pipeline[1].transforms, (64, 32)):
-    _views[0].scale = _scale
-    _views[:] = [_view for _view in _views if _view['type'] != 'JointBlur']
+global_views, local_views = _base_.train_pipeline[1].transforms
+global_views[0].scale = 64
+local_views[0].scale = 32
+del global_views[4], local_views[4]
+del global_views, local_views

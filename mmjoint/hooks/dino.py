@@ -1,0 +1,69 @@
+"""What DINO does between the backward pass and the optimiser's step."""
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+
+@HOOKS.register_module()
+class DINOHook(Hook):
+    """Clip the gradient of each weight by itself, and freeze DINO's prototypes at first.
+
+    As in the authors' repository. Their clipping takes the norm of one weight tensor at a time,
+    where ``optim_wrapper.clip_grad`` takes that of all of them together: with the same number it
+    would scale a ResNet-50's gradient down far more often. A frozen weight gets no gradient at
+    all, so neither weight decay nor momentum moves it.
+
+    Args:
+        freeze_last_layer (int): Epochs for which ``neck.last_layer`` is frozen. Defaults to 1.
+        clip_grad (float, optional): Largest L2 norm of a weight's gradient, above 0. Defaults to
+            3.0; None does not clip.
+
+    Raises:
+        ValueError: If an argument is out of range, or, before training, if
+            ``optim_wrapper.clip_grad`` is set too.
+
+    Examples:
+        >>> custom_hooks = [dict(type='DINOHook', freeze_last_layer=1, clip_grad=3.0)]
+    """
+
+    def __init__(self, freeze_last_layer: int = 1, clip_grad: float | None = 3.0) -> None:
+        if not isinstance(freeze_last_layer, int) or freeze_last_layer < 0:
+            raise ValueError(
+                'DINOHook: freeze_last_layer must be an int of 0 or more, got '
+                f'{freeze_last_layer!r}'
+            )
+        if clip_grad is not None and not clip_grad > 0:
+            raise ValueError(f'DINOHook: clip_grad must be above 0 or None, got {clip_grad!r}')
+        self.freeze_last_layer = freeze_last_layer
+        self.clip_grad = clip_grad
+
+    def before_train(self, runner: Runner) -> None:
+        """Have the optimiser call this hook before each step, when gradients are unscaled."""
+        wrapper = runner.optim_wrapper
+        if self.clip_grad is not None and getattr(wrapper, 'clip_grad_kwargs', None):
+            raise ValueError(
+                'DINOHook: both optim_wrapper.clip_grad and the clip_grad of this hook are set: '
+                'take one, and set the other to None'
+            )
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        last_layer = set(model.neck.last_layer.parameters())
+
+        def before_step(optimizer: torch.optim.Optimizer, *_: object) -> None:
+            frozen = runner.epoch < self.freeze_last_layer
+            for group in optimizer.param_groups:
+                for weight in group['params']:
+                    if weight.grad is None:
+                        continue
+                    if frozen and weight in last_layer:
+                        weight.grad = None
+                    elif self.clip_grad is not None:
+                        torch.nn.utils.clip_grad_norm_(weight, self.clip_grad)
+
+        self._handle = wrapper.optimizer.register_step_pre_hook(before_step)
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave the optimiser as it was."""
+        self._handle.remove()
