@@ -1,0 +1,323 @@
+"""Detection data for the torchvision engine: VOC and COCO in one form, that of COCO's JSON.
+
+Whatever was read, training and evaluation see COCO's dictionaries, so that there is one data set
+class and one metric.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from pycocotools import mask as rle
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+VOC_CLASSES = (
+    *('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow'),
+    *('diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa'),
+    *('train', 'tvmonitor'),
+)
+
+
+def read_voc(root: str | Path, splits: Sequence[str]) -> dict:
+    """Read VOC's XML files into COCO's form.
+
+    VOC counts pixels from 1 and includes the last one, so a box that covers the image is
+    (1, 1, W, H); here it is x, y, w, h = (0, 0, W, H), edges that are counted from 0.
+    Difficult objects become ``iscrowd``: the metric then ignores them, whether found or missed.
+
+    Args:
+        root (str | Path): The VOCdevkit folder.
+        splits (Sequence[str]): ``'VOC2007/trainval'`` and the like; an image's name must not be
+            in two of them.
+
+    Returns:
+        dict: ``images`` (``file_name`` absolute), ``annotations``, each with ``difficult`` too,
+        and ``categories``, ids from 1 in the order of ``VOC_CLASSES``.
+
+    Raises:
+        ValueError: If an XML file is damaged or has another class.
+    """
+    images, annotations = [], []
+    for split in splits:
+        year, _, name = split.partition('/')
+        folder = Path(root) / year
+        lines = (folder / 'ImageSets/Main' / f'{name}.txt').read_text().splitlines()
+        for stem in (line.split()[0] for line in lines if line.strip()):
+            path = folder / 'Annotations' / f'{stem}.xml'
+            try:
+                width, height, objects = _read_xml(path)
+            except (ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
+                raise ValueError(f'{path}: not a VOC annotation ({error})') from error
+            image_id = len(images) + 1
+            file_name = str(folder / 'JPEGImages' / f'{stem}.jpg')
+            images.append(dict(id=image_id, file_name=file_name, width=width, height=height))
+            for label, box, difficult in objects:
+                annotations.append(
+                    dict(
+                        id=len(annotations) + 1,
+                        image_id=image_id,
+                        category_id=label + 1,
+                        bbox=box,
+                        area=box[2] * box[3],
+                        iscrowd=difficult,
+                        difficult=difficult,
+                    )
+                )
+    categories = [dict(id=i + 1, name=name) for i, name in enumerate(VOC_CLASSES)]
+    return dict(images=images, annotations=annotations, categories=categories)
+
+
+def _read_xml(path: Path) -> tuple[int, int, list[tuple[int, list[float], int]]]:
+    """Return width, height and (label, [x, y, w, h], difficult) of each object."""
+    tree = ElementTree.parse(path).getroot()
+    objects = []
+    for item in tree.iter('object'):
+        name = item.find('name').text.strip()
+        if name not in VOC_CLASSES:
+            raise ValueError(f'its class {name!r} is none of the 20 of VOC')
+        # Some files of the original release have fractions of a pixel.
+        left, top, right, bottom = (
+            float(item.find(f'bndbox/{edge}').text) for edge in ('xmin', 'ymin', 'xmax', 'ymax')
+        )
+        box = [left - 1, top - 1, right - left + 1, bottom - top + 1]
+        difficult = item.find('difficult')
+        objects.append(
+            (VOC_CLASSES.index(name), box, int(difficult.text) if difficult is not None else 0)
+        )
+    return int(tree.find('size/width').text), int(tree.find('size/height').text), objects
+
+
+def read_coco(root: str | Path, split: str) -> dict:
+    """Read a COCO annotation file.
+
+    Args:
+        root (str | Path): Folder that holds ``annotations/instances_{split}.json`` and the images
+            in ``{split}``.
+        split (str): ``'train2017'`` and the like.
+
+    Returns:
+        dict: As in the file, with absolute ``file_name``.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged.
+    """
+    path = Path(root) / 'annotations' / f'instances_{split}.json'
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: no such annotation file')
+    try:
+        content = json.loads(path.read_bytes())
+        content = {key: content[key] for key in ('images', 'annotations', 'categories')}
+    except (ValueError, KeyError) as error:
+        raise ValueError(f'{path}: not a COCO annotation file ({error!r})') from error
+    folder = Path(root).absolute() / split
+    for image in content['images']:
+        image['file_name'] = str(folder / image['file_name'])
+    return content
+
+
+def decode_mask(annotation: dict, height: int, width: int) -> np.ndarray:
+    """Return the mask, (H, W) of 0 and 1, of an annotation with polygons or RLE."""
+    shape = annotation['segmentation']
+    if isinstance(shape, list):
+        shape = rle.merge(rle.frPyObjects(shape, height, width))
+    elif isinstance(shape['counts'], list):
+        shape = rle.frPyObjects(shape, height, width)
+    return rle.decode(shape)
+
+
+class DetectionImages(Dataset):
+    """Images resized for the detector, with boxes, labels and masks in resized pixels.
+
+    Training images have at least one object that is no crowd, as in detectron2; difficult objects
+    of VOC are trained on like any other, as there.
+
+    Args:
+        coco (dict): From ``read_voc`` or ``read_coco``.
+        short_sides (Sequence[int]): Lengths in pixels to draw the short side from; a test set has
+            one.
+        max_side (int): Upper limit of the long side in pixels, which comes first.
+        training (bool): Whether to leave out images without objects, and flip half of them.
+        masks (bool): Whether targets have masks. Defaults to False.
+    """
+
+    def __init__(
+        self,
+        coco: dict,
+        short_sides: Sequence[int],
+        max_side: int,
+        training: bool,
+        masks: bool = False,
+    ) -> None:
+        self.coco = coco
+        self.short_sides, self.max_side = short_sides, max_side
+        self.training, self.masks = training, masks
+        self.category_ids = sorted(category['id'] for category in coco['categories'])
+        labels = {category: label for label, category in enumerate(self.category_ids, start=1)}
+        self.objects = {image['id']: [] for image in coco['images']}
+        for annotation in coco['annotations']:
+            if annotation.get('iscrowd') and not annotation.get('difficult'):
+                continue
+            x, y, w, h = annotation['bbox']
+            if w > 0 and h > 0:
+                label = labels[annotation['category_id']]
+                self.objects[annotation['image_id']].append(
+                    (label, (x, y, x + w, y + h), annotation)
+                )
+        self.images = [
+            image for image in coco['images'] if self.objects[image['id']] or not training
+        ]
+        if not self.images:
+            raise ValueError('the data set has no image with an object to train on')
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def wide(self) -> list[bool]:
+        """Whether each image is wider than high."""
+        return [image['width'] > image['height'] for image in self.images]
+
+    def __getitem__(self, key: tuple[int, tuple[int, ...]]) -> tuple[Tensor, dict]:
+        """Return image and target.
+
+        Args:
+            key (tuple[int, tuple[int, ...]]): Index of the image, and the seed of what is drawn
+                for it.
+
+        Returns:
+            tuple[Tensor, dict]: Float (3, H, W) RGB in [0, 1], and ``boxes`` (N, 4) as x1, y1, x2,
+            y2, ``labels`` (N,) from 1, ``masks`` (N, H, W) uint8 if asked for, ``image_id`` and
+            ``size``, the image's own (height, width).
+        """
+        index, seed = key
+        info = self.images[index]
+        rng = np.random.default_rng(seed)
+        with Image.open(info['file_name']) as file:
+            image = ImageOps.exif_transpose(file.convert('RGB'))
+        width, height = image.size
+        if (width, height) != (info['width'], info['height']):
+            raise ValueError(
+                f'{info["file_name"]}: {width} x {height} pixels, but its annotation says '
+                f'{info["width"]} x {info["height"]}'
+            )
+        new_width, new_height = resized(
+            width, height, self.short_sides[rng.integers(len(self.short_sides))], self.max_side
+        )
+        flip = self.training and rng.random() < 0.5
+        image = image.resize((new_width, new_height), Image.Resampling.BILINEAR)
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+        objects = self.objects[info['id']]
+        boxes = torch.tensor([box for _, box, _ in objects], dtype=torch.float32).reshape(-1, 4)
+        boxes *= torch.tensor([new_width / width, new_height / height]).repeat(2)
+        boxes[:, 0::2].clamp_(0, new_width)
+        boxes[:, 1::2].clamp_(0, new_height)
+        kept = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
+        target = dict(
+            boxes=boxes[kept],
+            labels=torch.tensor([label for label, _, _ in objects], dtype=torch.int64)[kept],
+            image_id=info['id'],
+            size=(height, width),
+        )
+        if self.masks:
+            masks = np.zeros((int(kept.sum()), new_height, new_width), dtype=np.uint8)
+            chosen = [item for (_, _, item), keep in zip(objects, kept, strict=True) if keep]
+            for mask, annotation in zip(masks, chosen, strict=True):
+                full = Image.fromarray(255 * decode_mask(annotation, height, width))
+                full = full.resize((new_width, new_height), Image.Resampling.BILINEAR)
+                mask[:] = np.asarray(full) > 127
+            target['masks'] = torch.from_numpy(masks)
+        if flip:
+            pixels = pixels.flip(-1)
+            target['boxes'][:, [0, 2]] = new_width - target['boxes'][:, [2, 0]]
+            if self.masks:
+                target['masks'] = target['masks'].flip(-1)
+        return pixels, target
+
+
+def resized(width: int, height: int, short_side: int, max_side: int) -> tuple[int, int]:
+    """Return the size, (width, height), with the given short side, or a long side of max_side."""
+    scale = min(short_side / min(width, height), max_side / max(width, height))
+    return max(1, round(scale * width)), max(1, round(scale * height))
+
+
+class BatchSchedule(Sampler):
+    """The batches of a whole run, known beforehand, so that a resumed run goes on with the same.
+
+    Images are shuffled anew in every epoch; a batch has only wide or only high images, which
+    saves padding.
+
+    Args:
+        wide (Sequence[bool]): Whether each image is wider than high.
+        batch_size (int): Images a batch, over all processes.
+        seed (int): Of the order and of what is drawn for each image.
+        start (int): First batch to give. Defaults to 0.
+        stop (int): Where to end, exclusive.
+        rank (int): This process. Defaults to 0.
+        world_size (int): Processes that share a batch evenly. Defaults to 1.
+    """
+
+    def __init__(
+        self,
+        wide: Sequence[bool],
+        batch_size: int,
+        seed: int,
+        stop: int,
+        start: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size % world_size:
+            raise ValueError(f'batch size {batch_size} does not divide by {world_size} processes')
+        self.wide, self.batch_size, self.seed = wide, batch_size, seed
+        self.start, self.stop, self.rank, self.world_size = start, stop, rank, world_size
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[list[tuple[int, tuple[int, int, int]]]]:
+        buckets = {True: [], False: []}
+        epoch = batch = 0
+        while batch < self.stop:
+            for index in np.random.default_rng((self.seed, epoch)).permutation(len(self.wide)):
+                bucket = buckets[self.wide[index]]
+                bucket.append(int(index))
+                if len(bucket) < self.batch_size:
+                    continue
+                if self.start <= batch < self.stop:
+                    keys = [(i, (self.seed, batch, slot)) for slot, i in enumerate(bucket)]
+                    yield keys[self.rank :: self.world_size]
+                bucket.clear()
+                batch += 1
+            epoch += 1
+
+
+class EverySample(Sampler):
+    """Every image once, one a batch, shared out over the processes.
+
+    Args:
+        length (int): Number of images.
+        rank (int): This process. Defaults to 0.
+        world_size (int): Number of processes. Defaults to 1.
+    """
+
+    def __init__(self, length: int, rank: int = 0, world_size: int = 1) -> None:
+        self.indices = range(rank, length, world_size)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[list[tuple[int, tuple[int]]]]:
+        return iter([(index, (0,))] for index in self.indices)
+
+
+def collate(samples: list[tuple[Tensor, dict]]) -> tuple[list[Tensor], list[dict]]:
+    """Put samples into lists, since images differ in size."""
+    images, targets = zip(*samples, strict=True)
+    return list(images), list(targets)

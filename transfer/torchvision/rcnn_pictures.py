@@ -1,0 +1,89 @@
+"""A picture of what a detector finds on some test images."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+from pycocotools import mask as rle
+
+# Okabe and Ito's palette.
+_COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00')
+_SIDE = 320
+_COLUMNS = 4
+
+
+def draw_predictions(
+    coco: dict, found: Iterable[dict], path: str | Path, count: int, min_score: float = 0.5
+) -> None:
+    """Write a picture of test images, evenly spread over the set.
+
+    White boxes are the annotated objects. Coloured ones, a colour a class, are what was found, with
+    class and score, and with the mask where there is one.
+
+    Args:
+        coco (dict): Images, annotations and categories.
+        found (Iterable[dict]): Detections in COCO's form.
+        path (str | Path): Of the PNG; written aside, then moved into place.
+        count (int): How many images.
+        min_score (float): Detections below it are not drawn. Defaults to 0.5.
+    """
+    names = {category['id']: category['name'] for category in coco['categories']}
+    colours = {id_: _COLOURS[i % len(_COLOURS)] for i, id_ in enumerate(sorted(names))}
+    images = coco['images']
+    chosen = [images[i * len(images) // count] for i in range(min(count, len(images)))]
+    rows = -(-len(chosen) // _COLUMNS)
+    gap = 8
+    cell = _SIDE + gap
+    sheet = Image.new('RGB', (min(_COLUMNS, len(chosen)) * cell + gap, rows * cell + gap), 'white')
+    for position, info in enumerate(chosen):
+        detections = [
+            item for item in found if item['image_id'] == info['id'] and item['score'] >= min_score
+        ]
+        truth = [item['bbox'] for item in coco['annotations'] if item['image_id'] == info['id']]
+        picture = _draw(info, truth, detections, names, colours)
+        row, column = divmod(position, _COLUMNS)
+        sheet.paste(picture, (gap + column * cell, gap + row * cell))
+    path = Path(path)
+    partial = path.with_name(path.name + '.partial')
+    sheet.save(partial, format='png')
+    os.replace(partial, path)
+
+
+def _draw(
+    info: dict, truth: list, detections: list[dict], names: dict[int, str], colours: dict[int, str]
+) -> Image.Image:
+    """Draw an image, scaled to fit a square."""
+    with Image.open(info['file_name']) as file:
+        image = ImageOps.exif_transpose(file.convert('RGB'))
+    scale = _SIDE / max(image.size)
+    size = tuple(max(1, round(scale * side)) for side in image.size)
+    image = image.resize(size, Image.Resampling.BICUBIC)
+    for item in detections:
+        if 'segmentation' in item:
+            mask = Image.fromarray(96 * rle.decode(item['segmentation']).astype(np.uint8))
+            image.paste(colours[item['category_id']], mask=mask.resize(size))
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(15)
+    for box in truth:
+        draw.rectangle(_corners(box, scale), outline='white', width=1)
+    # The surest last, on top.
+    for item in sorted(detections, key=lambda item: item['score']):
+        corners = _corners(item['bbox'], scale)
+        colour = colours[item['category_id']]
+        draw.rectangle(corners, outline=colour, width=3)
+        text = f'{names[item["category_id"]]} {item["score"]:.2f}'
+        left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+        x = min(max(0, corners[0]), max(0, size[0] - right - 6))
+        y = min(max(0, corners[1] - bottom - 4), size[1] - bottom - 4)
+        draw.rectangle((x, y, x + right + 6, y + bottom + 4), fill=colour)
+        draw.text((x + 3, y + 1), text, fill='white', font=font)
+    square = Image.new('RGB', (_SIDE, _SIDE), '#dddddd')
+    square.paste(image, ((_SIDE - size[0]) // 2, (_SIDE - size[1]) // 2))
+    return square
+
+
+def _corners(box: list[float], scale: float) -> tuple[float, ...]:
+    x, y, width, height = (scale * value for value in box)
+    return x, y, x + width, y + height
