@@ -1,0 +1,135 @@
+"""Measure SDF (equation 2 of the paper): how hard a config's pairs are for its trained model."""
+
+import argparse
+import io
+import json
+from pathlib import Path
+
+from mmengine.config import DictAction
+from mmengine.logging import MMLogger
+
+from mmjoint.errors import DEBUG_HELP, one_line_errors
+from mmjoint.evaluation.pairs import PairSource
+from mmjoint.evaluation.sdf import LAYERS, is_monotonic, measure_sdf, plot_sdf, settings_of
+from mmjoint.outputs import check_output, write_output
+from mmjoint.runtime import load_config
+
+FORMATS = ('.pdf', '.png', '.svg')
+
+
+def beta(text: str) -> float | None:
+    return None if text.lower() == 'none' else float(text)
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, epilog=DEBUG_HELP)
+    parser.add_argument('config', help='a pretraining config')
+    parser.add_argument('checkpoint', help='of its model, trained')
+    parser.add_argument(
+        '--beta',
+        nargs='*',
+        type=beta,
+        metavar='BETA',
+        help='betas to measure, None for independent draws (default: None 2 1 0 -1 -2, if the '
+        'config holds one of --joint)',
+    )
+    parser.add_argument(
+        '--joint',
+        nargs='+',
+        default=['JointCrop'],
+        metavar='TYPE',
+        help='the transforms whose beta that is, such as JointBlur (default: JointCrop)',
+    )
+    parser.add_argument(
+        '--fixed-ratio',
+        nargs='*',
+        type=float,
+        default=[],
+        metavar='RATIO',
+        help='fixed ratios of the crop areas to measure, such as 1 2 3 4 5 (default: none)',
+    )
+    parser.add_argument(
+        '--layer', choices=LAYERS, default='backbone', help='whose features (default: backbone)'
+    )
+    parser.add_argument('--images', help="folder of photos to take instead of the config's")
+    parser.add_argument('--num-images', type=int, default=1000, help='photos (default: 1000)')
+    parser.add_argument('--batch-size', type=int, default=128, help='photos a batch (default: 128)')
+    parser.add_argument(
+        '--num-workers', type=int, default=0, help='processes that make views (default: 0)'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of photos and draws (default: 0)')
+    parser.add_argument('--json', type=Path, help='file to write the result to')
+    parser.add_argument('--plot', type=Path, help='.png, .svg or .pdf to plot to')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='settings of the config to override',
+    )
+    # What load_config asks of a tool that runs training.
+    parser.set_defaults(launcher='none', work_dir=None, no_pin_memory=True)
+    args = parser.parse_args()
+    if args.plot and args.plot.suffix not in FORMATS:
+        parser.error(f'--plot {args.plot}: the name must end with one of {", ".join(FORMATS)}')
+    return args
+
+
+def table(rows: list[dict]) -> str:
+    several = len({tuple(row['views']) for row in rows}) > 1
+    lines = [f'{"pairs":32}{"SDF":>8}  {"error":>7}{"change":>10}  {"error":>7}{"area ratio":>12}']
+    for row in rows:
+        name = row['setting'] + f', views {row["views"][0]}-{row["views"][1]}' * several
+        line = f'{name:32}{row["sdf"]:8.4f}  {row["standard_error"]:7.4f}'
+        change = (
+            '' if row['change'] is None else f'{row["change"]:+10.4f}  {row["change_error"]:7.4f}'
+        )
+        ratio = '' if row['area_ratio'] is None else f'{row["area_ratio"]:.2f}'
+        lines.append(f'{line}{change:19}{ratio:>12}')
+    return '\n'.join(lines)
+
+
+def main() -> None:
+    """Measure, print and write the result."""
+    args = parse_args()
+    # mmengine tells the initialisation of every single weight otherwise.
+    MMLogger.get_instance('mmjoint', log_level='WARNING')
+    with one_line_errors():
+        for path in (args.json, args.plot):
+            check_output(path)
+        cfg = load_config(args)
+        betas = args.beta
+        if betas is None:
+            held = PairSource(cfg, args.images).joint_types(args.joint)
+            betas = (None, 2, 1, 0, -1, -2) if held else ()
+        rows = measure_sdf(
+            cfg,
+            args.checkpoint,
+            settings_of(betas, args.joint, args.fixed_ratio),
+            args.layer,
+            args.images,
+            args.num_images,
+            args.batch_size,
+            args.num_workers,
+            args.seed,
+        )
+        print(table(rows))
+        monotonic = {kind: is_monotonic(rows, kind) for kind in ('fixed_ratio', 'beta')}
+        for kind, name in (('fixed_ratio', 'the area ratio'), ('beta', 'falling beta')):
+            if monotonic[kind] is not None:
+                print(f'falls from each to the next with {name}: {monotonic[kind]}')
+        if args.json:
+            names = ('config', 'checkpoint', 'images', 'layer', 'joint', 'seed')
+            result = {name: getattr(args, name) for name in names}
+            result |= {'cfg_options': args.cfg_options, 'monotonic': monotonic, 'rows': rows}
+            write_output(args.json, json.dumps(result, indent=2) + '\n')
+        if args.plot:
+            buffer = io.BytesIO()
+            title = f'{Path(args.config).stem}, {args.layer}'
+            plot_sdf(rows, title).savefig(buffer, format=args.plot.suffix[1:], dpi=150)
+            write_output(args.plot, buffer.getvalue())
+
+
+if __name__ == '__main__':
+    main()
