@@ -85,6 +85,7 @@ def knn_accuracy(
     k: int = 20,
     temperature: float = 0.07,
     chunk: int = 4096,
+    num_classes: int | None = None,
 ) -> dict[str, float]:
     """Classify test images by the vote of their nearest training images, as DINO does.
 
@@ -104,13 +105,14 @@ def knn_accuracy(
         temperature (float): Similarity over which a vote's weight falls by e. Defaults to 0.07.
         chunk (int): Side of the blocks; it bounds the memory and leaves the result as it is.
             Defaults to 4096.
+        num_classes (int, optional): Number of classes. Defaults to None, the highest label and one.
 
     Returns:
         dict[str, float]: ``top1`` and, with more than five classes, ``top5``, in percent.
 
     Raises:
         ValueError: If shapes do not fit, features are not finite, there are no images, k is not
-            in 1..N, or temperature or chunk is not positive.
+            in 1..N, temperature or chunk is not positive, or a label is not below num_classes.
     """
     for name, features, labels in (
         ('train', train_features, train_labels),
@@ -137,7 +139,10 @@ def knn_accuracy(
     if chunk < 1:
         raise ValueError(f'chunk is {chunk}; it must be positive')
 
-    num_classes = int(max(train_labels.max(), test_labels.max())) + 1
+    highest = int(max(train_labels.max(), test_labels.max()))
+    num_classes = num_classes or highest + 1
+    if highest >= num_classes:
+        raise ValueError(f'num_classes is {num_classes}, but there is a label {highest}')
     train_features = F.normalize(train_features.float(), dim=1)
     test_features = F.normalize(test_features.float(), dim=1)
     hits = dict.fromkeys((1, 5) if num_classes > 5 else (1,), 0)

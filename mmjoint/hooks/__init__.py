@@ -1,9 +1,21 @@
 """Hooks that watch or guard a run."""
 
 from .checkpoint import AtomicCheckpointHook
+from .collapse import CollapseHook
 from .contrastive_crop import ContrastiveCropHook
 from .dino import DINOHook
 from .fixed_lr import FixedLRHook
+from .knn import KNNHook
 from .non_finite_loss import NonFiniteLossHook
+from .pair_stats import PairStatsHook
 
-__all__ = ['AtomicCheckpointHook', 'ContrastiveCropHook', 'DINOHook', 'FixedLRHook', 'NonFiniteLossHook']
+__all__ = [
+    'AtomicCheckpointHook',
+    'CollapseHook',
+    'ContrastiveCropHook',
+    'DINOHook',
+    'FixedLRHook',
+    'KNNHook',
+    'NonFiniteLossHook',
+    'PairStatsHook',
+]

@@ -1,16 +1,31 @@
-"""Stops a run whose loss is no number any more."""
+"""Stops a run whose loss is no number any more, and says at which images."""
 
+import json
 import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from mmpretrain.models import SimCLR
+from torch import Tensor, nn
 
 
 @HOOKS.register_module()
 class NonFiniteLossHook(Hook):
     """Raise at a NaN or infinite loss, before a checkpoint is made of what it did to the weights.
+
+    What the run was doing then is saved as ``non_finite_loss.json`` in the work directory (with the
+    process's number in its name if there are several): iteration, epoch, losses, the batch's
+    images, and, where they can be told from the rest, the images that the fault started with. For
+    that the hook notes which rows of the batch are finite in the model's input, in the projections,
+    in what the head's modules take and give, and in the gradient of the projections; it waits for
+    nothing on the GPU.
 
     Args:
         interval (int): Iterations between two checks. mmengine brings every loss to the CPU in each
@@ -18,7 +33,7 @@ class NonFiniteLossHook(Hook):
 
     Raises:
         FloatingPointError: In the iteration of the first check that finds such a loss; the message
-            names the loss and the iteration.
+            names the loss, the iteration and the images.
 
     Examples:
         >>> custom_hooks = [dict(type='NonFiniteLossHook')]
@@ -33,6 +48,56 @@ class NonFiniteLossHook(Hook):
                 f'NonFiniteLossHook: interval must be a positive integer, got {interval!r}'
             )
         self.interval = interval
+        # Which rows are finite, in the order in which the step makes them, and whether they are
+        # those of all processes, as SimCLR's head gets them.
+        self._rows: list[tuple[Tensor, bool]] = []
+        self._simclr = False
+        self._handles: list = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Start to note which rows are finite."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._simclr = isinstance(model, SimCLR)
+        modules = {}
+        if isinstance(getattr(model, 'data_preprocessor', None), nn.Module):
+            modules[model.data_preprocessor] = self._note_inputs
+        projection = getattr(model, 'neck', None) or getattr(model, 'backbone', None)
+        if isinstance(projection, nn.Module):
+            modules[projection] = self._note_projections
+        if isinstance(getattr(model, 'head', None), nn.Module):
+            modules.update(dict.fromkeys(model.head.modules(), self._note_head))
+        self._handles = [module.register_forward_hook(note) for module, note in modules.items()]
+
+    def after_train(self, runner: Runner) -> None:
+        """Stop noting."""
+        for handle in self._handles:
+            handle.remove()
+        self._rows.clear()
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
+    ) -> None:
+        """Forget the iteration before."""
+        self._rows.clear()
+
+    def _note_inputs(self, module: nn.Module, args: tuple, output: dict) -> None:
+        if isinstance(output, dict):
+            self._note(output.get('inputs'))
+
+    def _note_projections(self, module: nn.Module, args: tuple, output: Sequence) -> None:
+        self._note(output)
+        for tensor in _tensors(output):
+            if tensor.requires_grad:
+                tensor.register_hook(self._note)
+
+    def _note_head(self, module: nn.Module, args: tuple, output: Tensor | Sequence) -> None:
+        self._note([args, output], gathered=self._simclr)
+
+    def _note(self, value: object, gathered: bool = False) -> None:
+        for tensor in _tensors(value):
+            if tensor.ndim and tensor.is_floating_point():
+                sums = tensor.detach().reshape(len(tensor), -1).sum(1, dtype=torch.float32)
+                self._rows.append((sums.isfinite(), gathered))
 
     def after_train_iter(
         self,
@@ -51,8 +116,69 @@ class NonFiniteLossHook(Hook):
         }
         wrong = [f'{name} {value}' for name, value in losses.items() if not math.isfinite(value)]
         if wrong:
+            batch = _image_names(data_batch)
+            images = [batch[i] for i in self._first_rows(len(batch))]
+            path = self._save(runner, losses, images, batch)
             raise FloatingPointError(
                 f'non-finite loss in iteration {runner.iter + 1} (epoch {runner.epoch + 1}): '
-                f'{", ".join(wrong)}; a lower learning rate, a longer warm-up or gradient clipping '
-                'may help'
+                f'{", ".join(wrong)}; {_tell(images, len(batch))}{path} has all of it; a lower '
+                'learning rate, a longer warm-up or gradient clipping may help'
             )
+
+    def _first_rows(self, num: int) -> list[int]:
+        """Return the images whose rows were the first that are not finite; none if all are not."""
+        rank, world_size = get_dist_info()
+        for finite, gathered in self._rows:
+            if finite.all() or not num:
+                continue
+            if gathered:
+                finite = finite.chunk(world_size)[rank]
+            views, rest = divmod(len(finite), num)
+            if rest or not views:
+                continue
+            # SimCLR's rows go view by view of an image, all others' image by image of a view.
+            rows = (~finite).nonzero()[:, 0].tolist()
+            images = sorted({row // views if self._simclr else row % num for row in rows})
+            return images if len(images) < num else []
+        return []
+
+    @staticmethod
+    def _save(runner: Runner, losses: dict, images: list[str], batch: list[str]) -> Path:
+        rank, world_size = get_dist_info()
+        name = f'non_finite_loss_{rank}.json' if world_size > 1 else 'non_finite_loss.json'
+        path = Path(runner.work_dir, name)
+        facts = dict(
+            iteration=runner.iter + 1,
+            epoch=runner.epoch + 1,
+            losses={name: str(value) for name, value in losses.items()},
+            images=images,
+            batch=batch,
+        )
+        partial = path.with_name(path.name + '.partial')
+        partial.write_text(json.dumps(facts, indent=2) + '\n')
+        os.replace(partial, path)
+        return path
+
+
+def _tensors(value: object) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, (tuple, list)):
+        return [tensor for item in value for tensor in _tensors(item)]
+    return []
+
+
+def _image_names(data_batch: dict | tuple | list | None) -> list[str]:
+    """Return what a batch's images are called: their files, or their places in the data set."""
+    samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
+    return [
+        str(getattr(sample, 'img_path', f'image {getattr(sample, "sample_idx", "?")}'))
+        for sample in samples or []
+    ]
+
+
+def _tell(images: list[str], num: int) -> str:
+    if images:
+        more = f' and {len(images) - 3} more' if len(images) > 3 else ''
+        return f'it started with {", ".join(images[:3])}{more}; '
+    return f'it was in all {num} images of the batch at once; ' if num else ''

@@ -1,0 +1,84 @@
+"""Labelled data sets for kNN and linear evaluation, from a folder."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from .knn import LOADERS
+
+_CROPS = ('JointCrop', 'RandomResizedCrop', 'ResNetRandomResizedCrop', 'EfficientNetRandomCrop')
+
+
+def use_folder(cfg: Config, folder: str | Path) -> None:
+    """Have a config evaluate on a folder of labelled images.
+
+    The folder is Tiny-ImageNet as published, or holds ``train`` and ``val`` (or ``test``), each
+    with a subfolder a class. Images are prepared as the config's own ``knn_val_dataloader`` does;
+    without one, for views of S pixels: resized to S x S up to 96, above that the short side to 8/7
+    S and the central S x S cut out.
+
+    Args:
+        cfg (Config): A pretraining config; its ``knn_train_dataloader`` and ``knn_val_dataloader``
+            are set.
+        folder (str | Path): The folder.
+
+    Raises:
+        ValueError: The folder has neither layout, or the config has no crop that tells the size.
+    """
+    folder = Path(folder)
+    if (folder / 'val/val_annotations.txt').is_file() and (folder / 'val/images').is_dir():
+        datasets = [
+            dict(type='TinyImageNet', data_root=str(folder), split=split)
+            for split in ('train', 'val')
+        ]
+    else:
+        splits = ['train', 'val' if (folder / 'val').is_dir() else 'test']
+        if not all((folder / split).is_dir() for split in splits):
+            raise ValueError(
+                f'{folder}: expected a folder with train/CLASS/IMAGE and val/CLASS/IMAGE (or '
+                "test/), or Tiny-ImageNet's own layout"
+            )
+        datasets = [
+            dict(type='ImageFolder', data_root=str(folder), data_prefix=split, with_label=True)
+            for split in splits
+        ]
+    own = cfg.get('knn_val_dataloader') or {}
+    pipeline = (own.get('dataset') or {}).get('pipeline') or _pipeline(cfg)
+    for name, dataset in zip(LOADERS, datasets, strict=True):
+        cfg[name] = ConfigDict(
+            batch_size=own.get('batch_size', 256),
+            num_workers=own.get('num_workers', 2),
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='default_collate'),
+            dataset=dict(dataset, pipeline=pipeline),
+        )
+
+
+def _pipeline(cfg: Config) -> list[dict]:
+    scale = _crop_scale(cfg.get('train_dataloader'))
+    if scale is None:
+        raise ValueError(
+            f'{cfg.filename}: has neither a knn_val_dataloader nor a random crop in its training '
+            'pipeline, so the size of the images is not known'
+        )
+    size = scale if isinstance(scale, int) else max(scale)
+    load = dict(type='LoadImage', on_error='raise')
+    if size <= 96:
+        steps = [dict(type='Resize', scale=(size, size), backend='pillow')]
+    else:
+        edge = dict(type='ResizeEdge', scale=round(size * 8 / 7), edge='short', backend='pillow')
+        steps = [edge, dict(type='CenterCrop', crop_size=size)]
+    return [load, *steps, dict(type='PackInputs')]
+
+
+def _crop_scale(value: Any) -> int | tuple[int, int] | None:
+    """Return the scale of the first random crop below a part of a config."""
+    if isinstance(value, dict):
+        if str(value.get('type')).rpartition('.')[2] in _CROPS and 'scale' in value:
+            return value['scale']
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        found = (_crop_scale(item) for item in value)
+        return next((scale for scale in found if scale is not None), None)
+    return None
