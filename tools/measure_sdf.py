@@ -9,16 +9,12 @@ from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 
 from mmjoint.errors import DEBUG_HELP, one_line_errors
-from mmjoint.evaluation.pairs import PairSource
+from mmjoint.evaluation.pairs import PairSource, parse_beta
 from mmjoint.evaluation.sdf import LAYERS, is_monotonic, measure_sdf, plot_sdf, settings_of
 from mmjoint.outputs import check_output, write_output
 from mmjoint.runtime import load_config
 
 FORMATS = ('.pdf', '.png', '.svg')
-
-
-def beta(text: str) -> float | None:
-    return None if text.lower() == 'none' else float(text)
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--beta',
         nargs='*',
-        type=beta,
+        type=parse_beta,
         metavar='BETA',
         help='betas to measure, None for independent draws (default: None 2 1 0 -1 -2, if the '
         'config holds one of --joint)',

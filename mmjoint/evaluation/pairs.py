@@ -151,6 +151,11 @@ def seed_draws(*numbers: int) -> None:
     torch.manual_seed(int(state[2]))
 
 
+def parse_beta(text: str) -> float | None:
+    """Read a beta of a command line: a number, or ``None`` for independent draws."""
+    return None if text.lower() == 'none' else float(text)
+
+
 def type_name(step: Any) -> str:
     """Return the type of a config dict as a name without its scope; '' for anything else."""
     kind = step.get('type', '') if isinstance(step, dict) else ''

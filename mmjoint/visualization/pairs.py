@@ -1,12 +1,13 @@
 """Positive pairs as pictures: the source photo with both crop boxes, and the views beside it."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpretrain.registry import DATASETS, TRANSFORMS
 
-from ..transforms import CropParams, JointView
+from ..evaluation.pairs import PairSource
+from ..transforms import CropParams
 from ..transforms.joint_crop import resize
 
 # BGR; distinguishable by colour-blind readers (Okabe and Ito's blue and orange).
@@ -17,8 +18,10 @@ def sample_pairs(cfg: Config, indices: list[int], seed: int = 0) -> list[tuple]:
     """Draw one pair for each of some training images, as training would.
 
     Args:
-        cfg (Config): A pretraining config whose training pipeline holds a ``JointView``.
-        indices (list[int]): Of images in the training set.
+        cfg (Config): A pretraining config whose training pipeline holds a ``JointView`` or a
+            ``MultiView``.
+        indices (list[int]): Of images in the training set; in place of one that cannot be read,
+            the next that can.
         seed (int): Of NumPy's generator. Defaults to 0.
 
     Returns:
@@ -26,27 +29,28 @@ def sample_pairs(cfg: Config, indices: list[int], seed: int = 0) -> list[tuple]:
         ``view_params``.
 
     Raises:
-        ValueError: The pipeline holds no JointView.
+        ValueError: The pipeline holds neither.
+        OSError: No photo can be read.
     """
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    dataset_cfg = dict(cfg.train_dataloader.dataset)
-    before = []
-    for step in dataset_cfg['pipeline']:
-        if step['type'] in ('JointView', JointView):
-            break
-        before.append(step)
-    else:
-        raise ValueError(f'{cfg.filename}: the training pipeline holds no JointView')
-    dataset = DATASETS.build({**dataset_cfg, 'pipeline': before})
-    joint_view = TRANSFORMS.build(step)
+    source = PairSource(cfg)
+    dataset, views = source.build_dataset(), source.build_views()
     np.random.seed(seed)
     pairs = []
     for index in indices:
-        results = dataset[index]
-        source = results['img']
-        results = joint_view(results)
-        pairs.append((source, results['img'], results['view_params']))
+        results = _read(dataset, index)
+        photo = results['img']
+        results = views(results)
+        pairs.append((photo, results['img'], results['view_params']))
     return pairs
+
+
+def _read(dataset: Sequence[dict], index: int) -> dict:
+    for step in range(len(dataset)):
+        try:
+            return dataset[(index + step) % len(dataset)]
+        except OSError as error:
+            last_error = error
+    raise last_error
 
 
 def draw_pair(

@@ -59,5 +59,21 @@ def test_sampled_pairs_are_the_recorded_crops(tmp_path):
 
 
 def test_a_config_without_joint_view(tmp_path):
-    with pytest.raises(ValueError, match='no JointView'):
+    with pytest.raises(ValueError, match='no JointView or MultiView'):
         sample_pairs(config(tmp_path, [dict(type='LoadImage')]), [0])
+
+
+def test_another_photo_in_place_of_a_broken_one(tmp_path):
+    Image.fromarray(np.full((40, 50, 3), 7, np.uint8)).save(tmp_path / 'a.png')
+    (tmp_path / 'b.png').write_bytes(b'')
+    crop = dict(type='JointCrop', scale=(20, 20))
+    pipeline = [
+        dict(type='LoadImage'),
+        dict(type='JointView', num_views=2, transforms=[[crop]]),
+        dict(type='PackInputs'),
+    ]
+    (source, views, _), *_ = sample_pairs(config(tmp_path, pipeline), [1])
+    assert (source == 7).all() and len(views) == 2
+    (tmp_path / 'a.png').unlink()
+    with pytest.raises(OSError, match='b.png'):
+        sample_pairs(config(tmp_path, pipeline), [0])

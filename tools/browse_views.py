@@ -1,0 +1,70 @@
+"""Make a page that shows a config's pairs: crops on the photos, views, statistics, by beta."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from mmjoint.errors import DEBUG_HELP, one_line_errors
+from mmjoint.evaluation.pairs import PairSource, parse_beta
+from mmjoint.outputs import check_output, write_output
+from mmjoint.runtime import load_config
+from mmjoint.visualization.browse import browse_views
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, epilog=DEBUG_HELP)
+    parser.add_argument('config', help='a pretraining config, with JointView or MultiView')
+    parser.add_argument('--out', type=Path, required=True, help='the page to write, such as a.html')
+    parser.add_argument('--images', help="folder of photos to take instead of the config's")
+    parser.add_argument(
+        '--beta',
+        nargs='*',
+        type=parse_beta,
+        metavar='BETA',
+        help='betas to show, None for independent draws; none given, the config as it is (default: '
+        'None 2 0 -2 if the views hold one of --joint)',
+    )
+    parser.add_argument(
+        '--joint',
+        nargs='+',
+        metavar='TYPE',
+        help='the transforms whose beta that is (default: JointCrop and JointBlur, where held)',
+    )
+    parser.add_argument('--num-photos', type=int, default=6, help='photos shown (default: 6)')
+    parser.add_argument(
+        '--num-pairs', type=int, default=4000, help='pairs for the statistics (default: 4000)'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of photos and draws (default: 0)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='settings of the config to override',
+    )
+    # What load_config asks of a tool that runs training.
+    parser.set_defaults(launcher='none', work_dir=None, no_pin_memory=True)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Make the page and write it."""
+    args = parse_args()
+    with one_line_errors():
+        check_output(args.out)
+        source = PairSource(load_config(args), args.images)
+        page, broken = browse_views(
+            source, args.beta, args.joint, args.num_photos, args.num_pairs, args.seed
+        )
+        write_output(args.out, page)
+    if broken:
+        more = f' and {len(broken) - 1} more' if len(broken) > 1 else ''
+        print(f'warning: left out {broken[0]}{more}', file=sys.stderr)
+    print(f'{args.out}: {len(page.encode()) / 1e6:.1f} MB')
+
+
+if __name__ == '__main__':
+    main()
