@@ -6,6 +6,7 @@ from .joint_color import ColorParams, JointColor
 from .joint_crop import CropParams, JointCrop
 from .joint_view import JointChoice, JointView, PerView
 from .load_image import LoadImage
+from .semantic_box import LoadSemanticBox
 from .to_gray import ToGray
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     'JointTransform',
     'JointView',
     'LoadImage',
+    'LoadSemanticBox',
     'PairTransform',
     'PerView',
     'ToGray',

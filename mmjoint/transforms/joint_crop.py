@@ -11,6 +11,9 @@ from torch.nn.functional import interpolate
 from ..distributions import JointDistribution
 from .base import JointTransform, check_range
 
+_POSITIONS = ('uniform', 'center_suppressed', 'semantic')
+_WHOLE = (0.0, 0.0, 1.0, 1.0)
+
 
 @dataclass(frozen=True)
 class CropParams:
@@ -52,6 +55,7 @@ class JointCrop(JointTransform):
     Required Keys:
 
     - img
+    - semantic_box: of ``LoadSemanticBox``; only for ``position='semantic'``.
 
     Modified Keys:
 
@@ -67,11 +71,14 @@ class JointCrop(JointTransform):
         aspect_ratio_range (tuple[float, float]): Range of width / height, drawn log-uniformly.
             Defaults to (3/4, 4/3).
         beta (float, optional): JC's beta, or None for the baseline. Defaults to 0.0.
-        position (str): ``'uniform'``, or ``'center_suppressed'``: both offsets follow
-            Beta(alpha, alpha) between their limits, as in ContrastiveCrop. Defaults to
+        position (str): ``'uniform'``; ``'center_suppressed'``: both offsets follow
+            Beta(alpha, alpha) between their limits; or ``'semantic'``, ContrastiveCrop (arXiv
+            2202.03278): the same, between those limits that keep the crop's centre in the image's
+            semantic box as far as the image's border lets them, and ``'uniform'`` while the image
+            has no box yet. The areas are fractions of the whole image throughout. Defaults to
             ``'uniform'``.
         alpha (float): Of the Beta distribution, above 0: 0.6 on ImageNet, 0.1 on small images.
-            Only for ``'center_suppressed'``. Defaults to 0.6.
+            Not for ``'uniform'``. Defaults to 0.6.
         interpolation (str): ``'bilinear'`` or ``'bicubic'``. Defaults to ``'bilinear'``.
 
     Raises:
@@ -101,8 +108,8 @@ class JointCrop(JointTransform):
             raise ValueError(f'crop_ratio_range must not exceed 1, got {crop_ratio_range!r}')
         self.aspect_ratio_range = check_range('aspect_ratio_range', aspect_ratio_range)
         self.area = JointDistribution(*self.crop_ratio_range, beta=beta)
-        if position not in ('uniform', 'center_suppressed'):
-            raise ValueError(f"position must be 'uniform' or 'center_suppressed', got {position!r}")
+        if position not in _POSITIONS:
+            raise ValueError(f'position must be one of {_POSITIONS}, got {position!r}')
         if not 0 < alpha < math.inf:
             raise ValueError(f'alpha must be a positive number, got {alpha!r}')
         if interpolation not in ('bilinear', 'bicubic'):
@@ -118,10 +125,20 @@ class JointCrop(JointTransform):
         """Draw the boxes of a pair on the image in ``results['img']``."""
         height, width = results['img'].shape[:2]
         area1, area2 = self.area.sample()
-        return self._place(area1, width, height), self._place(area2, width, height)
+        box = self._semantic_box(results) if self.position == 'semantic' else None
+        return self._place(area1, width, height, box), self._place(area2, width, height, box)
 
-    def _place(self, area: float, width: int, height: int) -> CropParams:
-        """Draw aspect ratio and position of a box of the given area fraction."""
+    @staticmethod
+    def _semantic_box(results: dict) -> tuple[float, float, float, float] | None:
+        if 'semantic_box' not in results:
+            raise ValueError(
+                "JointCrop(position='semantic') needs semantic_box: put dict(type="
+                "'LoadSemanticBox') before JointView, and ContrastiveCropHook among the hooks"
+            )
+        return results['semantic_box']
+
+    def _place(self, area: float, width: int, height: int, box: tuple | None) -> CropParams:
+        """Draw aspect ratio and position of a crop of the given area fraction."""
         low, high = self._log_aspect
         for attempt in range(10):
             if attempt and self.area.beta is None:
@@ -130,7 +147,10 @@ class JointCrop(JointTransform):
             pixels = area * width * height
             w, h = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
             if 0 < w <= width and 0 < h <= height:
-                x, y = self._offset(width - w), self._offset(height - h)
+                suppressed = self.position == 'center_suppressed' or box is not None
+                x0, y0, x1, y1 = box or _WHOLE
+                x = self._offset(w, width, x0, x1, suppressed)
+                y = self._offset(h, height, y0, y1, suppressed)
                 return CropParams(x, y, w, h, area, (height, width))
         # No box fits: the largest central one of an allowed aspect ratio.
         aspect = min(max(width / height, self.aspect_ratio_range[0]), self.aspect_ratio_range[1])
@@ -138,13 +158,13 @@ class JointCrop(JointTransform):
         h = min(height, max(1, round(width / aspect)))
         return CropParams((width - w) // 2, (height - h) // 2, w, h, area, (height, width))
 
-    def _offset(self, limit: int) -> int:
-        """Draw an offset in 0..limit."""
-        if self.position == 'uniform':
-            u = np.random.random_sample()
-        else:
-            u = np.random.beta(self.alpha, self.alpha)
-        return min(int(u * (limit + 1)), limit)
+    def _offset(self, size: int, extent: int, low: float, high: float, suppressed: bool) -> int:
+        """Draw the offset of a crop whose centre is to lie between two fractions of the image."""
+        first, last = (
+            min(max(int(extent * limit) - size // 2, 0), extent - size) for limit in (low, high)
+        )
+        u = np.random.beta(self.alpha, self.alpha) if suppressed else np.random.random_sample()
+        return min(first + int(u * (last - first + 1)), last)
 
     def apply(self, results: dict, params: CropParams) -> dict:
         """Cut ``params``' box out of ``results['img']`` and resize it."""

@@ -179,3 +179,56 @@ def test_bad_values(kwargs, word):
 def test_misspelt_argument():
     with pytest.raises(TypeError, match='crop_ratio_rang'):
         JointCrop(crop_ratio_rang=(0.2, 1.0))
+
+
+def test_semantic_crops_are_centred_in_the_box_where_the_border_lets_them():
+    """Against the limits of the ContrastiveCrop repository, from the box to the crop's offsets."""
+    height, width, box = 900, 1200, (0.3, 0.5, 0.45, 0.9)
+    crop = JointCrop(224, (0.05, 0.6), position='semantic', alpha=0.6, beta=0)
+    results = dict(img=np.empty((height, width, 3), np.uint8), semantic_box=box)
+    np.random.seed(0)
+    drawn = [p for _ in range(NUM // 2) for p in crop.sample(results)]
+    places, areas = [], []
+    for p in drawn:
+        if (p.x, p.y) == ((width - p.width) // 2, (height - p.height) // 2):
+            continue  # the central fallback, or a rare chance
+        x0 = min(max(int(width * box[0]) - p.width // 2, 0), width - p.width)
+        x1 = min(max(int(width * box[2]) - p.width // 2, 0), width - p.width)
+        y0 = min(max(int(height * box[1]) - p.height // 2, 0), height - p.height)
+        y1 = min(max(int(height * box[3]) - p.height // 2, 0), height - p.height)
+        assert x0 <= p.x <= x1 and y0 <= p.y <= y1
+        if x1 - x0 > 100:
+            places.append((p.x - x0) / (x1 - x0 + 1))
+        areas.append(p.width * p.height / (width * height))
+    edges = np.linspace(0.1, 0.9, 9)
+    got = [np.mean(np.array(places) < edge) for edge in edges]
+    np.testing.assert_allclose(got, stats.beta(0.6, 0.6).cdf(edges), atol=0.02)
+    assert max(areas) > 0.55  # far larger than the box (0.06): areas are the whole image's
+
+
+def test_semantic_box_leaves_joint_areas_alone():
+    """The combination with JointCrop: positions by the box, areas by JC(beta)."""
+    results = dict(img=np.empty((1000, 1000, 3), np.uint8), semantic_box=(0.1, 0.2, 0.3, 0.4))
+    crop = JointCrop(224, (0.2, 1.0), (1.0, 1.0), beta=0, position='semantic')
+    np.random.seed(0)
+    areas = np.array([[p.area for p in crop.sample(results)] for _ in range(NUM)])
+    t = np.log(areas[:, 1] / areas[:, 0])
+    assert stats.kstest(t, stats.uniform(-math.log(5), 2 * math.log(5)).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    'box,like', [(None, 'uniform'), ((0.0, 0.0, 1.0, 1.0), 'center_suppressed')]
+)
+def test_semantic_crop_without_a_box_and_with_the_whole_image(box, like):
+    results = dict(img=np.empty((375, 500, 3), np.uint8), semantic_box=box)
+    pairs = []
+    for position in ('semantic', like):
+        np.random.seed(0)
+        crop = JointCrop(224, position=position, beta=None)
+        pairs.append([crop.sample(results) for _ in range(200)])
+    assert pairs[0] == pairs[1]
+
+
+def test_semantic_crop_needs_the_box():
+    with pytest.raises(ValueError, match='LoadSemanticBox'):
+        JointCrop(position='semantic').sample(dict(img=np.empty((9, 9, 3), np.uint8)))
