@@ -10,51 +10,114 @@ import sys
 import mmpretrain.models  # noqa: F401  registers the models
 import torch
 import torch.distributed as dist
+from mmengine.logging import MessageHub
 from mmengine.model import MMDistributedDataParallel
 from mmpretrain.registry import MODELS
 
 import mmjoint  # noqa: F401  registers the models
 
 BATCH = 8
+STEPS = 2
+CONTRASTIVE = dict(
+    neck=dict(
+        type='MoCoV2Neck', in_channels=64, hid_channels=32, out_channels=16, with_avg_pool=True
+    ),
+    head=dict(
+        type='ContrastiveHead',
+        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
+        temperature=0.2,
+    ),
+)
+PROJECTION = dict(
+    type='NonLinearNeck', hid_channels=32, out_channels=16, norm_cfg=dict(type='BN1d')
+)
+MODEL = {
+    'SimCLR': CONTRASTIVE,
+    'DistributedSimCLR': CONTRASTIVE,
+    'MoCo': dict(CONTRASTIVE, queue_len=32, feat_dim=16),
+    'LeOCLR': dict(CONTRASTIVE, queue_len=32, feat_dim=16),
+    'MoCoV3': dict(
+        neck=dict(PROJECTION, in_channels=64),
+        head=dict(
+            type='MoCoV3Head',
+            predictor=dict(PROJECTION, in_channels=16, with_avg_pool=False),
+            loss=dict(type='CrossEntropyLoss', loss_weight=2.0),
+            temperature=1.0,
+        ),
+    ),
+    'DINO': dict(
+        base_momentum=0.5,
+        neck=dict(
+            type='DINONeck',
+            in_channels=64,
+            hid_channels=32,
+            bottleneck_channels=16,
+            out_channels=24,
+        ),
+        head=dict(type='DINOHead', out_channels=24),
+    ),
+    **{
+        f'SwAV {loss}': dict(
+            neck=dict(
+                type='SwAVNeck',
+                in_channels=64,
+                hid_channels=32,
+                out_channels=16,
+                norm_cfg=dict(type='BN1d'),
+            ),
+            head=dict(
+                type='SwAVHead',
+                loss=dict(
+                    type=loss, feat_dim=16, num_crops=[2, 2], num_prototypes=12, epsilon=0.005
+                ),
+            ),
+        )
+        for loss in ('SwAVLoss', 'DistributedSwAVLoss')
+    },
+}
+VIEW_SIZES = {'LeOCLR': [32] * 3, 'DINO': [32, 32, 16, 16]}
+VIEW_SIZES.update(
+    {f'SwAV {loss}': VIEW_SIZES['DINO'] for loss in ('SwAVLoss', 'DistributedSwAVLoss')}
+)
 
 
 def build(kind: str) -> torch.nn.Module:
-    config = dict(
-        type=kind,
-        backbone=dict(type='ResNet', depth=18, norm_eval=True),
-        neck=dict(
-            type='MoCoV2Neck', in_channels=512, hid_channels=32, out_channels=16, with_avg_pool=True
-        ),
-        head=dict(
-            type='ContrastiveHead',
-            loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
-            temperature=0.2,
-        ),
-    )
-    if kind == 'MoCo':
-        config.update(queue_len=32, feat_dim=16)
+    backbone = dict(type='ResNet', depth=18, base_channels=8, norm_eval=True)
     torch.manual_seed(0)
-    return MODELS.build(config).double().eval()
+    model = MODELS.build(dict(MODEL[kind], type=kind.split()[0], backbone=backbone)).double()
+    return model.train(kind == 'DINO')  # it moves its teacher and its centre in training only
 
 
-def measure(kind: str) -> dict:
+def measure(kind: str) -> list[dict]:
     rank, world_size = dist.get_rank(), dist.get_world_size()
+    MessageHub.get_current_instance().update_info('max_iters', 4)
     model = MMDistributedDataParallel(build(kind), device_ids=None, broadcast_buffers=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     torch.manual_seed(1)
-    views = [torch.randn(BATCH, 3, 32, 32, dtype=torch.double)[rank::world_size] for _ in range(2)]
-    loss = model(views, None, mode='loss')['loss']
-    loss.backward()
-    return dict(
-        loss=loss.detach(),
-        gradient={name: weight.grad for name, weight in model.module.named_parameters()},
-        queue=getattr(model.module, 'queue', None),
-    )
+    steps = []
+    for _ in range(STEPS):
+        views = [
+            torch.randn(BATCH, 3, size, size, dtype=torch.double)[rank::world_size]
+            for size in VIEW_SIZES.get(kind, [32, 32])
+        ]
+        optimizer.zero_grad()
+        loss = model(views, None, mode='loss')['loss']
+        loss.backward()
+        steps.append(
+            dict(
+                loss=loss.detach(),
+                gradient={
+                    name: None if weight.grad is None else weight.grad.clone()
+                    for name, weight in model.module.named_parameters()
+                },
+                buffers={name: value.clone() for name, value in model.module.named_buffers()},
+            )
+        )
+        optimizer.step()
+    return steps
 
 
 if __name__ == '__main__':
     dist.init_process_group('gloo')
-    torch.save(
-        {kind: measure(kind) for kind in ('SimCLR', 'DistributedSimCLR', 'MoCo')},
-        f'{sys.argv[1]}.{dist.get_rank()}',
-    )
+    torch.save({kind: measure(kind) for kind in MODEL}, f'{sys.argv[1]}.{dist.get_rank()}')
     dist.destroy_process_group()

@@ -11,7 +11,7 @@ WORKER = Path(__file__).with_name('gradient_worker.py')
 
 
 def run(world_size: int, folder: Path) -> list[dict]:
-    """Run the worker in `world_size` processes; of each one loss, gradient and queue by model."""
+    """Run the worker in `world_size` processes; of each one what each model had at each step."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
@@ -53,24 +53,57 @@ def assert_gradient(measured: dict, expected: dict, factor: float) -> None:
         assert difference < 1e-9, f'{name}: {difference}'
 
 
-# Stock SimCLR is here to tell when mmpretrain mends it: DistributedSimCLR must then go.
-@pytest.mark.parametrize('kind, factor', [('DistributedSimCLR', 1), ('SimCLR', 0.5), ('MoCo', 1)])
-def test_two_processes_against_one(
-    kind: str, factor: float, measured: tuple[dict, list[dict]]
-) -> None:
-    whole = measured[0][kind]
-    halves = [half[kind] for half in measured[1]]
+KINDS = ('DistributedSimCLR', 'MoCo', 'LeOCLR', 'MoCoV3', 'DINO', 'SwAV DistributedSwAVLoss')
+
+
+# Two steps: the second one sees what the first did to the weights, and has a queue, a centre and a
+# teacher of its own.
+@pytest.mark.parametrize('step', [0, 1])
+@pytest.mark.parametrize('kind', KINDS)
+def test_two_processes_against_one(kind: str, step: int, measured: tuple[dict, list[dict]]) -> None:
+    whole = measured[0][kind][step]
+    halves = [half[kind][step] for half in measured[1]]
     losses = torch.stack([half['loss'] for half in halves])
-    if 'SimCLR' in kind:  # its loss is that of the whole batch in each process
+    if kind == 'DistributedSimCLR':  # its loss is that of the whole batch in each process
         assert losses[0] == losses[1]
-    assert losses.mean().item() == pytest.approx(whole['loss'].item(), rel=1e-12)
+    assert losses.mean().item() == pytest.approx(whole['loss'].item(), rel=1e-10)
     for half in halves:
-        assert_gradient(half['gradient'], whole['gradient'], factor)
+        assert_gradient(half['gradient'], whole['gradient'], 1)
 
 
-def test_moco_queue_holds_the_keys_of_all_processes(measured: tuple[dict, list[dict]]) -> None:
-    whole = measured[0]['MoCo']['queue']
-    # Two processes queue images 0, 2, 4, 6 and then 1, 3, 5, 7.
-    order = [0, 2, 4, 6, 1, 3, 5, 7, *range(8, 32)]
+# The stock ones are here to tell when mmpretrain mends them: ours must then go.
+def test_stock_simclr_has_half_the_gradient(measured: tuple[dict, list[dict]]) -> None:
+    whole = measured[0]['SimCLR'][0]
     for half in measured[1]:
-        torch.testing.assert_close(half['MoCo']['queue'], whole[:, order], rtol=1e-10, atol=1e-12)
+        assert_gradient(half['SimCLR'][0]['gradient'], whole['gradient'], 0.5)
+
+
+def test_stock_swav_balances_each_process_alone(measured: tuple[dict, list[dict]]) -> None:
+    whole, ours = (
+        measured[0][f'SwAV {loss}'][0]['loss'] for loss in ('SwAVLoss', 'DistributedSwAVLoss')
+    )
+    assert whole.item() == pytest.approx(ours.item(), rel=1e-12)
+    halves = torch.stack([half['SwAV SwAVLoss'][0]['loss'] for half in measured[1]])
+    assert halves.mean().item() != pytest.approx(whole.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize('kind', ['MoCo', 'LeOCLR'])
+def test_queue_holds_the_keys_of_all_processes(
+    kind: str, measured: tuple[dict, list[dict]]
+) -> None:
+    whole = measured[0][kind][1]['buffers']['queue']
+    # Two processes queue images 0, 2, 4, 6 and then 1, 3, 5, 7 of each batch.
+    order = [0, 2, 4, 6, 1, 3, 5, 7]
+    order = [*order, *(8 + i for i in order), *range(16, 32)]
+    for half in measured[1]:
+        queue = half[kind][1]['buffers']['queue']
+        torch.testing.assert_close(queue, whole[:, order], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize('step', [0, 1])
+def test_dino_center_is_that_of_all_processes(step: int, measured: tuple[dict, list[dict]]) -> None:
+    whole = measured[0]['DINO'][step]['buffers']['head.center']
+    assert whole.abs().max() > 1e-3
+    for half in measured[1]:
+        center = half['DINO'][step]['buffers']['head.center']
+        torch.testing.assert_close(center, whole, rtol=1e-9, atol=1e-12)
