@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Faster R-CNN R50-C4 on VOC 07+12 trainval, tested on 07: the paper's table 3.
+#   bash transfer/detectron2/run_voc.sh CKPT GPUS [--voc-root FOLDER] [--trials 5] [--init random|torchvision]
+#       [--config CONFIG] [--work-dir FOLDER] [--opts KEY VALUE ...]    (all: --help)
+# Converts CKPT, fine-tunes, evaluates, prints the table's row and writes results.json.
+here=$(dirname "$0")
+PYTHONPATH="$here/../..":$PYTHONPATH exec "${PYTHON:-python}" "$here/run.py" voc "$@"

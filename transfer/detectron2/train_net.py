@@ -1,0 +1,285 @@
+"""Fine-tune a detector with detectron2 and evaluate it: one trial of run_voc.sh or run_coco.sh."""
+
+import argparse
+import fcntl
+import re
+import time
+from pathlib import Path
+from typing import TextIO
+
+import torch
+from detectron2.config import CfgNode, get_cfg
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances, register_pascal_voc
+from detectron2.engine import DefaultTrainer, default_setup, launch
+from detectron2.evaluation import COCOEvaluator, DatasetEvaluator, PascalVOCDetectionEvaluator
+from detectron2.layers import get_norm
+from detectron2.modeling import build_model
+from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, Res5ROIHeads
+from detectron2.utils import comm
+from loading import check_fits, check_loaded, read_weights
+from torch import nn
+
+from mmjoint.checkpoints import CheckpointError
+from mmjoint.detection import check_coco, check_voc, data_root, write_results
+from mmjoint.errors import one_line_errors
+
+RESULT_FILE = 'result.json'
+# What other arguments say; two places for one thing would let them differ.
+_RESERVED = {'MODEL.WEIGHTS': '--weights', 'OUTPUT_DIR': '--output-dir', 'SEED': '--seed'}
+
+
+@ROI_HEADS_REGISTRY.register()
+class Res5ROIHeadsExtraNorm(Res5ROIHeads):
+    """detectron2's C4 head with a norm after res5, as MoCo's detection recipe has it.
+
+    A pretrained res5 ends in a ReLU whose scale the detector's new layers do not know; the norm
+    (``MODEL.RESNETS.NORM``, new, not from the checkpoint) lets C4 be tuned with the usual rates.
+    """
+
+    @classmethod
+    def _build_res5_block(cls, cfg: CfgNode) -> tuple[nn.Sequential, int]:
+        res5, channels = super()._build_res5_block(cfg)
+        res5.add_module('norm', get_norm(cfg.MODEL.RESNETS.NORM, channels))
+        return res5, channels
+
+
+class Trainer(DefaultTrainer):
+    """detectron2's trainer, which starts from the whole backbone or not at all."""
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+        """Return the evaluator of VOC (11-point AP, IoU 0.5 to 0.95) or COCO."""
+        if dataset_name.startswith('voc_'):
+            return PascalVOCDetectionEvaluator(dataset_name)
+        tasks = ('bbox', 'segm') if cfg.MODEL.MASK_ON else ('bbox',)
+        return COCOEvaluator(dataset_name, tasks, output_dir=f'{cfg.OUTPUT_DIR}/inference')
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Load the weights, or go on from the last checkpoint; compare what was loaded.
+
+        Raises:
+            CheckpointError: A weight of the backbone, stem and res5 included, is not the file's.
+        """
+        super().resume_or_load(resume)
+        if self.start_iter == 0 and self.cfg.MODEL.WEIGHTS:
+            weights = read_weights(self.cfg.MODEL.WEIGHTS)
+            number = check_loaded(self.checkpointer.model.state_dict(), weights)
+            if comm.is_main_process():
+                print(f'All {number} backbone weights are those of {self.cfg.MODEL.WEIGHTS}.')
+
+
+def load_config(path: str, opts: list[str]) -> CfgNode:
+    """Read a config and apply ``KEY VALUE`` pairs to it.
+
+    Raises:
+        ValueError: A key or value is none of detectron2's, or has an argument of its own.
+    """
+    if len(opts) % 2:
+        raise ValueError(f'--opts {" ".join(opts)}: expected KEY VALUE pairs')
+    for key in opts[::2]:
+        if key in _RESERVED:
+            raise ValueError(f'--opts {key}: {_RESERVED[key]} says this')
+    cfg = get_cfg()
+    try:
+        cfg.merge_from_file(path)
+    except (KeyError, AssertionError) as error:
+        raise ValueError(f'{path}: {error}') from error
+    try:
+        cfg.merge_from_list(opts)
+    except (KeyError, AssertionError, ValueError) as error:
+        raise ValueError(f'--opts {" ".join(opts)}: {error}') from error
+    return cfg
+
+
+def fit_to_machine(cfg: CfgNode, gpus: int, num_machines: int = 1) -> None:
+    """Set the device; without GPUs one process trains on the CPU, where SyncBN is BN.
+
+    Args:
+        cfg (CfgNode): Changed in place.
+        gpus (int): Processes a machine.
+        num_machines (int): Defaults to 1.
+
+    Raises:
+        ValueError: There are not so many GPUs, or the batch cannot be split among them.
+    """
+    available = torch.cuda.device_count()
+    if available == 0:
+        if gpus * num_machines != 1:
+            raise ValueError(
+                f'GPUS is {gpus}, but this machine has no GPU, and without one detectron2 trains '
+                'in one process only: give 1'
+            )
+        cfg.MODEL.DEVICE = 'cpu'
+        for node in (cfg.MODEL.RESNETS, cfg.MODEL.FPN):
+            if node.NORM in ('SyncBN', 'nnSyncBN'):
+                print(f'No GPU: {node.NORM}, which has no CPU implementation, is replaced by BN.')
+                node.NORM = 'BN'
+    elif gpus > available:
+        raise ValueError(f'GPUS is {gpus}, but this machine has {available}')
+    if cfg.SOLVER.IMS_PER_BATCH % (gpus * num_machines):
+        raise ValueError(
+            f'SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH} cannot be split among '
+            f'{gpus * num_machines} processes'
+        )
+
+
+def register_datasets(cfg: CfgNode, voc_root: str | None, coco_root: str | None) -> None:
+    """Point the config's data sets, which keep detectron2's names, to the user's folders.
+
+    Args:
+        cfg (CfgNode): Its ``DATASETS`` name ``voc_<year>_<list>`` or ``coco_2017_{train,val}``.
+        voc_root (str, optional): The VOCdevkit folder; see ``mmjoint.detection.data_root``.
+        coco_root (str, optional): The COCO folder.
+
+    Raises:
+        ValueError: A data set has another name.
+        FileNotFoundError: A file is missing.
+    """
+    for name in {*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST}:
+        voc = re.fullmatch(r'voc_(2007|2012)_(\w+)', name)
+        coco = re.fullmatch(r'coco_2017_(train|val)', name)
+        if voc:
+            root, folder, split = data_root('voc', voc_root), f'VOC{voc[1]}', voc[2]
+            check_voc(root, [f'{folder}/{split}'])
+            _forget(name)
+            register_pascal_voc(name, str(root / folder), split, int(voc[1]))
+        elif coco:
+            root, split = data_root('coco', coco_root), f'{coco[1]}2017'
+            check_coco(root, [split])
+            metadata = MetadataCatalog.get(name).as_dict()
+            classes = {key: value for key, value in metadata.items() if key.startswith('thing_')}
+            _forget(name)
+            annotations = root / 'annotations' / f'instances_{split}.json'
+            register_coco_instances(name, classes, str(annotations), str(root / split))
+        else:
+            raise ValueError(
+                f'data set {name!r} of the config: expected voc_2007_... or voc_2012_..., '
+                'coco_2017_train or coco_2017_val'
+            )
+
+
+def _forget(name: str) -> None:
+    for catalog in (DatasetCatalog, MetadataCatalog):
+        if name in catalog:
+            catalog.pop(name)
+
+
+def setup(args: argparse.Namespace) -> CfgNode:
+    """Put the config together and check all that can be wrong before any process starts.
+
+    Args:
+        args (argparse.Namespace): Of the command line.
+
+    Returns:
+        CfgNode: The frozen config.
+    """
+    cfg = load_config(args.config, args.opts)
+    fit_to_machine(cfg, args.gpus, args.num_machines)
+    register_datasets(cfg, args.voc_root, args.coco_root)
+    cfg.OUTPUT_DIR = args.output_dir
+    cfg.MODEL.WEIGHTS = '' if args.weights == 'random' else args.weights
+    if cfg.MODEL.WEIGHTS:
+        on_cpu = cfg.clone()
+        on_cpu.MODEL.DEVICE = 'cpu'
+        state = build_model(on_cpu).state_dict()
+        try:
+            check_fits(
+                {name: value.shape for name, value in state.items()},
+                read_weights(cfg.MODEL.WEIGHTS),
+            )
+        except CheckpointError as error:
+            raise CheckpointError(f'{args.weights}: {error}') from error
+    # The order of the images starts anew with the process: a run that goes on takes another seed,
+    # so as not to see its first images twice and its last never.
+    cfg.SEED = args.seed + (_last_iteration(args.output_dir) if args.resume else 0)
+    cfg.freeze()
+    return cfg
+
+
+def _last_iteration(folder: str) -> int:
+    last = Path(folder, 'last_checkpoint')
+    number = re.search(r'(\d+)\.pth', last.read_text()) if last.is_file() else None
+    return int(number[1]) + 1 if number else 0
+
+
+def lock_folder(folder: str) -> TextIO:
+    """Keep a second process out of a folder, as long as the file that is returned lives.
+
+    Raises:
+        ValueError: Another process trains there.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    file = open(Path(folder, '.lock'), 'w')
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ValueError(f'{folder}: another process is training there') from error
+    return file
+
+
+def train(args: argparse.Namespace, cfg: CfgNode) -> None:
+    """Train, evaluate and write the result, in each process.
+
+    Args:
+        args (argparse.Namespace): Of the command line.
+        cfg (CfgNode): As ``setup`` returns it.
+    """
+    # A process that was started for a GPU knows nothing of what `setup` registered.
+    register_datasets(cfg, args.voc_root, args.coco_root)
+    default_setup(cfg, args)
+    start = time.perf_counter()
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    trainer.train()
+    if not comm.is_main_process():
+        return
+    result = dict(seed=args.seed, iterations=cfg.SOLVER.MAX_ITER)
+    for kind in ('bbox', 'segm'):
+        if kind in trainer._last_eval_results:
+            result[kind] = dict(trainer._last_eval_results[kind])
+    if trainer.start_iter == 0:
+        result['seconds'] = round(time.perf_counter() - start, 1)
+    write_results(Path(cfg.OUTPUT_DIR, RESULT_FILE), result)
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='one of configs/')
+    parser.add_argument('--weights', required=True, help="a converted backbone (.pkl), or 'random'")
+    parser.add_argument('--output-dir', required=True, help='for checkpoints, logs and the result')
+    parser.add_argument('--gpus', type=int, default=1, help='processes (default: 1)')
+    parser.add_argument('--seed', type=int, default=0, help='of the trial (default: 0)')
+    parser.add_argument(
+        '--resume', action='store_true', help='go on from the last checkpoint, if there is one'
+    )
+    parser.add_argument('--voc-root', help='the VOCdevkit folder, with VOC2007 and VOC2012')
+    parser.add_argument('--coco-root', help='the COCO folder, with annotations and train2017')
+    parser.add_argument(
+        '--opts', nargs='+', default=[], metavar='KEY VALUE', help="detectron2's settings to change"
+    )
+    parser.add_argument('--num-machines', type=int, default=1, help='(default: 1)')
+    parser.add_argument('--machine-rank', type=int, default=0, help='of this machine (default: 0)')
+    parser.add_argument('--dist-url', default='auto', help='tcp://HOST:PORT for several machines')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Fine-tune and evaluate."""
+    args = parse_args()
+    with one_line_errors():
+        cfg = setup(args)
+        lock = lock_folder(args.output_dir)  # noqa: F841 (held as long as the process lives)
+        launch(
+            train,
+            args.gpus,
+            num_machines=args.num_machines,
+            machine_rank=args.machine_rank,
+            dist_url=args.dist_url,
+            args=(args, cfg),
+        )
+
+
+if __name__ == '__main__':
+    main()
