@@ -299,22 +299,28 @@ class BatchSchedule(Sampler):
 
 
 class EverySample(Sampler):
-    """Every image once, one a batch, shared out over the processes.
+    """Every image once, shared out over the processes.
 
     Args:
         length (int): Number of images.
+        batch_size (int): Images a batch. More than one is for images of one size: an image that
+            is padded to fit others gets other features near its edges. Defaults to 1.
         rank (int): This process. Defaults to 0.
         world_size (int): Number of processes. Defaults to 1.
     """
 
-    def __init__(self, length: int, rank: int = 0, world_size: int = 1) -> None:
-        self.indices = range(rank, length, world_size)
+    def __init__(
+        self, length: int, batch_size: int = 1, rank: int = 0, world_size: int = 1
+    ) -> None:
+        indices = range(rank, length, world_size)
+        starts = range(0, len(indices), batch_size)
+        self.batches = [indices[start : start + batch_size] for start in starts]
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return len(self.batches)
 
-    def __iter__(self) -> Iterator[list[tuple[int, tuple[int]]]]:
-        return iter([(index, (0,))] for index in self.indices)
+    def __iter__(self) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
+        return iter([(index, (0,)) for index in batch] for batch in self.batches)
 
 
 def collate(samples: list[tuple[Tensor, dict]]) -> tuple[list[Tensor], list[dict]]:

@@ -159,16 +159,7 @@ def train(
     checkpoint, log = folder / 'last.pth', folder / 'log.jsonl'
     if resume and checkpoint.is_file():
         saved = read_checkpoint(checkpoint)
-        differing = [
-            f'{key} {saved["settings"].get(key)!r} instead of {value!r}'
-            for key, value in settings.items()
-            if saved['settings'].get(key) != value
-        ]
-        if differing:
-            raise ValueError(
-                f'{checkpoint}: a run with other settings ({"; ".join(differing)}); give another '
-                '--work-dir or leave out --resume'
-            )
+        check_settings(saved['settings'], settings, checkpoint)
         model.load_state_dict(saved['model'])
         optimizer.load_state_dict(saved['optimizer'])
         scaler.load_state_dict(saved['scaler'])
@@ -229,6 +220,29 @@ def train(
     return time.monotonic() - begin
 
 
+def check_settings(saved: dict, wanted: dict, path: Path) -> None:
+    """Refuse to go on from a run with other settings.
+
+    Args:
+        saved (dict): Those of the run that left the file.
+        wanted (dict): Those of this run.
+        path (Path): The file, for the message.
+
+    Raises:
+        ValueError: They differ; the message says where.
+    """
+    differing = [
+        f'{key} {saved.get(key)!r} instead of {value!r}'
+        for key, value in wanted.items()
+        if saved.get(key) != value
+    ]
+    if differing:
+        raise ValueError(
+            f'{path}: a run with other settings ({"; ".join(differing)}); give another --work-dir '
+            'or leave out --resume'
+        )
+
+
 def seed_of(*numbers: int) -> int:
     """Mix some non-negative integers into one seed of 32 bits."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
@@ -283,13 +297,16 @@ def precise_batch_norm(
 
 
 @torch.no_grad()
-def detect(model: nn.Module, dataset: DetectionImages, machine: Machine) -> list[dict]:
+def detect(
+    model: nn.Module, dataset: DetectionImages, machine: Machine, batch_size: int = 1
+) -> list[dict]:
     """Run the detector on a data set.
 
     Args:
         model (nn.Module): The detector; left in evaluation mode.
         dataset (DetectionImages): For testing.
         machine (Machine): Where it runs; the images are shared out over the processes.
+        batch_size (int): More than 1 is for images of one size. Defaults to 1.
 
     Returns:
         list[dict]: In COCO's form: ``image_id``, ``category_id``, ``bbox`` as x, y, w, h in the
@@ -298,7 +315,7 @@ def detect(model: nn.Module, dataset: DetectionImages, machine: Machine) -> list
     """
     model.eval()
     found = []
-    batches = EverySample(len(dataset), machine.rank, machine.world_size)
+    batches = EverySample(len(dataset), batch_size, machine.rank, machine.world_size)
     progress = Progress('testing', len(batches), silent=machine.rank > 0)
     for done, (images, targets) in enumerate(machine.load(dataset, batches), start=1):
         with machine.autocast():

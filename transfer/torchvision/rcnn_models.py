@@ -14,6 +14,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import MultiScaleRoIAlign
 
 DEPTHS = (18, 34, 50, 101)
 
@@ -31,6 +32,8 @@ class ModelSettings:
         roi_batch (int): Proposals an image that the box head's loss takes.
         proposals (tuple[int, int]): Kept a level before and an image after NMS, in training.
         test_proposals (tuple[int, int]): The same in testing.
+        roi_samples (int): Samples along each side of a bin that are averaged; torchvision's 2.
+        roi_scale (int): Side in pixels of the proposals that the level of stride 16 takes.
     """
 
     masks: bool = False
@@ -41,6 +44,8 @@ class ModelSettings:
     roi_batch: int = 512
     proposals: tuple[int, int] = (2000, 1000)
     test_proposals: tuple[int, int] = (1000, 1000)
+    roi_samples: int = 2
+    roi_scale: int = 224
 
 
 class _PreparedImages(GeneralizedRCNNTransform):
@@ -102,6 +107,7 @@ def build_detector(
     anchors = AnchorGenerator(
         tuple((size,) for size in settings.anchor_sizes), ((0.5, 1.0, 2.0),) * 5
     )
+    levels = ['0', '1', '2', '3']
     options = dict(
         rpn_anchor_generator=anchors,
         rpn_head=RPNHead(channels, 3),
@@ -110,12 +116,18 @@ def build_detector(
         rpn_pre_nms_top_n_test=settings.test_proposals[0],
         rpn_post_nms_top_n_test=settings.test_proposals[1],
         rpn_batch_size_per_image=settings.rpn_batch,
+        box_roi_pool=MultiScaleRoIAlign(
+            levels, 7, settings.roi_samples, canonical_scale=settings.roi_scale
+        ),
         box_head=TwoMLPHead(channels * 7 * 7, settings.head_channels),
         box_predictor=FastRCNNPredictor(settings.head_channels, num_classes + 1),
         box_batch_size_per_image=settings.roi_batch,
     )
     if settings.masks:
         options.update(
+            mask_roi_pool=MultiScaleRoIAlign(
+                levels, 14, settings.roi_samples, canonical_scale=settings.roi_scale
+            ),
             mask_head=MaskRCNNHeads(channels, (channels,) * 4, 1),
             mask_predictor=MaskRCNNPredictor(channels, channels, num_classes + 1),
         )

@@ -13,6 +13,8 @@ _SMALL_MODEL = dict(
     roi_batch=64,
     proposals=(500, 200),
     test_proposals=(300, 200),
+    roi_samples=1,
+    roi_scale=112,
 )
 
 
@@ -33,6 +35,7 @@ class Recipe:
         weight_decay (float): Of all but batch norm.
         precise_bn (int): Training batches over which batch norm's statistics are averaged before
             testing.
+        test_batch_size (int): More than 1 is for images of one size.
         model (ModelSettings): What is built on the backbone.
     """
 
@@ -47,6 +50,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     precise_bn: int = 200
+    test_batch_size: int = 1
     model: ModelSettings = field(default_factory=ModelSettings)
 
     def lr_at(self, iteration: int) -> float:
@@ -99,8 +103,8 @@ RECIPES = {
     ),
     # The embedded scenes, 64 x 64 pixels with one object each.
     'scenes': Recipe(
-        iterations=200,
-        steps=(150,),
+        iterations=250,
+        steps=(200, 235),
         warmup=20,
         batch_size=16,
         lr=0.05,
@@ -108,6 +112,17 @@ RECIPES = {
         test_short_side=64,
         max_side=64,
         precise_bn=20,
-        model=ModelSettings(**{**_SMALL_MODEL, 'roi_batch': 32, 'rpn_batch': 32}),
+        test_batch_size=25,
+        model=ModelSettings(
+            anchor_sizes=(24, 32, 40, 48, 64),
+            fpn_channels=64,
+            head_channels=256,
+            rpn_batch=32,
+            roi_batch=32,
+            proposals=(100, 64),
+            test_proposals=(100, 50),
+            roi_samples=1,
+            roi_scale=112,
+        ),
     ),
 }

@@ -15,6 +15,7 @@ from rcnn_data import DetectionImages, read_coco, read_voc
 from rcnn_engine import (
     Machine,
     average_precision,
+    check_settings,
     detect,
     precise_batch_norm,
     save_whole,
@@ -190,6 +191,13 @@ def run_trial(
         train=len(coco[0]['images']), processes=machine.world_size,
     )  # fmt: skip
 
+    if args.resume and done.is_file():
+        trial = json.loads(done.read_text())
+        check_settings(trial.pop('settings'), settings, done)
+        return trial
+    if machine.rank == 0:
+        done.unlink(missing_ok=True)
+
     masks = recipe.model.masks
     training = DetectionImages(coco[0], recipe.short_sides, recipe.max_side, True, masks)
     test = DetectionImages(coco[1], (recipe.test_short_side,), recipe.max_side, False)
@@ -207,14 +215,15 @@ def run_trial(
     interval = args.checkpoint_interval or max(1, recipe.iterations // 20)
     seconds = train(model, training, recipe, seed, folder, machine, interval, settings, args.resume)
     precise_batch_norm(model, training, recipe, seed, machine)
-    found = detect(model, test, machine)
+    found = detect(model, test, machine, recipe.test_batch_size)
     if machine.rank:
         return {}
     trial = dict(seed=seed, **average_precision(coco[1], found, masks), seconds=seconds)
     save_whole(dict(model=model.state_dict(), settings=settings), folder / 'detector.pth')
     if args.pictures:
         draw_predictions(coco[1], found, folder / 'predictions.png', args.pictures)
-    write_results(done, trial)
+    write_results(done, trial | dict(settings=settings))
+    (folder / 'last.pth').unlink()
     return trial
 
 
