@@ -1,3 +1,4 @@
+import pickle
 import re
 import subprocess
 import sys
@@ -5,6 +6,7 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.model import BaseModel
@@ -154,6 +156,46 @@ class AttributePayload:
 
 def test_attributes_are_out_of_reach(save):
     assert read_checkpoint(save({'meta': AttributePayload()}))['meta'] is None
+
+
+@pytest.mark.parametrize('protocol', [2, 4, 5])
+def test_pickles_of_arrays(tmp_path, protocol):
+    """As detectron2's: of several protocols, and of NumPy 1, which names its modules otherwise."""
+    weights = {'conv.weight': np.random.rand(2, 3).astype('f'), 'count': np.array(7)}
+    path = tmp_path / 'backbone.pkl'
+    path.write_bytes(pickle.dumps({'model': weights, '__author__': 'x'}, protocol))
+    read = read_checkpoint(path)
+    if protocol == 2:
+        path.write_bytes(path.read_bytes().replace(b'numpy._core', b'numpy.core'))
+    for content in (read, read_checkpoint(path)):
+        assert content['__author__'] == 'x'
+        assert content['model']['conv.weight'].dtype == torch.float32
+        for key, value in weights.items():
+            assert np.array_equal(content['model'][key].numpy(), value)
+
+
+def test_pickles_reach_nothing_but_arrays(tmp_path):
+    path = tmp_path / 'backbone.pkl'
+    for value in (Payload(tmp_path / 'ran'), AttributePayload(), np.random.default_rng, re.compile):
+        path.write_bytes(pickle.dumps({'model': {'a': np.ones(2)}, 'more': value}))
+        with pytest.raises(CheckpointError, match=r'backbone\.pkl: holds [\w.]+, which is neither'):
+            read_checkpoint(path)
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_safetensors(tmp_path):
+    weights = make_backbone().state_dict()
+    safetensors.torch.save_file(weights, tmp_path / 'backbone.safetensors')
+    model = make_backbone()
+    load_backbone(model, tmp_path / 'backbone.safetensors', prefix='')
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, weights[key]), key
+
+
+def test_trust_reads_what_is_refused_otherwise(save, tmp_path):
+    path = save({'state_dict': mm_weights(), 'meta': Payload(tmp_path / 'ran')})
+    assert read_checkpoint(path, trust=True)['state_dict'].keys() == mm_weights().keys()
+    assert (tmp_path / 'ran').exists()
 
 
 def test_mmengine_is_not_needed(tmp_path):

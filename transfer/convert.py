@@ -43,6 +43,8 @@ def main() -> None:
         f'{made["which"]} backbone of {args.checkpoint} ({made["format"]}, prefix '
         f'{made["prefix"]!r}{"".join(f", {fact}" for fact in known)})'
     )
+    for other in set(made['available']) - {made['which']}:
+        print(f'the checkpoint has another backbone: --which {other}')
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..version import __version__
-from .key_maps import find_source, pick_backbone, resnet_keys
+from .key_maps import find_backbones, pick_backbone, resnet_keys
 from .reading import CheckpointError, read_checkpoint
 
 
@@ -77,9 +77,10 @@ def convert(
 
     Returns:
         dict: Where the weights came from, as recorded in the file: ``source`` (the file's name),
-        ``sha256``, ``format``, ``which``, ``prefix``, ``algorithm``, ``epoch`` and ``iter`` (None
-        where the checkpoint does not say), ``depth``, ``stem``, ``mmjoint`` (version), and
-        ``origin``, the same of the checkpoint itself if ``convert`` had written it.
+        ``sha256``, ``format``, ``which`` of the ``available`` backbones, ``prefix``,
+        ``algorithm``, ``epoch`` and ``iter`` (None where the checkpoint does not say), ``depth``,
+        ``stem``, ``mmjoint`` (version), and ``origin``, the same of the checkpoint itself if
+        ``convert`` had written it.
 
     Raises:
         CheckpointError: If the checkpoint is not fit for it (see ``backbone_weights``), or the
@@ -118,7 +119,11 @@ def convert(
 
 def _read(path: Path, which: str, trust: bool) -> tuple[OrderedDict[str, Tensor], dict]:
     checkpoint = read_checkpoint(path, trust)
-    source, container = find_source(checkpoint, path, which)
+    found = find_backbones(checkpoint, path)
+    if which not in found:
+        places = ', '.join(f'{kind} under {source.place}' for kind, (source, _) in found.items())
+        raise CheckpointError(f'{path}: has no {which} backbone; it has {places}')
+    source, container = found[which]
     weights, depth, stem = pick_backbone(source, container, path)
     meta = checkpoint.get('meta') if isinstance(checkpoint.get('meta'), dict) else checkpoint
     provenance = dict(
@@ -126,6 +131,7 @@ def _read(path: Path, which: str, trust: bool) -> tuple[OrderedDict[str, Tensor]
         sha256=_sha256(path),
         format=source.format,
         which=which,
+        available=list(found),
         prefix=source.prefix,
         algorithm=_algorithm(meta.get('cfg')),
         epoch=_integer(meta.get('epoch')),
@@ -154,7 +160,7 @@ def _algorithm(config: object) -> str | None:
     """Return ``model.type`` of the config that mmengine saves as text."""
     try:
         statements = ast.parse(config).body if isinstance(config, str) else []
-    except SyntaxError:
+    except (SyntaxError, ValueError):  # ValueError: null bytes
         return None
     for statement in statements:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == 'model':

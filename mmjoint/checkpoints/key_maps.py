@@ -17,16 +17,16 @@ BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 
 # The second is that of small images: stride 1, no max-pooling after it.
 STEMS = {'7x7': (64, 3, 7, 7), '3x3': (64, 3, 3, 3)}
 
-# torchvision's, mm's and timm's module names beside detectron2's. {stage} counts from 1 on the left
-# and {res} from 2 on the right; {conv} is that of a convolution within its block.
-MODULE_NAMES = (
-    ('conv1', 'stem.conv1'),
-    ('bn1', 'stem.conv1.norm'),
-    ('layer{stage}.{block}.conv{conv}', 'res{res}.{block}.conv{conv}'),
-    ('layer{stage}.{block}.bn{conv}', 'res{res}.{block}.conv{conv}.norm'),
-    ('layer{stage}.{block}.downsample.0', 'res{res}.{block}.shortcut'),
-    ('layer{stage}.{block}.downsample.1', 'res{res}.{block}.shortcut.norm'),
-)
+# torchvision's, mm's and timm's name of each module beside detectron2's. Stages count from 1 on the
+# left and from 2 on the right; {conv} is that of a convolution within its block.
+MODULE_NAMES = {
+    'stem': ('conv1', 'stem.conv1'),
+    'stem norm': ('bn1', 'stem.conv1.norm'),
+    'conv': ('layer{stage}.{block}.conv{conv}', 'res{res}.{block}.conv{conv}'),
+    'norm': ('layer{stage}.{block}.bn{conv}', 'res{res}.{block}.conv{conv}.norm'),
+    'shortcut': ('layer{stage}.{block}.downsample.0', 'res{res}.{block}.shortcut'),
+    'shortcut norm': ('layer{stage}.{block}.downsample.1', 'res{res}.{block}.shortcut.norm'),
+}
 # float64 would be rounded; int64 are the counters.
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int64)
 _COUNTER = 'num_batches_tracked'
@@ -67,7 +67,7 @@ SOURCES = (
     Source('mm', 'momentum', 'encoder_k.module.0.'),  # MoCo, DenseCL, LeOCLR
     Source('mm', 'momentum', 'target_net.module.0.'),  # BYOL
     Source('mm', 'momentum', 'momentum_encoder.module.0.'),  # MoCo v3
-    Source('mm', 'momentum', 'teacher.module.0.'),  # DINO
+    Source('mm', 'momentum', 'teacher.backbone.'),  # DINO
     Source('mmselfsup 0.x', 'momentum', 'encoder_k.0.'),
     Source('mmselfsup 0.x', 'momentum', 'target_net.0.'),
     Source('MoCo v1/v2', 'online', 'module.encoder_q.', aside=('fc.',)),
@@ -86,31 +86,26 @@ SOURCES = (
 
 def _modules(depth: int) -> Iterable[tuple[str, str, tuple[int, ...] | int]]:
     """Yield torchvision's name, detectron2's name and shape (channels of a batch norm) of each."""
-    names = dict(MODULE_NAMES)
-    yield 'conv1', names['conv1'], (64, 3, 7, 7)
-    yield 'bn1', names['bn1'], 64
-    bottleneck = depth >= 50
+    yield *MODULE_NAMES['stem'], STEMS['7x7']
+    yield *MODULE_NAMES['stem norm'], 64
     channels = 64
     for stage, count in enumerate(BLOCKS[depth], start=1):
         width = 64 * 2 ** (stage - 1)
-        out = 4 * width if bottleneck else width
+        out = 4 * width if depth >= 50 else width
         for block in range(count):
-            if bottleneck:
+            if depth >= 50:
                 convs = [(width, channels, 1, 1), (width, width, 3, 3), (out, width, 1, 1)]
             else:
                 convs = [(width, channels, 3, 3), (width, width, 3, 3)]
-            rows = [
-                (kind, index, shape if kind == 'conv' else shape[0])
-                for index, shape in enumerate(convs, start=1)
-                for kind in ('conv', 'bn')
-            ]
-            if block == 0 and channels != out:
-                rows += [('downsample', 0, (out, channels, 1, 1)), ('downsample', 1, out)]
-            for kind, index, shape in rows:
-                suffix = f'.{index}' if kind == 'downsample' else '{conv}'
-                left = f'layer{{stage}}.{{block}}.{kind}{suffix}'
-                fields = dict(stage=stage, res=stage + 1, block=block, conv=index)
-                yield left.format(**fields), names[left].format(**fields), shape
+            modules = []
+            for index, shape in enumerate(convs, start=1):
+                modules += [('conv', index, shape), ('norm', index, shape[0])]
+            if channels != out:
+                modules += [('shortcut', 0, (out, channels, 1, 1)), ('shortcut norm', 0, out)]
+            for kind, index, shape in modules:
+                left, right = MODULE_NAMES[kind]
+                place = dict(stage=stage, res=stage + 1, block=block, conv=index)
+                yield left.format(**place), right.format(**place), shape
             channels = out
 
 
@@ -137,41 +132,34 @@ def resnet_keys(depth: int, stem: str = '7x7') -> list[tuple[str, str, tuple[int
     return keys
 
 
-def find_source(checkpoint: dict, path: object, which: str) -> tuple[Source, dict]:
-    """Find the backbone's weights in a checkpoint.
+def find_backbones(checkpoint: dict, path: object) -> dict[str, tuple[Source, dict]]:
+    """Find the backbones in a checkpoint.
 
     Args:
         checkpoint (dict): As read from the file.
         path (object): The file, for messages.
-        which (str): ``'online'`` or ``'momentum'``.
 
     Returns:
-        tuple[Source, dict]: Where they lie, and the mapping of names to tensors they lie in.
+        dict[str, tuple[Source, dict]]: ``'online'``, ``'momentum'`` or both, to where it lies and
+        the mapping of names to tensors that it lies in.
 
     Raises:
-        CheckpointError: If there are none that any row of ``SOURCES`` describes.
+        CheckpointError: If there is none that any row of ``SOURCES`` describes.
     """
-    if which not in ('online', 'momentum'):
-        raise CheckpointError(f'which is {which!r}; expected online or momentum')
     found = {}
     for source in SOURCES:
         weights = _container(checkpoint, source.container)
         stage = 'res2.' if source.detectron2 else 'layer1.'
         if any(str(key).startswith(source.prefix + stage) for key in weights):
             found.setdefault(source.which, (source, weights))
-    if which in found:
-        return found[which]
-    if found:
-        ((other, (source, _)),) = found.items()
+    if not found:
+        names = [str(key) for key in _container(checkpoint, '')]
+        known = sorted({source.prefix for source in SOURCES if source.prefix})
         raise CheckpointError(
-            f'{path}: has no {which} backbone, only the {other} one under {source.place}'
+            f'{path}: no ResNet under a known prefix; the file has {abridge(names) or "nothing"}, '
+            f'known prefixes are none, {", ".join(known)}'
         )
-    names = [str(key) for key in _container(checkpoint, '')]
-    known = sorted({source.prefix for source in SOURCES if source.prefix})
-    raise CheckpointError(
-        f'{path}: no ResNet under a known prefix (none, {", ".join(known)}); '
-        f'the file has {abridge(names) or "nothing"}'
-    )
+    return found
 
 
 def _container(checkpoint: dict, name: str) -> dict:
