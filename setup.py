@@ -10,11 +10,11 @@ exec((ROOT / 'mmjoint/version.py').read_text(), version)
 
 
 class BuildWithMim(build_py):
-    """Ships configs and tools as `mmjoint/.mim`, where mim and mmengine look for them."""
+    """Ships configs, tools and transfer as `mmjoint/.mim`, where mim and mmengine look for them."""
 
     def run(self) -> None:
         super().run()
-        for name in ('configs', 'tools'):
+        for name in ('configs', 'tools', 'transfer'):
             if self.editable_mode:
                 link = ROOT / 'mmjoint/.mim' / name
                 link.parent.mkdir(exist_ok=True)
@@ -57,8 +57,9 @@ setup(
         'mm': ['onedl-mmcv>=2.3', 'onedl-mmengine>=0.10.8', 'onedl-mmpretrain>=1.3'],
         'scenes': ['scikit-image>=0.22'],  # the embedded data set takes its photos
         'tensorboard': ['tensorboard>=2.14'],
+        'transfer': ['pycocotools>=2.0.7', 'safetensors>=0.4'],
         'bench': ['albumentations>=1.4', 'lightly>=1.5'],
-        'dev': ['pycocotools>=2.0.7', 'pytest>=8.0', 'ruff>=0.6', 'scipy>=1.11'],
+        'dev': ['pycocotools>=2.0.7', 'pytest>=8.0', 'ruff>=0.6', 'scipy>=1.11', 'timm>=1.0'],
     },
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

@@ -136,6 +136,7 @@ def test_wheel_holds_configs_and_tools_where_mim_looks(tmp_path):
     assert files(site / 'mmjoint') == files(ROOT / 'mmjoint')
     assert files(mim / 'configs') == files(ROOT / 'configs') != set()
     assert (mim / 'tools/train.py').is_file()
+    assert files(mim / 'transfer') == files(ROOT / 'transfer') != set()
     assert not (mim / 'tools/setup_env.sh').exists()
 
 
