@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 import torch
+from backbone_check import check_fits, check_loaded, read_weights
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances, register_pascal_voc
@@ -17,7 +18,6 @@ from detectron2.layers import get_norm
 from detectron2.modeling import build_model
 from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, Res5ROIHeads
 from detectron2.utils import comm
-from loading import check_fits, check_loaded, read_weights
 from torch import nn
 
 from mmjoint.checkpoints import CheckpointError

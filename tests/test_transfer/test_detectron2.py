@@ -1,0 +1,602 @@
+"""The detectron2 engine: recipes, the head, loading, data sets and the scripts.
+
+Tests that need detectron2 are skipped where it is not installed.
+"""
+
+import ast
+import importlib.util
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from mmpretrain.models import ResNet
+from PIL import Image
+from torch import nn
+
+from mmjoint.checkpoints import CheckpointError, convert
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGINE = ROOT / 'transfer/detectron2'
+DATA = Path(__file__).with_name('data')
+needs_detectron2 = pytest.mark.skipif(
+    find_spec('detectron2.modeling' if find_spec('detectron2') else 'detectron2') is None,
+    reason='detectron2 is not installed (transfer/README.md says how to build it)',
+)
+MULTISCALE = (640, 672, 704, 736, 768, 800)
+
+
+def load(name):
+    """Import a file of the engine; the other engines have files of the same names."""
+    sys.path.insert(0, str(ENGINE))
+    try:
+        spec = importlib.util.spec_from_file_location(f'detectron2_{name}', ENGINE / f'{name}.py')
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(ENGINE))
+    return module
+
+
+check = load('backbone_check')
+run = load('run')
+
+
+@pytest.fixture(scope='session')
+def train_net():
+    # A module once: the head's name can be registered once only.
+    return load('train_net')
+
+
+# Recipes -----------------------------------------------------------------------------------------
+
+# MoCo's detection configs, and for the FPN moco#34 on detectron2's own.
+COMMON = {
+    'MODEL.PIXEL_MEAN': [123.675, 116.28, 103.53],
+    'MODEL.PIXEL_STD': [58.395, 57.12, 57.375],
+    'MODEL.BACKBONE.FREEZE_AT': 0,
+    'MODEL.RESNETS.STRIDE_IN_1X1': False,
+    'MODEL.RESNETS.NORM': 'naiveSyncBN',
+    'INPUT.FORMAT': 'RGB',
+    'INPUT.MIN_SIZE_TEST': 800,
+    'SOLVER.IMS_PER_BATCH': 16,
+    'SOLVER.BASE_LR': 0.02,
+    'TEST.PRECISE_BN.ENABLED': True,
+}
+C4 = {
+    'MODEL.ROI_HEADS.NAME': 'Res5ROIHeadsExtraNorm',
+    'MODEL.RPN.PRE_NMS_TOPK_TEST': 6000,
+    'MODEL.RPN.POST_NMS_TOPK_TEST': 1000,
+}
+COCO = {
+    'MODEL.MASK_ON': True,
+    'INPUT.MIN_SIZE_TRAIN': MULTISCALE,
+    'DATASETS.TRAIN': ('coco_2017_train',),
+    'DATASETS.TEST': ('coco_2017_val',),
+    'SOLVER.STEPS': (60000, 80000),
+    'SOLVER.MAX_ITER': 90000,
+}
+RECIPES = {
+    'voc_r50_c4_24k': C4
+    | {
+        'MODEL.MASK_ON': False,
+        'MODEL.ROI_HEADS.NUM_CLASSES': 20,
+        'INPUT.MIN_SIZE_TRAIN': (480, 512, 544, 576, 608, *MULTISCALE),
+        'DATASETS.TRAIN': ('voc_2007_trainval', 'voc_2012_trainval'),
+        'DATASETS.TEST': ('voc_2007_test',),
+        'SOLVER.STEPS': (18000, 22000),
+        'SOLVER.MAX_ITER': 24000,
+        'SOLVER.WARMUP_ITERS': 100,
+    },
+    'coco_mask_r50_c4_1x': C4 | COCO,
+    'coco_mask_r50_c4_2x': C4
+    | COCO
+    | {'SOLVER.STEPS': (120000, 160000), 'SOLVER.MAX_ITER': 180000},
+    'coco_mask_r50_fpn_1x': COCO
+    | {
+        'MODEL.BACKBONE.NAME': 'build_resnet_fpn_backbone',
+        'MODEL.FPN.NORM': 'naiveSyncBN',
+        'MODEL.ROI_HEADS.NAME': 'StandardROIHeads',
+        'MODEL.RPN.PRE_NMS_TOPK_TEST': 1000,
+        'MODEL.RPN.POST_NMS_TOPK_TEST': 1000,
+    },
+}
+# detectron2's defaults that the recipes count on.
+DEFAULTS = {
+    'MODEL.RESNETS.DEPTH': 50,
+    'SOLVER.WARMUP_ITERS': 1000,
+    'SOLVER.WEIGHT_DECAY': 0.0001,
+    'SOLVER.MOMENTUM': 0.9,
+    'SOLVER.GAMMA': 0.1,
+    'INPUT.MAX_SIZE_TRAIN': 1333,
+    'INPUT.MAX_SIZE_TEST': 1333,
+    'MODEL.ROI_HEADS.NUM_CLASSES': 80,
+}
+
+
+def flat(node, prefix=''):
+    if not isinstance(node, dict):
+        return {prefix[:-1]: node}
+    return {k: v for key, value in node.items() for k, v in flat(value, f'{prefix}{key}.').items()}
+
+
+def read_yaml(path):
+    """Settings of a config and its bases by their dotted names."""
+    own = flat(yaml.safe_load(path.read_text()))
+    base = own.pop('_BASE_', None)
+    inherited = read_yaml(path.parent / base) if base else {}
+    tuples = {k: ast.literal_eval(v) for k, v in own.items() if str(v).startswith('(')}
+    return inherited | own | tuples
+
+
+def test_every_config_has_its_recipe():
+    names = {path.stem for path in (ENGINE / 'configs').glob('*.yaml')}
+    assert names == {*RECIPES, 'base', 'base_c4'}
+    assert set(run.CONFIGS.values()) <= names
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_recipe_in_the_files(name):
+    settings = read_yaml(ENGINE / 'configs' / f'{name}.yaml')
+    expected = COMMON | RECIPES[name]
+    assert {key: settings[key] for key in expected} == expected
+    assert settings['MODEL.WEIGHTS'] == ''
+
+
+def test_what_recipes_share_is_said_once():
+    for path in (ENGINE / 'configs').glob('*_r50_*.yaml'):
+        own = flat(yaml.safe_load(path.read_text()))
+        assert not set(own) & set(COMMON), path
+        assert own['_BASE_']
+
+
+@needs_detectron2
+@pytest.mark.parametrize('name', RECIPES)
+def test_recipe_as_detectron2_reads_it(name, train_net):
+    cfg = train_net.load_config(str(ENGINE / 'configs' / f'{name}.yaml'), [])
+    seen = {}
+    for key in DEFAULTS | COMMON | RECIPES[name]:
+        value = cfg
+        for part in key.split('.'):
+            value = value[part]
+        seen[key] = value
+    assert seen == DEFAULTS | COMMON | RECIPES[name]
+
+
+# The detectors -----------------------------------------------------------------------------------
+
+
+def small(train_net, name, *opts):
+    cfg = train_net.load_config(
+        str(ENGINE / 'configs' / f'{name}.yaml'), ['MODEL.DEVICE', 'cpu', *opts]
+    )
+    from detectron2.modeling import build_model
+
+    torch.manual_seed(0)
+    return build_model(cfg)
+
+
+@needs_detectron2
+def test_extra_norm_follows_res5(train_net):
+    from detectron2.layers import NaiveSyncBatchNorm
+
+    head = small(train_net, 'voc_r50_c4_24k').roi_heads
+    plain = small(train_net, 'voc_r50_c4_24k', 'MODEL.ROI_HEADS.NAME', 'Res5ROIHeads').roi_heads
+    extra = set(head.state_dict()) - set(plain.state_dict())
+    assert {name.rpartition('.')[0] for name in extra} == {'res5.norm'}
+    assert type(head.res5.norm) is NaiveSyncBatchNorm
+
+    # The same weights and statistics but for the norm: its output is the closed form's.
+    plain.load_state_dict({k: v for k, v in head.state_dict().items() if k not in extra})
+    generator = torch.Generator().manual_seed(0)
+    for value in (head.res5.norm.weight, head.res5.norm.bias, head.res5.norm.running_mean):
+        value.data.normal_(generator=generator)
+    head.res5.norm.running_var.uniform_(0.5, 2, generator=generator)
+    head.eval()
+    plain.eval()
+    x = torch.randn(2, 1024, 14, 14, generator=generator)
+    norm = {k: v[:, None, None] for k, v in head.res5.norm.state_dict().items() if v.ndim}
+    with torch.no_grad():
+        y = plain.res5(x)
+        expected = (y - norm['running_mean']) / (norm['running_var'] + 1e-5).sqrt()
+        expected = expected * norm['weight'] + norm['bias']
+        torch.testing.assert_close(head.res5(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@needs_detectron2
+@pytest.mark.parametrize('name', ['voc_r50_c4_24k', 'coco_mask_r50_fpn_1x'])
+def test_everything_is_trained(name, train_net):
+    model = small(train_net, name)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    norms = [m for m in model.backbone.modules() if isinstance(m, nn.BatchNorm2d)]
+    # 53 of a ResNet-50; in C4 the 10 of res5 are in the head. 8 of the FPN.
+    assert len(norms) == (43 if '_c4_' in name else 53 + 8)
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in model.roi_heads.modules()) == (
+        11 if '_c4_' in name else 0
+    )
+
+
+@pytest.fixture(scope='module')
+def mm_backbone(tmp_path_factory):
+    """A ResNet-50 of mmpretrain with the norms of a trained network, and its checkpoint."""
+    torch.manual_seed(0)
+    model = ResNet(50, out_indices=(0, 1, 2, 3), zero_init_residual=False)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 1.5)
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.2)
+    model.eval()
+    path = tmp_path_factory.mktemp('mm') / 'epoch_1.pth'
+    weights = {f'backbone.{name}': value for name, value in model.state_dict().items()}
+    torch.save({'state_dict': weights, 'meta': {'epoch': 1}}, path)
+    return model, path
+
+
+@needs_detectron2
+@pytest.mark.parametrize('name', ['voc_r50_c4_24k', 'coco_mask_r50_fpn_1x'])
+def test_same_features_in_the_detector(name, mm_backbone, tmp_path, train_net):
+    from detectron2.checkpoint import DetectionCheckpointer
+
+    reference, checkpoint = mm_backbone
+    convert(checkpoint, tmp_path / 'backbone.pkl', 'detectron2')
+    detector = small(train_net, name)
+    DetectionCheckpointer(detector).load(str(tmp_path / 'backbone.pkl'))
+    weights = check.read_weights(tmp_path / 'backbone.pkl')
+    assert check.check_loaded(detector.state_dict(), weights) == 53 * 5
+    detector.eval()
+
+    image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)  # RGB
+    tensor = torch.from_numpy(image).permute(2, 0, 1).float()
+    with torch.no_grad():
+        # The detector normalises; the reference is given what mm's preprocessor would give it.
+        images = detector.preprocess_image([{'image': tensor}]).tensor[:, :, :96, :128]
+        mean = torch.tensor([123.675, 116.28, 103.53])[:, None, None]
+        std = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
+        features = reference(((tensor - mean) / std)[None])
+        bottom_up = getattr(detector.backbone, 'bottom_up', detector.backbone)
+        x = bottom_up.stem(images)
+        for i, expected in enumerate(features):
+            stage = f'res{i + 2}'
+            if hasattr(bottom_up, stage):
+                x = getattr(bottom_up, stage)(x)
+            else:  # C4: the head's blocks, without the norm that follows them
+                x = detector.roi_heads.res5[:3](x)
+            assert x.shape == expected.shape
+            error = (x - expected).norm() / expected.norm()
+            assert error < 1e-5, f'{stage}: {error:.2e}'
+
+
+# Loading -----------------------------------------------------------------------------------------
+
+
+def detector_shapes(model):
+    return json.loads((DATA / f'detectron2_r50_{model}.json').read_text())
+
+
+def random_state(model):
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: torch.rand(shape, generator=generator)
+        for name, shape in detector_shapes(model).items()
+        # The wide layers of the FPN's head are of no interest here.
+        if 'fc1' not in name
+    }
+
+
+@pytest.fixture(params=['c4', 'fpn'])
+def loaded(request):
+    """State of a detector, and the file's weights that are all in it."""
+    state = random_state(request.param)
+    return state, {name: state[in_model] for name, in_model in check.backbone_names(state).items()}
+
+
+def test_backbone_is_all_of_a_resnet50(loaded):
+    state, weights = loaded
+    assert len(weights) == 53 * 5
+    assert {name.split('.')[0] for name in weights} == {'stem', 'res2', 'res3', 'res4', 'res5'}
+    check.check_fits({name: value.shape for name, value in state.items()}, weights)
+    assert check.check_loaded(state, weights) == 53 * 5
+
+
+@pytest.mark.parametrize(
+    'name', ['stem.conv1.weight', 'res5.0.shortcut.norm.running_var', 'res5.2.conv3.norm.bias']
+)
+def test_a_weight_that_did_not_arrive_is_named(loaded, name):
+    state, weights = loaded
+    in_model = check.backbone_names(state)[name]
+    state[in_model] = state[in_model].clone()
+    state[in_model].view(-1)[-1] += 1e-3
+    with pytest.raises(CheckpointError, match=rf"^1 of the detector's 265 .*\({in_model}\)$"):
+        check.check_loaded(state, weights)
+
+
+def test_a_file_without_res5_or_with_a_prefix_is_refused(loaded):
+    state, weights = loaded
+    shapes = {name: value.shape for name, value in state.items()}
+    headless = {name: value for name, value in weights.items() if not name.startswith('res5')}
+    with pytest.raises(CheckpointError, match=r'50 missing \(res5\.0\.[\w.]+, .*3-4-6-0 blocks'):
+        check.check_fits(shapes, headless)
+    with pytest.raises(CheckpointError, match='265 of the detector'):
+        check.check_loaded(state, {f'module.{name}': value for name, value in weights.items()})
+    reshaped = weights | {'stem.conv1.weight': torch.rand(64, 3, 3, 3)}
+    with pytest.raises(
+        CheckpointError, match=r'stem.conv1.weight \(64, 3, 3, 3\) instead of \(64, 3, 7, 7\)'
+    ):
+        check.check_fits(shapes, reshaped)
+
+
+def test_another_depth_is_refused():
+    shapes = detector_shapes('c4')
+    weights = {
+        name: torch.zeros(shapes[in_model])
+        for name, in_model in check.backbone_names(shapes).items()
+    }
+    for block in range(6, 23):  # ResNet-101's res4
+        weights |= {
+            name.replace('res4.1.', f'res4.{block}.'): value
+            for name, value in list(weights.items())
+            if name.startswith('res4.1.')
+        }
+    with pytest.raises(CheckpointError, match=r'3-4-23-3 blocks, those of the config 3-4-6-3'):
+        check.check_fits(shapes, weights)
+
+
+def test_only_a_converted_file_is_read(tmp_path):
+    (tmp_path / 'raw.pkl').write_bytes(pickle.dumps({'model': {'conv1.weight': np.zeros(3)}}))
+    with pytest.raises(CheckpointError, match='transfer/convert.py --to detectron2 makes one'):
+        check.read_weights(tmp_path / 'raw.pkl')
+
+
+@needs_detectron2
+def test_trainer_starts_from_all_of_the_file_or_not_at_all(mm_backbone, tmp_path, train_net):
+    convert(mm_backbone[1], tmp_path / 'backbone.pkl', 'detectron2')
+    cfg = train_net.load_config(
+        str(ENGINE / 'configs/voc_r50_c4_24k.yaml'),
+        ['MODEL.DEVICE', 'cpu', 'DATALOADER.NUM_WORKERS', '0'],
+    )
+    make_voc(tmp_path / 'voc')
+    cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS = str(tmp_path), str(tmp_path / 'backbone.pkl')
+    train_net.register_datasets(cfg, str(tmp_path / 'voc'), None)
+    trainer = train_net.Trainer(cfg)
+    trainer.resume_or_load(resume=True)
+    loaded = trainer.model.state_dict()['backbone.stem.conv1.weight']
+    torch.testing.assert_close(loaded, mm_backbone[0].state_dict()['conv1.weight'], rtol=0, atol=0)
+
+    content = pickle.loads((tmp_path / 'backbone.pkl').read_bytes())
+    content['model']['stem.conv1.wait'] = content['model'].pop('stem.conv1.weight')
+    (tmp_path / 'backbone.pkl').write_bytes(pickle.dumps(content))
+    with pytest.raises(CheckpointError, match=r'1 of .*\(backbone\.stem\.conv1\.weight\)'):
+        trainer.resume_or_load(resume=True)
+
+
+# Machine and data --------------------------------------------------------------------------------
+
+
+@needs_detectron2
+@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
+def test_cpu_trains_in_one_process_with_bn(train_net, capsys):
+    path = str(ENGINE / 'configs/coco_mask_r50_fpn_1x.yaml')
+    cfg = train_net.load_config(path, ['MODEL.RESNETS.NORM', 'SyncBN'])
+    train_net.fit_to_machine(cfg, 1)
+    assert (cfg.MODEL.DEVICE, cfg.MODEL.RESNETS.NORM, cfg.MODEL.FPN.NORM) == (
+        'cpu',
+        'BN',
+        'naiveSyncBN',  # in one process it is BN as it stands
+    )
+    assert 'No GPU: SyncBN' in capsys.readouterr().out
+    with pytest.raises(ValueError, match='GPUS is 2, but this machine has no GPU'):
+        train_net.fit_to_machine(cfg, 2)
+
+
+@needs_detectron2
+def test_batch_is_split_among_processes(train_net, monkeypatch):
+    cfg = train_net.load_config(str(ENGINE / 'configs/voc_r50_c4_24k.yaml'), [])
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 8)
+    train_net.fit_to_machine(cfg, 8)
+    assert cfg.MODEL.DEVICE == 'cuda'
+    with pytest.raises(ValueError, match='IMS_PER_BATCH 16 cannot be split among 3'):
+        train_net.fit_to_machine(cfg, 3)
+    with pytest.raises(ValueError, match='GPUS is 16, but this machine has 8'):
+        train_net.fit_to_machine(cfg, 16)
+
+
+@needs_detectron2
+@pytest.mark.parametrize(
+    'opts, message',
+    [
+        (['SOLVER.MAX_ITERS', '5'], 'SOLVER.MAX_ITERS 5: .*SOLVER.MAX_ITERS'),
+        (['SOLVER.MAX_ITER'], 'expected KEY VALUE pairs'),
+        (['SOLVER.MAX_ITER', 'many'], 'MAX_ITER many'),
+        (['MODEL.WEIGHTS', 'a.pkl'], '--opts MODEL.WEIGHTS: --weights says this'),
+    ],
+)
+def test_wrong_settings_are_refused(opts, message, train_net):
+    with pytest.raises(ValueError, match=message):
+        train_net.load_config(str(ENGINE / 'configs/voc_r50_c4_24k.yaml'), opts)
+
+
+def make_voc(root, images=2, years=(2007, 2012)):
+    """Write gray images with a bright square each, a car, in VOC's layout."""
+    rng = np.random.default_rng(0)
+    for year in years:
+        folder = root / f'VOC{year}'
+        for name in ('Annotations', 'JPEGImages', 'ImageSets/Main'):
+            (folder / name).mkdir(parents=True)
+        names = [f'{year}_{i:03}' for i in range(images)]
+        for name in names:
+            x, y = rng.integers(1, 40, 2)
+            pixels = rng.integers(60, 90, (96, 128, 3), dtype=np.uint8)
+            pixels[y - 1 : y + 39, x - 1 : x + 59] += 120
+            Image.fromarray(pixels).save(folder / f'JPEGImages/{name}.jpg')
+            (folder / f'Annotations/{name}.xml').write_text(
+                '<annotation><size><width>128</width><height>96</height><depth>3</depth></size>'
+                '<object><name>car</name><pose>Left</pose><truncated>0</truncated>'
+                f'<difficult>0</difficult><bndbox><xmin>{x}</xmin><ymin>{y}</ymin>'
+                f'<xmax>{x + 59}</xmax><ymax>{y + 39}</ymax></bndbox></object></annotation>'
+            )
+        for split in ('trainval', 'test'):
+            (folder / f'ImageSets/Main/{split}.txt').write_text('\n'.join(names) + '\n')
+    return root
+
+
+@needs_detectron2
+def test_voc_is_read_from_its_root(tmp_path, train_net):
+    from detectron2.data import DatasetCatalog, MetadataCatalog
+
+    cfg = train_net.load_config(str(ENGINE / 'configs/voc_r50_c4_24k.yaml'), [])
+    make_voc(tmp_path / 'a')
+    make_voc(tmp_path / 'b', images=3)
+    for root, number in (('a', 2), ('b', 3)):  # pointing elsewhere replaces what was there
+        train_net.register_datasets(cfg, str(tmp_path / root), None)
+        for name, year in (('voc_2007_trainval', 2007), ('voc_2012_trainval', 2012)):
+            records = DatasetCatalog.get(name)
+            assert len(records) == number
+            assert MetadataCatalog.get(name).year == year
+    x, y = np.random.default_rng(0).integers(1, 40, 2)
+    box = DatasetCatalog.get('voc_2007_test')[0]['annotations'][0]
+    assert box['bbox'] == [x - 1, y - 1, x + 59, y + 39]  # VOC counts pixels from 1, ends included
+    assert MetadataCatalog.get('voc_2007_test').thing_classes[box['category_id']] == 'car'
+
+    (tmp_path / 'b/VOC2012/JPEGImages/2012_001.jpg').unlink()
+    with pytest.raises(FileNotFoundError, match='VOC2012/JPEGImages/2012_001.jpg'):
+        train_net.register_datasets(cfg, str(tmp_path / 'b'), None)
+
+
+@needs_detectron2
+def test_coco_is_read_from_its_root(shared_data, train_net):
+    from detectron2.data import DatasetCatalog, MetadataCatalog
+
+    cfg = train_net.load_config(str(ENGINE / 'configs/coco_mask_r50_c4_1x.yaml'), [])
+    root = shared_data / 'coco_mini'
+    train_net.register_datasets(cfg, None, str(root))
+    annotations = json.loads((root / 'annotations/instances_val2017.json').read_text())
+    records = DatasetCatalog.get('coco_2017_val')
+    assert len(records) == len(annotations['images'])
+    assert sum(len(record['annotations']) for record in records) == len(annotations['annotations'])
+    names = [category['name'] for category in annotations['categories']]
+    assert MetadataCatalog.get('coco_2017_val').thing_classes == names
+
+
+@needs_detectron2
+def test_other_data_sets_are_refused(train_net):
+    cfg = train_net.load_config(
+        str(ENGINE / 'configs/voc_r50_c4_24k.yaml'), ['DATASETS.TEST', "('lvis_v1_val',)"]
+    )
+    cfg.DATASETS.TRAIN = ()
+    with pytest.raises(ValueError, match="'lvis_v1_val' of the config: expected voc_2007_"):
+        train_net.register_datasets(cfg, None, None)
+
+
+@needs_detectron2
+def test_seed_of_a_run_that_goes_on_is_another(tmp_path, train_net):
+    assert train_net._last_iteration(str(tmp_path)) == 0
+    (tmp_path / 'last_checkpoint').write_text('model_0000019.pth')
+    assert train_net._last_iteration(str(tmp_path)) == 20
+
+
+@needs_detectron2
+def test_a_folder_is_for_one_process(tmp_path, train_net):
+    first = train_net.lock_folder(str(tmp_path))
+    with pytest.raises(ValueError, match='another process is training there'):
+        train_net.lock_folder(str(tmp_path))
+    first.close()
+    train_net.lock_folder(str(tmp_path)).close()
+
+
+# The scripts -------------------------------------------------------------------------------------
+
+
+def test_config_by_name_or_file(tmp_path):
+    assert run.find_config('voc', None).name == 'voc_r50_c4_24k.yaml'
+    assert run.find_config('coco', 'coco_mask_r50_fpn_1x').parent == ENGINE / 'configs'
+    (tmp_path / 'mine.yaml').touch()
+    assert run.find_config('coco', str(tmp_path / 'mine.yaml')) == tmp_path / 'mine.yaml'
+    with pytest.raises(FileNotFoundError, match='neither a file nor one of coco_mask_r50_c4_1x,'):
+        run.find_config('coco', 'coco_mask_r50_c4_3x')
+
+
+def test_folder_of_another_run_is_refused(tmp_path):
+    own = {'config': 'voc_r50_c4_24k', 'init': 'a1b2'}
+    run.guard_folder(tmp_path, own)
+    (tmp_path / 'run.json').write_text(json.dumps(own))
+    run.guard_folder(tmp_path, own)
+    with pytest.raises(ValueError, match=r'another init \(a1b2\): give another --work-dir'):
+        run.guard_folder(tmp_path, own | {'init': 'c3d4'})
+
+
+@pytest.mark.skipif(find_spec('detectron2') is not None, reason='detectron2 is installed')
+def test_missing_detectron2_is_one_line(tmp_path):
+    done = subprocess.run(
+        ['bash', ENGINE / 'run_voc.sh', 'random', '1', '--work-dir', tmp_path],
+        env=os.environ | {'PYTHON': sys.executable},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        'error: detectron2 is not installed: transfer/README.md says how to build it'
+    )
+    assert not any(tmp_path.iterdir())
+
+
+SMALL = """
+    SOLVER.MAX_ITER 6 SOLVER.IMS_PER_BATCH 1 SOLVER.CHECKPOINT_PERIOD 1 SOLVER.STEPS ()
+    INPUT.MIN_SIZE_TRAIN (64,) INPUT.MIN_SIZE_TEST 64 DATALOADER.NUM_WORKERS 0
+    MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE 8 MODEL.RPN.POST_NMS_TOPK_TRAIN 16
+    MODEL.RPN.POST_NMS_TOPK_TEST 4 TEST.PRECISE_BN.NUM_ITER 1
+""".split()
+
+
+def start(arguments):
+    return subprocess.Popen(
+        ['bash', ENGINE / 'run_voc.sh', *map(str, arguments), '--opts', *SMALL],
+        env=os.environ | {'PYTHON': sys.executable},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@needs_detectron2
+@pytest.mark.slow
+def test_whole_script_goes_on_after_a_kill(mm_backbone, tmp_path):
+    voc, work_dir = make_voc(tmp_path / 'voc'), tmp_path / 'work'
+    arguments = [mm_backbone[1], 1, '--voc-root', voc, '--work-dir', work_dir, '--seed', 3]
+    first = start(arguments)
+    last = work_dir / 'seed_3/last_checkpoint'
+    while first.poll() is None and not (last.is_file() and last.read_text()):
+        time.sleep(0.1)
+    first.send_signal(signal.SIGTERM)
+    first.communicate()
+    assert first.returncode == 128 + signal.SIGTERM
+    stopped_at = last.read_text()
+    assert not (work_dir / 'results.json').exists()
+
+    out, error = (second := start(arguments)).communicate()
+    assert second.returncode == 0, error
+    log = (work_dir / 'seed_3/log.txt').read_text()
+    assert f'Loading from {work_dir}/seed_3/{stopped_at}' in log
+    results = json.loads((work_dir / 'results.json').read_text())
+    assert (results['engine'], results['task'], results['opts']) == ('detectron2', 'voc', SMALL)
+    assert results['weights']['epoch'] == 1
+    assert results['weights']['depth'] == 50
+    (trial,) = results['trials']
+    assert (trial['seed'], trial['iterations']) == (3, 6)
+    assert results['mean']['bbox'].keys() == {'AP', 'AP50', 'AP75'}
+    assert out.splitlines()[-1] == f'wrote {work_dir / "results.json"}'
+
+    other = start(['random', *arguments[1:]])
+    _, error = other.communicate()
+    assert other.returncode == 1
+    assert 'holds a run with another init' in error.splitlines()[-1]
