@@ -35,10 +35,10 @@ class CollapseHook(Hook):
       from ``std``), at most dim.
 
     A collapse is ``directions`` below ``min_directions`` in ``patience`` measurements in a row,
-    without growth, after it was above twice that. The features of an untrained network can be close together
-    too (``directions`` 1.04 at the start of MoCo v2), and a healthy run drives them apart; so those
-    that were never apart are judged only after ``grace`` iterations. A ``std`` below 0.1 means
-    ``directions`` below 1.02, so that the one bound is enough.
+    without growth, after it was above twice that. The features of an untrained network can be close
+    together too (``directions`` 1.04 at the start of MoCo v2), and a healthy run drives them apart;
+    so those that were never apart are judged only after ``grace`` iterations. A ``std`` below 0.1
+    means ``directions`` below 1.02, so that the one bound is enough.
 
     Works with any algorithm that has a ``backbone`` and a ``neck``: SimCLR, BYOL, MoCo v1 to v3,
     SimSiam, DINO, LeOCLR, wrapped for several processes or not; where a view passes only through
@@ -126,7 +126,8 @@ class CollapseHook(Hook):
 
     def _judge(self, runner: Runner, values: dict[str, float]) -> None:
         low = values['directions'] < self.min_directions
-        self._were_apart |= values['directions'] > 2 * self.min_directions
+        apart = values['directions'] > 2 * self.min_directions
+        self._were_apart |= apart
         # Of the directions, what is above the one that equal features have.
         self._low = [*self._low, values['directions'] - 1][-self.patience :] if low else []
         *before, now = self._low or [math.inf]
@@ -142,7 +143,7 @@ class CollapseHook(Hook):
                 'an even spread): look for a missing stop-gradient, predictor or momentum update, '
                 'or too high a learning rate'
             )
-        elif self.collapsed and not low:
+        elif self.collapsed and apart:
             self.collapsed = False
             runner.logger.info(f'CollapseHook: the features have spread again at {where}: {told}')
 

@@ -24,8 +24,8 @@ class NonFiniteLossHook(Hook):
     process's number in its name if there are several): iteration, epoch, losses, the batch's
     images, and, where they can be told from the rest, the images that the fault started with. For
     that the hook notes which rows of the batch are finite in the model's input, in the projections,
-    in what the head's modules take and give, and in the gradient of the projections; it waits for
-    nothing on the GPU.
+    in what the head's modules take and give, and in the gradients of both; it waits for nothing on
+    the GPU.
 
     Args:
         interval (int): Iterations between two checks. mmengine brings every loss to the CPU in each
@@ -86,12 +86,17 @@ class NonFiniteLossHook(Hook):
 
     def _note_projections(self, module: nn.Module, args: tuple, output: Sequence) -> None:
         self._note(output)
-        for tensor in _tensors(output):
-            if tensor.requires_grad:
-                tensor.register_hook(self._note)
+        self._note_gradients(output)
 
     def _note_head(self, module: nn.Module, args: tuple, output: Tensor | Sequence) -> None:
         self._note([args, output], gathered=self._simclr)
+        if not self._simclr:
+            self._note_gradients(output)
+
+    def _note_gradients(self, output: Tensor | Sequence) -> None:
+        for tensor in _tensors(output):
+            if tensor.requires_grad:
+                tensor.register_hook(self._note)
 
     def _note(self, value: object, gathered: bool = False) -> None:
         for tensor in _tensors(value):

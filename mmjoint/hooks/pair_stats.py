@@ -15,28 +15,23 @@ from mmengine.runner import Runner
 from mmengine.visualization.vis_backend import TensorboardVisBackend
 from mmpretrain.datasets.transforms import PackInputs
 
+from ..evaluation.pairs import pair_sets
 from ..transforms import BlurParams, ColorParams, CropParams, JointView
 
 HISTOGRAMS = 'pair_histograms.json'
 BIN_WIDTHS = dict(ratio=0.1, hue=0.01)
-# What each kind of parameters says of a pair, and whether by difference instead of ratio.
-_QUANTITIES = {
-    CropParams: dict(area=False),
-    BlurParams: dict(sigma=False),
-    ColorParams: dict(brightness=False, contrast=False, saturation=False, hue=True),
-}
 
 
 @HOOKS.register_module()
 class PairStatsHook(Hook):
     """Log how different the two views of the training pairs are, from the recorded parameters.
 
-    For each quantity that a pair draws (``area`` of ``JointCrop``, ``sigma`` of ``JointBlur``,
-    ``brightness``, ``contrast`` and ``saturation`` of ``JointColor``) the log ratio of view 2 to
-    view 1, and for ``hue`` the difference in turns. Logged every ``interval`` iterations over the
-    pairs since the last time, those of the main process: ``pairs/<name>``, the mean absolute value,
-    and ``pairs/<name>_beyond_2``, the share of pairs whose ratio is beyond 1:2. For areas in (0.2,
-    1) the latter is 0.281 for independent crops and 0.569 for JC(0).
+    For each quantity that both views of a pair undergo (``area`` of ``JointCrop``, ``sigma`` of
+    ``JointBlur``, ``brightness``, ``contrast`` and ``saturation`` of ``JointColor``) the log ratio
+    of view 2 to view 1, and for ``hue`` the difference in turns. Logged every ``interval``
+    iterations over the pairs since the last time, those of the main process: ``pairs/<name>``, the
+    mean absolute value, and ``pairs/<name>_beyond_2``, the share of pairs whose ratio is beyond
+    1:2. For areas in (0.2, 1) the latter is 0.281 for independent crops and 0.569 for JC(0).
 
     Histograms of the log ratios go to TensorBoard where it is on, and to
     ``vis_data/pair_histograms.json``: a line each time, name to ``low``, ``high`` and ``counts`` in
@@ -81,7 +76,7 @@ class PairStatsHook(Hook):
                 + ('PackInputs, which hands' if views else 'JointView, which records')
                 + ' the parameters of the pairs'
             )
-        self._pairs = pair_indices(views[0].num_views)
+        self._pairs = [pair for pairs in pair_sets(views[0].num_views) for pair in pairs]
         for pack in packs:
             if 'view_params' not in (*pack.meta_keys, *pack.algorithm_keys):
                 pack.meta_keys = (*pack.meta_keys, 'view_params')
@@ -132,23 +127,6 @@ class PairStatsHook(Hook):
             file.write(json.dumps(dict(step=step, **histograms)) + '\n')
 
 
-def pair_indices(num_views: list[int]) -> list[tuple[int, int]]:
-    """Return which views are pairs.
-
-    Args:
-        num_views (list[int]): Views of each group of a ``JointView``.
-
-    Returns:
-        list[tuple[int, int]]: For each pair the places of its views among all views. A view
-        without another of its group is in none.
-    """
-    pairs, start = [], 0
-    for num in num_views:
-        pairs += [(i, i + 1) for i in range(start, start + num - 1, 2)]
-        start += num
-    return pairs
-
-
 def pair_differences(first: list[tuple], second: list[tuple]) -> dict[str, float]:
     """Return how view 2 of a pair differs from view 1 in what was drawn for them.
 
@@ -157,18 +135,21 @@ def pair_differences(first: list[tuple], second: list[tuple]) -> dict[str, float
 
     Returns:
         dict[str, float]: Natural logarithms of ratios, view 2 to view 1, and for ``hue`` the
-        difference in turns; only what the pair drew.
+        difference in turns; only of what both views underwent.
     """
     differences = {}
     for (_, params1), (_, params2) in zip(first, second, strict=True):
-        for name, in_turns in _QUANTITIES.get(type(params1), {}).items():
-            value1, value2 = getattr(params1, name), getattr(params2, name)
-            if value1 == value2 == (0 if in_turns else 1) and isinstance(params1, ColorParams):
-                continue  # an operation left out
-            if in_turns:
-                differences[name] = value2 - value1
-            elif value1 > 0 and value2 > 0:  # a factor from a range that starts at 0 may be 0
-                differences[name] = math.log(value2 / value1)
+        if isinstance(params1, CropParams):
+            differences['area'] = math.log(params2.area / params1.area)
+        elif isinstance(params1, BlurParams) and params1.applied and params2.applied:
+            differences['sigma'] = math.log(params2.sigma / params1.sigma)
+        elif isinstance(params1, ColorParams):
+            for name in set(params1.order).intersection(params2.order):
+                value1, value2 = getattr(params1, name), getattr(params2, name)
+                if name == 'hue':
+                    differences[name] = value2 - value1
+                elif value1 > 0 and value2 > 0:  # a range may start at 0
+                    differences[name] = math.log(value2 / value1)
     return differences
 
 

@@ -1,5 +1,7 @@
 """Tiny runs of real algorithms: a backbone of two convolutions on images of 16 x 16 pixels."""
 
+import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,14 +126,24 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny_run(pictures: Path, tmp_path: Path) -> Callable[..., Runner]:
-    """Build the runner of a tiny run: an algorithm's name or model, epochs of 6 iterations."""
+    """Build the runner of an algorithm's tiny run, whose epoch is 6 iterations a repeat."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
 
-    def build(model: str | dict, hooks: list[dict], epochs: int = 1, **changes) -> Runner:
-        model = dict(_MODELS[model]) if isinstance(model, str) else model
-        model.setdefault('backbone', dict(type='TinyBackbone'))
+    def build(
+        method: str,
+        hooks: list[dict],
+        epochs: int = 1,
+        repeat: int = 1,
+        head: dict | None = None,
+        preprocessor: dict | None = None,
+        **changes,
+    ) -> Runner:
+        model = copy.deepcopy(_MODELS[method])
+        model['backbone'] = dict(type='TinyBackbone')
+        model['head'].update(head or {})
         model['data_preprocessor'] = dict(mean=[128] * 3, std=[64] * 3, to_rgb=True)
+        model['data_preprocessor'].update(preprocessor or {})
         views = [
             dict(type='JointCrop', scale=16, crop_ratio_range=(0.2, 1.0), beta=0),
             dict(type='JointColor', brightness=0.4, hue=0.1, prob=0.8),
@@ -145,9 +157,10 @@ def tiny_run(pictures: Path, tmp_path: Path) -> Callable[..., Runner]:
             dict(type='JointView', num_views=num_views, transforms=groups),
             dict(type='PackInputs'),
         ]
-        dataset = dict(
+        pictures_cfg = dict(
             type='ImageFolder', data_root=str(pictures), data_prefix='train', pipeline=pipeline
         )
+        dataset = dict(type='RepeatDataset', times=repeat, dataset=pictures_cfg)
         for manager in (MessageHub, MMLogger, Visualizer, DefaultScope):
             manager._instance_dict.clear()
         settings = dict(
@@ -162,7 +175,7 @@ def tiny_run(pictures: Path, tmp_path: Path) -> Callable[..., Runner]:
                 dataset=dataset,
             ),
             train_cfg=dict(by_epoch=True, max_epochs=epochs),
-            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.05, momentum=0.9)),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
             default_hooks=dict(logger=dict(type='LoggerHook', interval=1), checkpoint=None),
             custom_hooks=hooks,
             randomness=dict(seed=0),
@@ -172,3 +185,14 @@ def tiny_run(pictures: Path, tmp_path: Path) -> Callable[..., Runner]:
 
     yield build
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def read_log() -> Callable[[Runner], list[dict]]:
+    """The lines of a run's scalars.json."""
+
+    def read(runner: Runner) -> list[dict]:
+        text = Path(runner.log_dir, 'vis_data/scalars.json').read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+    return read
