@@ -24,8 +24,8 @@ def parse_args() -> argparse.Namespace:
         nargs='*',
         type=parse_beta,
         metavar='BETA',
-        help='betas to show, None for independent draws; none given, the config as it is (default: '
-        'None 2 0 -2 if the views hold one of --joint)',
+        help='betas to show, None for independent draws; without a value the config as it is '
+        '(default: the config as it is and, if the views hold one of --joint, None 2 0 -2)',
     )
     parser.add_argument(
         '--joint',

@@ -41,8 +41,8 @@ def browse_views(
     Args:
         source (PairSource): Photos and views.
         betas (Sequence[float | None], optional): What to show; ``[]`` for the config as it is.
-            Defaults to None: None, 2, 0 and -2 if the views hold a transform of ``joint``, else
-            the config as it is.
+            Defaults to None: the config as it is and, if the views hold a transform of ``joint``,
+            None, 2, 0 and -2.
         joint (Sequence[str], optional): Types of transforms that get the beta. Defaults to those of
             ``JOINT_TYPES`` that the views hold.
         num_photos (int): Photos shown. Defaults to 6.
@@ -61,16 +61,15 @@ def browse_views(
             raise ValueError(f'{name} must be at least {least}, got {value}')
     if joint is None:
         joint = source.joint_types(JOINT_TYPES)
-    if betas is None:
-        betas = [None, 2.0, 0.0, -2.0] if joint else []
-    elif betas and not joint:
+    if betas and not joint:
         raise ValueError(
             f'{source.name}: the views hold none of {", ".join(JOINT_TYPES)} whose beta could be '
             'set; without betas the page shows the config as it is'
         )
-    tabs = [(_beta_text(beta), dict.fromkeys(joint, beta)) for beta in betas]
-    views = [source.build_views(given) for _, given in tabs] or [source.build_views()]
-    names = [name for name, _ in tabs] or ['as configured']
+    tabs = {} if betas else {'as configured': None}
+    for beta in (None, 2.0, 0.0, -2.0) if betas is None and joint else betas or ():
+        tabs[_beta_text(beta)] = dict.fromkeys(joint, beta)
+    names, views = list(tabs), [source.build_views(given) for given in tabs.values()]
 
     photos, broken = _read_photos(source, max(num_photos, 40), seed)
     shown = [_draw(photo, views, seed, i) for i, photo in enumerate(photos[:num_photos])]
@@ -87,9 +86,10 @@ def browse_views(
     for source_side, view_side, quality in _SIZES:
         page = template.render(
             title=f'Pairs of {Path(source.name).stem}',
-            facts=_facts(source, views[0], joint, bool(tabs), len(photos), seed),
+            facts=_facts(
+                source, views[0], joint if len(tabs) > 1 or betas else (), len(photos), seed
+            ),
             names=names,
-            has_betas=bool(tabs),
             photos=[_photo(*item, views[0], source_side, view_side, quality) for item in shown],
             charts=charts,
             broken=broken,
@@ -236,11 +236,11 @@ def _compare(params: list, i: int, j: int) -> str:
 
 
 def _facts(
-    source: PairSource, views: JointView, joint: Sequence[str], betas: bool, photos: int, seed: int
+    source: PairSource, views: JointView, joint: Sequence[str], photos: int, seed: int
 ) -> dict[str, str]:
     facts = {'Config': source.name}
     facts['Views a photo'] = ' + '.join(map(str, views.num_views))
-    if betas:
+    if joint:
         facts['Beta of'] = ', '.join(joint) + '; everything else as the config has it'
     facts['Statistics over'] = f'{photos} photos, seed {seed}'
     before = []
@@ -274,8 +274,8 @@ def _charts(statistics: list[list[PairStatistics]], names: list[str]) -> list[di
         own = [tab[number] for tab in statistics]
         quantities = []
         for title, draws, cuts in (
-            ('Crop area, view 1 : view 2', [s.area for s in own], [s.cut for s in own]),
-            ('Blur sigma, view 1 : view 2', [s.sigma for s in own], None),
+            ('Crop area, first : second view', [s.area for s in own], [s.cut for s in own]),
+            ('Blur sigma, first : second view', [s.sigma for s in own], None),
         ):
             if any(len(d.values) for d in draws):
                 quantities.append(dict(title=title, tabs=_ratio_charts(title, draws, cuts, names)))
@@ -346,16 +346,19 @@ def _distance_charts(title: str, distances: list[np.ndarray], names: list[str]) 
     top = 1.06 * max(float(b.max()) for b in bars)
     ticks = [(t / 5, f'{t / 5:g}') for t in range(int(limit * 5 + 1e-9) + 1)]
     tabs = []
-    for name, d, own in zip(names, distances, bars, strict=True):
+    reference = names.index('None') if 'None' in names else None
+    for i, (name, d, own) in enumerate(zip(names, distances, bars, strict=True)):
         text = f'{len(d):,} pairs, mean {d.mean():.3f}' if len(d) else 'no pairs'
-        if len(names) > 1:
-            text += f'; the line is that of beta {names[0]}'
+        outline = None
+        if reference not in (None, i):
+            text += '; the line is beta None’s'
+            outline = bars[reference]
         svg = chart(
             f'{title}, beta {name}: {text}',
             limits,
             top,
             own,
-            bars[0] if len(names) > 1 else None,
+            outline,
             ticks=ticks,
         )
         tabs.append(dict(svg=svg, text=text))
