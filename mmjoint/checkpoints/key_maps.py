@@ -70,6 +70,7 @@ SOURCES = (
     Source('mm', 'momentum', 'teacher.backbone.'),  # DINO
     Source('mmselfsup 0.x', 'momentum', 'encoder_k.0.'),
     Source('mmselfsup 0.x', 'momentum', 'target_net.0.'),
+    Source('mmselfsup 0.x', 'momentum', 'momentum_encoder.0.'),
     Source('MoCo v1/v2', 'online', 'module.encoder_q.', aside=('fc.',)),
     Source('MoCo v1/v2', 'momentum', 'module.encoder_k.', aside=('fc.',)),
     Source('MoCo v3', 'online', 'module.base_encoder.', aside=('fc.',)),

@@ -422,6 +422,45 @@ def test_torchvision_and_timm_checkpoints(tmp_path):
     assert_same_weights(backbone_weights(path), without_fc(model))
 
 
+@pytest.mark.parametrize(
+    'names',
+    [
+        ('encoder_q', 'encoder_k'),
+        ('online_net', 'target_net'),
+        ('base_encoder', 'momentum_encoder'),
+    ],
+)
+def test_mmselfsup_0x_checkpoints(tmp_path, names):
+    """Of before 1.0, where the backbone is in the file twice: alone, and before its neck."""
+    online, average = (randomise(ResNet(18), seed) for seed in (1, 2))
+    model = nn.ModuleDict(
+        {
+            names[0]: nn.Sequential(online, nn.Linear(4, 4)),
+            names[1]: nn.Sequential(average, nn.Linear(4, 4)),
+            'backbone': online,
+        }
+    )
+    torch.save({'state_dict': model.state_dict()}, tmp_path / 'epoch_200.pth')
+    weights = backbone_weights(tmp_path / 'epoch_200.pth')
+    assert_same_weights(weights, online.state_dict())
+    weights = backbone_weights(tmp_path / 'epoch_200.pth', 'momentum')
+    assert_same_weights(weights, average.state_dict())
+
+
+def test_detectron2s_own_files(r18, tmp_path):
+    """With a classifier under its stem, and without counters of batches."""
+    checkpoint, backbone = r18
+    convert(checkpoint, tmp_path / 'a.pkl', 'detectron2')
+    weights = pickle.loads((tmp_path / 'a.pkl').read_bytes())['model']
+    weights = {key: value for key, value in weights.items() if 'num_batches' not in key}
+    weights['stem.fc.weight'] = np.ones((1000, 512), 'f')
+    content = {'model': weights, '__author__': 'torchvision', 'matching_heuristics': True}
+    (tmp_path / 'r18.pkl').write_bytes(pickle.dumps(content))
+    found = backbone_weights(tmp_path / 'r18.pkl')
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(found[key], 0 * value if 'num_batches' in key else value), key
+
+
 def test_counters_that_old_files_lack_are_zero(tmp_path):
     model = randomise(torchvision.models.resnet18())
     weights = {k: v for k, v in model.state_dict().items() if 'num_batches' not in k}
