@@ -2,6 +2,7 @@
 
 from .dino import DINO
 from .dino_head import DINOHead, DINONeck
+from .infomin import InfoMin, JigsawNeck
 from .leoclr import LeOCLR
 from .pretrained import StrictPretrained
 from .simclr import DistributedSimCLR
@@ -13,6 +14,8 @@ __all__ = [
     'DINONeck',
     'DistributedSimCLR',
     'DistributedSwAVLoss',
+    'InfoMin',
+    'JigsawNeck',
     'LeOCLR',
     'StrictPretrained',
 ]

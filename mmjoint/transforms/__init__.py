@@ -1,6 +1,7 @@
 """Joint augmentations and the paired-view pipeline they live in."""
 
 from .base import JointTransform, PairTransform
+from .jigsaw import JigsawPatches
 from .joint_blur import BlurParams, JointBlur
 from .joint_color import ColorParams, JointColor
 from .joint_crop import CropParams, JointCrop
@@ -13,6 +14,7 @@ __all__ = [
     'BlurParams',
     'ColorParams',
     'CropParams',
+    'JigsawPatches',
     'JointBlur',
     'JointChoice',
     'JointColor',

@@ -1,0 +1,122 @@
+"""InfoMin: MoCo v2 with a jigsaw branch."""
+
+import torch.nn.functional as F
+from mmengine.dist import get_rank
+from mmengine.model import BaseModule
+from mmpretrain.models import MoCo
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class JigsawNeck(BaseModule):
+    """Project every patch of an image by itself, then all of them together.
+
+    Source: PIRL (arXiv 1912.01991), section 3.2; the sizes and the two layers before the joint one
+    are the PyContrast repository's.
+
+    Args:
+        in_channels (int): Of the backbone's maps.
+        hid_channels (int): Of the layer in between.
+        out_channels (int): Of a patch's projection and of the image's.
+        num_patches (int): Patches an image. Defaults to 9.
+        init_cfg (dict, optional): As in mmengine. Defaults to None.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hid_channels: int,
+        out_channels: int,
+        num_patches: int = 9,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.num_patches = num_patches
+        self.patch = nn.Sequential(
+            nn.Linear(in_channels, hid_channels),
+            nn.ReLU(inplace=True),
+            nn.Linear(hid_channels, out_channels),
+        )
+        self.image = nn.Linear(num_patches * out_channels, out_channels)
+
+    def forward(self, x: tuple[Tensor]) -> tuple[Tensor]:
+        """Project the maps of N images' patches.
+
+        Args:
+            x (tuple[Tensor]): The backbone's last maps, (N * num_patches, in_channels, h, w), the
+                patches of an image one after the other.
+
+        Returns:
+            tuple[Tensor]: Of shape (N, out_channels), not normalised.
+        """
+        patches = self.patch(x[-1].mean((2, 3)))
+        return (self.image(patches.reshape(-1, self.num_patches * patches.shape[1])),)
+
+
+@MODELS.register_module()
+class InfoMin(MoCo):
+    """The model of InfoMin (arXiv 2005.10243): MoCo v2, whose second query is a jigsaw of patches.
+
+    The query of view 1 and that of the patches are both held against the key of view 2 and one
+    queue. Losses, as in the PyContrast repository, ``1 - jigsaw_weight`` times that of view 1,
+    ``jigsaw_weight`` times that of the patches. The patches go through the backbone in a pass of
+    their own, and there is no momentum copy of the jigsaw neck.
+
+    Args:
+        jigsaw_neck (dict): Config of the neck of the patches, a ``JigsawNeck``.
+        jigsaw_weight (float): In [0, 1]. Defaults to 0.5.
+        **kwargs: As for mmpretrain's ``MoCo``.
+
+    Raises:
+        ValueError: ``jigsaw_weight`` is out of range, or the inputs are not two views and patches.
+    """
+
+    def __init__(self, jigsaw_neck: dict, jigsaw_weight: float = 0.5, **kwargs) -> None:
+        if not 0 <= jigsaw_weight <= 1:
+            raise ValueError(f'jigsaw_weight must be in [0, 1], got {jigsaw_weight!r}')
+        super().__init__(**kwargs)
+        self.jigsaw_neck = MODELS.build(jigsaw_neck)
+        self.jigsaw_weight = jigsaw_weight
+
+    def loss(
+        self, inputs: list[Tensor], data_samples: list[DataSample], **kwargs
+    ) -> dict[str, Tensor]:
+        """Compute the two losses and renew the queue.
+
+        Args:
+            inputs (list[Tensor]): Views 1 and 2, each (N, C, H, W), and the patches that
+                ``JigsawPatches`` stacked, (N, C, num_patches * h, h).
+            data_samples (list[DataSample]): Not used.
+
+        Returns:
+            dict[str, Tensor]: ``loss_pair`` and ``loss_jigsaw``, times their weights.
+        """
+        patches = self._unstack(inputs)
+        queue, start = self.queue.clone(), int(self.queue_ptr)
+        loss_pair = super().loss(inputs[:2], data_samples, **kwargs)['loss']
+        # MoCo has just put the keys of all processes into the queue, in the order of their ranks.
+        start += get_rank() * len(inputs[0])
+        keys = self.queue[:, start : start + len(inputs[0])].T.clone()
+
+        query = F.normalize(self.jigsaw_neck(self.backbone(patches))[0], dim=1)
+        positives = (query * keys).sum(1, keepdim=True)
+        loss_jigsaw = self.head.loss(positives, query @ queue)
+        return dict(
+            loss_pair=(1 - self.jigsaw_weight) * loss_pair,
+            loss_jigsaw=self.jigsaw_weight * loss_jigsaw,
+        )
+
+    def _unstack(self, inputs: list[Tensor]) -> Tensor:
+        """Return the patches as images, (N * num_patches, C, h, h)."""
+        number = self.jigsaw_neck.num_patches
+        shapes = [tuple(view.shape) for view in inputs]
+        if len(inputs) != 3 or shapes[2][2] != number * shapes[2][3]:
+            raise ValueError(
+                f'InfoMin needs two views and {number} square patches one below the other '
+                f'(JigsawPatches), got inputs of shapes {shapes}'
+            )
+        stacked = inputs[2]
+        patches = stacked.unflatten(2, (number, stacked.shape[3]))  # (N, C, number, h, h)
+        return patches.transpose(1, 2).flatten(0, 1)
