@@ -124,13 +124,13 @@ def train(
     machine: Machine,
     interval: int,
     settings: dict,
-    resume: bool = False,
 ) -> float:
     """Train a detector by a recipe.
 
     What is drawn in an iteration (images, flips, the samples of the losses) follows from the
     seed and the iteration alone, so that a run that was killed goes on as if it had not been.
-    ``folder`` gets ``log.jsonl``, a line with the losses of each iteration, and ``last.pth``.
+    ``folder`` gets ``log.jsonl``, a line with the losses of each iteration, and ``last.pth``, from
+    which the next call goes on.
 
     Args:
         model (nn.Module): From ``build_detector``, on the device.
@@ -142,7 +142,6 @@ def train(
         interval (int): Iterations between two checkpoints.
         settings (dict): What makes this run another than one with other settings; numbers, strings
             and None. A checkpoint of other settings is refused.
-        resume (bool): Whether to go on from ``last.pth`` if there is one. Defaults to False.
 
     Returns:
         float: Seconds that training took, earlier starts included.
@@ -157,7 +156,7 @@ def train(
     )
     start, seconds = 0, 0.0
     checkpoint, log = folder / 'last.pth', folder / 'log.jsonl'
-    if resume and checkpoint.is_file():
+    if checkpoint.is_file():
         saved = read_checkpoint(checkpoint)
         check_settings(saved['settings'], settings, checkpoint)
         model.load_state_dict(saved['model'])
@@ -239,7 +238,7 @@ def check_settings(saved: dict, wanted: dict, path: Path) -> None:
     if differing:
         raise ValueError(
             f'{path}: a run with other settings ({"; ".join(differing)}); give another --work-dir '
-            'or leave out --resume'
+            'or delete the folder'
         )
 
 

@@ -55,8 +55,11 @@ def parse_args() -> argparse.Namespace:
         '--which', choices=['online', 'momentum'], default='online', help='of its two backbones'
     )
     parser.add_argument('--trust', action='store_true', help='let the checkpoint run code')
-    parser.add_argument('--work-dir', type=Path, help='folder of results, logs and checkpoints')
-    parser.add_argument('--resume', action='store_true', help='go on after an interruption')
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        help='folder of results, logs and checkpoints; the same command goes on where it ended',
+    )
     parser.add_argument(
         '--small',
         action='store_true',
@@ -191,13 +194,10 @@ def run_trial(
         train=len(coco[0]['images']), processes=machine.world_size,
     )  # fmt: skip
 
-    if args.resume and done.is_file():
+    if done.is_file():
         trial = json.loads(done.read_text())
         check_settings(trial.pop('settings'), settings, done)
         return trial
-    if machine.rank == 0:
-        done.unlink(missing_ok=True)
-
     masks = recipe.model.masks
     training = DetectionImages(coco[0], recipe.short_sides, recipe.max_side, True, masks)
     test = DetectionImages(coco[1], (recipe.test_short_side,), recipe.max_side, False)
@@ -213,15 +213,15 @@ def run_trial(
     if machine.world_size > 1 and machine.device.type == 'cuda':
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     interval = args.checkpoint_interval or max(1, recipe.iterations // 20)
-    seconds = train(model, training, recipe, seed, folder, machine, interval, settings, args.resume)
+    seconds = train(model, training, recipe, seed, folder, machine, interval, settings)
     precise_batch_norm(model, training, recipe, seed, machine)
     found = detect(model, test, machine, recipe.test_batch_size)
     if machine.rank:
         return {}
     trial = dict(seed=seed, **average_precision(coco[1], found, masks), seconds=seconds)
     save_whole(dict(model=model.state_dict(), settings=settings), folder / 'detector.pth')
-    if args.pictures:
-        draw_predictions(coco[1], found, folder / 'predictions.png', args.pictures)
+    if args.pictures and seed == args.seed:
+        draw_predictions(coco[1], found, args.work_dir / 'predictions.png', args.pictures)
     write_results(done, trial | dict(settings=settings))
     (folder / 'last.pth').unlink()
     return trial
