@@ -1,0 +1,4 @@
+_base_ = './dino_resnet50_8xb64-coslr-100e_in1k.py'
+
+# The areas of both pairs of local crops are drawn jointly, from JC(0).
+_base_.train_dataloader.dataset.pipeline[1].transforms[1][0].beta = 0

@@ -1,0 +1,195 @@
+"""A pretraining config at a size that a CPU trains in minutes, with the same method and views."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import DATASETS
+
+# Wider layers of necks and heads are cut down to this.
+_WIDEST = 512
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """What a reduced run trains on, and for how long.
+
+    Args:
+        data_root (str): Folder with ``train`` and ``val``, each with a folder a class, or
+            Tiny-ImageNet as it is published.
+        epochs (int): Of the run; warm-up, steps and whatever else the recipe counts in epochs
+            shrink in proportion.
+        images (int, optional): Training images, evenly spread over the set. Defaults to None: all.
+        batch_size (int): Images a step; the learning rate follows in proportion. Defaults to 128.
+        size (int): Side of the largest views, pixels; smaller ones shrink in proportion. Defaults
+            to 64.
+        width (int): Channels of the first stage of the ResNet-18 that takes the backbone's place
+            (64 in the papers). Defaults to 32.
+        queue (int): Length of a queue. Defaults to 1024.
+        momentum (float): The least share of new weights in a momentum encoder: in a short run the
+            recipes' own would hardly move it. Defaults to 0.01.
+
+    Raises:
+        ValueError: A number is not positive.
+    """
+
+    data_root: str
+    epochs: int = 10
+    images: int | None = None
+    batch_size: int = 128
+    size: int = 64
+    width: int = 32
+    queue: int = 1024
+    momentum: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ('epochs', 'images', 'batch_size', 'size', 'width', 'queue', 'momentum'):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f'{name} must be positive, got {value!r}')
+
+
+def reduce_config(cfg: Config, reduction: Reduction, seed: int) -> Config:
+    """Cut a pretraining config down; its method, views, joint numbers and loss stay.
+
+    Args:
+        cfg (Config): A config of ``configs/``; not changed.
+        reduction (Reduction): The size.
+        seed (int): Of the run.
+
+    Returns:
+        Config: The reduced config, whose data are those of ``reduction.data_root`` throughout.
+
+    Raises:
+        ValueError: The config has no backbone, no base batch size or no ``JointView``.
+    """
+    cfg = Config(copy.deepcopy(cfg.to_dict()))
+    if 'backbone' not in cfg.get('model', {}) or 'base_batch_size' not in cfg.get(
+        'auto_scale_lr', {}
+    ):
+        raise ValueError('a config to reduce needs model.backbone and auto_scale_lr')
+    _reduce_model(cfg.model, reduction)
+    _reduce_data(cfg, reduction)
+    share = reduction.epochs / cfg.train_cfg.max_epochs
+    _reduce_schedule(cfg, share)
+    cfg.train_cfg.max_epochs = reduction.epochs
+    cfg.optim_wrapper.optimizer.lr *= reduction.batch_size / cfg.auto_scale_lr.base_batch_size
+    cfg.auto_scale_lr.base_batch_size = reduction.batch_size
+    for hook in cfg.get('custom_hooks', []):
+        if hook.type == 'ContrastiveCropHook':
+            for key in ('warm_up', 'interval'):
+                hook[key] = max(1, round(hook.get(key, 20) * share))
+            hook.scale = reduction.size
+    cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=1)
+    cfg.default_hooks.logger.interval = 20
+    cfg.randomness = dict(seed=seed)
+    return cfg
+
+
+def _reduce_model(model: ConfigDict, reduction: Reduction) -> None:
+    old = model.backbone
+    out_channels = reduction.width * 8
+    before = 512 if old.get('depth') in (18, 34) else 2048
+    model.backbone = ConfigDict(
+        type='ResNet',
+        depth=18,
+        base_channels=reduction.width,
+        stem_channels=reduction.width,
+        norm_cfg=old.get('norm_cfg', dict(type='BN')),
+        zero_init_residual=old.get('zero_init_residual', False),
+    )
+    for part in (model.get('neck'), model.get('head'), model.get('jigsaw_neck')):
+        for layer in _dicts(part):
+            for key, value in layer.items():
+                if key.endswith('channels') and isinstance(value, int):
+                    layer[key] = min(value, _WIDEST)
+    for key in ('neck', 'jigsaw_neck'):
+        if model.get(key) is not None and model[key].get('in_channels') == min(before, _WIDEST):
+            model[key].in_channels = out_channels
+    if 'queue_len' in model:
+        model.queue_len = reduction.queue
+    for key in ('momentum', 'base_momentum'):
+        if key in model:
+            model[key] = max(model[key], reduction.momentum)
+
+
+def _reduce_data(cfg: Config, reduction: Reduction) -> None:
+    root = Path(reduction.data_root)
+    if (root / 'val/val_annotations.txt').is_file():
+        name, dataset = 'split', dict(type='TinyImageNet', data_root=str(root))
+    else:
+        name = 'data_prefix'
+        dataset = dict(type='ImageFolder', data_root=str(root), with_label=True)
+
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    joint_views = [step for step in pipeline if step.type == 'JointView']
+    if not joint_views:
+        raise ValueError('a config to reduce needs a JointView in its training pipeline')
+    # Views that are cut from decoded images (STL-10) are cut from files here.
+    if not any('Load' in step.type and step.type != 'LoadSemanticBox' for step in pipeline):
+        pipeline = [ConfigDict(type='LoadImage'), *pipeline]
+    views = _dicts(joint_views[0].transforms)
+    share = reduction.size / max(step.scale for step in views if step.get('type') == 'JointCrop')
+    for step in views:
+        if step.get('type') == 'JigsawPatches':
+            step['size'] = round(step['size'] * share)
+        elif 'scale' in step:
+            # A multiple of three, for the jigsaw of three by three.
+            multiple = 3 if step.type == 'RandomResizedCrop' else 1
+            side = round(_side(step.scale) * share / multiple) * multiple
+            step.scale = side if isinstance(step.scale, int) else (side, side)
+
+    cfg.train_dataloader.dataset = dict(dataset, **{name: 'train'}, pipeline=pipeline)
+    if reduction.images is not None:
+        cfg.train_dataloader.dataset.indices = _spread(cfg, reduction.images)
+    evaluation = [
+        dict(type='LoadImage', on_error='raise'),
+        dict(type='Resize', scale=(reduction.size, reduction.size), backend='pillow'),
+        dict(type='PackInputs'),
+    ]
+    for loader, split in (('knn_train_dataloader', 'train'), ('knn_val_dataloader', 'val')):
+        cfg[loader].dataset = dict(dataset, **{name: split}, pipeline=evaluation)
+    cfg.train_dataloader.batch_size = reduction.batch_size
+    for loader in ('train_dataloader', 'knn_train_dataloader', 'knn_val_dataloader'):
+        cfg[loader].num_workers = 0
+        cfg[loader].pop('persistent_workers', None)
+
+
+def _spread(cfg: Config, images: int) -> list[int]:
+    """Return the indices of so many images of the training set, evenly spread."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        num = len(DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[])))
+    if images > num:
+        raise ValueError(f'{images} training images are asked for, and there are {num}')
+    return [i * num // images for i in range(images)]
+
+
+def _reduce_schedule(cfg: Config, share: float) -> None:
+    kept = []
+    for scheduler in cfg.param_scheduler:
+        if 'milestones' in scheduler:
+            scheduler.milestones = [max(1, round(step * share)) for step in scheduler.milestones]
+        if 'end' in scheduler:
+            begin, end = (round(scheduler.get(key, 0) * share) for key in ('begin', 'end'))
+            if end == begin:
+                continue  # a warm-up of less than half an epoch
+            scheduler.update(begin=begin, end=end)
+            if 'T_max' in scheduler:
+                scheduler.T_max = end - begin
+        kept.append(scheduler)
+    cfg.param_scheduler = kept
+
+
+def _side(scale: int | tuple) -> int:
+    return scale if isinstance(scale, int) else scale[0]
+
+
+def _dicts(config: object) -> list[ConfigDict]:
+    """Every dict in a nested config."""
+    if isinstance(config, dict):
+        return [config, *(inner for value in config.values() for inner in _dicts(value))]
+    if isinstance(config, (list, tuple)):
+        return [inner for value in config for inner in _dicts(value)]
+    return []
