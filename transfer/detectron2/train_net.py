@@ -124,29 +124,36 @@ def fit_to_machine(cfg: CfgNode, gpus: int, num_machines: int = 1) -> None:
         )
 
 
-def register_datasets(cfg: CfgNode, voc_root: str | None, coco_root: str | None) -> None:
+def register_datasets(
+    cfg: CfgNode, voc_root: str | None, coco_root: str | None, check: bool = True
+) -> None:
     """Point the config's data sets, which keep detectron2's names, to the user's folders.
 
     Args:
         cfg (CfgNode): Its ``DATASETS`` name ``voc_<year>_<list>`` or ``coco_2017_{train,val}``.
         voc_root (str, optional): The VOCdevkit folder; see ``mmjoint.detection.data_root``.
         coco_root (str, optional): The COCO folder.
+        check (bool): Look for every file. Defaults to True.
 
     Raises:
-        ValueError: A data set has another name.
+        ValueError: A data set has another name, or several are to be tested on.
         FileNotFoundError: A file is missing.
     """
-    for name in {*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST}:
+    if len(cfg.DATASETS.TEST) != 1:
+        raise ValueError(f'DATASETS.TEST {cfg.DATASETS.TEST}: expected one data set')
+    for name in dict.fromkeys([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]):
         voc = re.fullmatch(r'voc_(2007|2012)_(\w+)', name)
         coco = re.fullmatch(r'coco_2017_(train|val)', name)
         if voc:
             root, folder, split = data_root('voc', voc_root), f'VOC{voc[1]}', voc[2]
-            check_voc(root, [f'{folder}/{split}'])
+            if check:
+                check_voc(root, [f'{folder}/{split}'])
             _forget(name)
             register_pascal_voc(name, str(root / folder), split, int(voc[1]))
         elif coco:
             root, split = data_root('coco', coco_root), f'{coco[1]}2017'
-            check_coco(root, [split])
+            if check:
+                check_coco(root, [split])
             metadata = MetadataCatalog.get(name).as_dict()
             classes = {key: value for key, value in metadata.items() if key.startswith('thing_')}
             _forget(name)
@@ -225,8 +232,8 @@ def train(args: argparse.Namespace, cfg: CfgNode) -> None:
         args (argparse.Namespace): Of the command line.
         cfg (CfgNode): As ``setup`` returns it.
     """
-    # A process that was started for a GPU knows nothing of what `setup` registered.
-    register_datasets(cfg, args.voc_root, args.coco_root)
+    # A process that was started for a GPU knows nothing of what `setup` registered and checked.
+    register_datasets(cfg, args.voc_root, args.coco_root, check=False)
     default_setup(cfg, args)
     start = time.perf_counter()
     trainer = Trainer(cfg)
@@ -270,7 +277,8 @@ def main() -> None:
     args = parse_args()
     with one_line_errors():
         cfg = setup(args)
-        lock = lock_folder(args.output_dir)  # noqa: F841 (held as long as the process lives)
+        if args.machine_rank == 0:
+            lock = lock_folder(args.output_dir)  # noqa: F841 (held as long as the process lives)
         launch(
             train,
             args.gpus,
