@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from importlib.machinery import PathFinder
@@ -74,7 +75,15 @@ def checkpoints(tmp_path_factory):
     """Checkpoint and backbone of each depth."""
     folder = tmp_path_factory.mktemp('checkpoints')
     backbones = {depth: mm_resnet(depth) for depth in (18, 34, 50, 101)}
-    return {d: (save_mm(folder / f'r{d}.pth', b), b) for d, b in backbones.items()}
+    yield {d: (save_mm(folder / f'r{d}.pth', b), b) for d, b in backbones.items()}
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def tmp_path(tmp_path):
+    """Keep nothing: pytest would keep gigabytes of weights of the last runs."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
 
 
 @pytest.fixture
@@ -208,16 +217,16 @@ def test_keys_are_the_networks_own(depth):
 
 
 @pytest.mark.parametrize(
-    ('to', 'name'),
+    ('to', 'name', 'depth'),
     [
-        ('detectron2', 'a.pkl'),
-        ('timm', 'a.pth'),
-        ('timm', 'a.safetensors'),
-        ('torchvision', 'a.pth'),
-        ('mmdet', 'a.pth'),
+        ('detectron2', 'a.pkl', 18),
+        ('detectron2', 'a.pkl', 50),
+        ('timm', 'a.pth', 50),
+        ('timm', 'a.safetensors', 18),
+        ('torchvision', 'a.pth', 18),
+        ('mmdet', 'a.pth', 18),
     ],
 )
-@pytest.mark.parametrize('depth', [18, 50])
 def test_round_trip_is_bit_identical(checkpoints, tmp_path, to, name, depth):
     checkpoint, backbone = checkpoints[depth]
     there = convert(checkpoint, tmp_path / name, to)
