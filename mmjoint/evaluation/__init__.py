@@ -1,12 +1,30 @@
 """Measures of a pretrained backbone."""
 
+from .evaluate import (
+    PROTOCOLS,
+    balanced_subset,
+    cached_features,
+    evaluate_protocols,
+    few_shot_accuracy,
+    provenance,
+    write_evaluation,
+)
+from .folders import use_folder
 from .knn import evaluate_knn, extract_features, knn_accuracy, labelled_features
 from .linear import linear_accuracy
 
 __all__ = [
+    'PROTOCOLS',
+    'balanced_subset',
+    'cached_features',
     'evaluate_knn',
+    'evaluate_protocols',
     'extract_features',
+    'few_shot_accuracy',
     'knn_accuracy',
     'labelled_features',
     'linear_accuracy',
+    'provenance',
+    'use_folder',
+    'write_evaluation',
 ]

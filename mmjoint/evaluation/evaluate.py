@@ -1,0 +1,236 @@
+"""kNN, linear and few-shot accuracy of a checkpoint from one pass over the images."""
+
+import copy
+import hashlib
+import json
+import os
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import mmengine
+import mmpretrain
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import DATASETS
+from torch import Tensor
+
+from ..checkpoints import read_checkpoint
+from ..outputs import write_output
+from ..version import __version__
+from .knn import LOADERS, knn_accuracy, labelled_features
+from .linear import linear_accuracy
+
+PROTOCOLS = ('knn', 'linear', 'few-shot')
+FRACTIONS = (0.01, 0.1)
+
+Features = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def evaluate_protocols(
+    features: Features,
+    protocols: Sequence[str] = PROTOCOLS,
+    k: int = 20,
+    temperature: float = 0.07,
+    draws: int = 5,
+    seed: int = 0,
+) -> dict[str, dict]:
+    """Measure frozen features by several protocols.
+
+    Args:
+        features (tuple): Features (N, C) and labels (N,) of the training images, and of the test
+            images.
+        protocols (Sequence[str]): Of ``'knn'`` (``knn_accuracy``), ``'linear'``
+            (``linear_accuracy``) and ``'few-shot'`` (``few_shot_accuracy``). Defaults to all.
+        k, temperature: Of kNN.
+        draws, seed: Of the few-shot subsets.
+
+    Returns:
+        dict[str, dict]: By protocol, its accuracies in percent and what was chosen for them.
+
+    Raises:
+        ValueError: A protocol is unknown, or as of the functions.
+    """
+    unknown = [protocol for protocol in protocols if protocol not in PROTOCOLS]
+    if unknown or not protocols:
+        raise ValueError(
+            f'unknown protocol {", ".join(unknown) or "(none)"}; there are {", ".join(PROTOCOLS)}'
+        )
+    device = get_device()
+    train, test = (tuple(part.to(device) for part in split) for split in features)
+    results = {}
+    if 'knn' in protocols:
+        accuracy = knn_accuracy(*train, *test, k=k, temperature=temperature)
+        results['knn'] = accuracy | dict(k=k, temperature=temperature)
+    if 'linear' in protocols:
+        results['linear'] = linear_accuracy(*train, *test)
+    if 'few-shot' in protocols:
+        results['few-shot'] = {
+            f'{100 * fraction:g}%': few_shot_accuracy(*train, *test, fraction, draws, seed)
+            for fraction in FRACTIONS
+        }
+    return results
+
+
+def few_shot_accuracy(
+    train_features: Tensor,
+    train_labels: Tensor,
+    test_features: Tensor,
+    test_labels: Tensor,
+    fraction: float,
+    draws: int = 5,
+    seed: int = 0,
+) -> dict:
+    """Linear accuracy where only a fraction of the training labels is known.
+
+    Each draw takes the same fraction of every class, at least one image, and trains
+    ``linear_accuracy``'s classifier on it.
+
+    Args:
+        train_features, train_labels, test_features, test_labels (Tensor): As of
+            ``linear_accuracy``.
+        fraction (float): In (0, 1].
+        draws (int): Number of subsets. Defaults to 5.
+        seed (int): Of the subsets. Defaults to 0.
+
+    Returns:
+        dict: ``top1``, the mean over the draws in percent, ``std``, its standard deviation (None of
+        one draw), ``draws``, each one's accuracy, ``weight_decays``, each one's choice, and
+        ``num_train``, the images of a subset.
+
+    Raises:
+        ValueError: fraction or draws is out of its range, or as of ``linear_accuracy``.
+    """
+    if draws < 1:
+        raise ValueError(f'draws is {draws}; it must be at least 1')
+    results = []
+    for draw in range(draws):
+        subset = balanced_subset(train_labels, fraction, seed + draw)
+        results.append(
+            linear_accuracy(
+                train_features[subset], train_labels[subset], test_features, test_labels
+            )
+        )
+    accuracies = [result['top1'] for result in results]
+    return dict(
+        top1=statistics.fmean(accuracies),
+        std=statistics.stdev(accuracies) if draws > 1 else None,
+        draws=accuracies,
+        weight_decays=[result['weight_decay'] for result in results],
+        num_train=len(subset),
+    )
+
+
+def balanced_subset(labels: Tensor, fraction: float, seed: int) -> Tensor:
+    """Draw the same fraction of every class.
+
+    Args:
+        labels (Tensor): Integers, of shape (N,).
+        fraction (float): In (0, 1].
+        seed (int): Of the draw.
+
+    Returns:
+        Tensor: Indices in ascending order; of each class round(fraction * its number), at least
+        one.
+
+    Raises:
+        ValueError: fraction is out of its range.
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f'fraction is {fraction}; it must be in (0, 1]')
+    generator = torch.Generator().manual_seed(seed)
+    chosen = []
+    for label in labels.unique().tolist():
+        own = (labels == label).nonzero()[:, 0]
+        num = max(1, round(fraction * len(own)))
+        chosen.append(own[torch.randperm(len(own), generator=generator)[:num].to(own.device)])
+    return torch.cat(chosen).sort().values
+
+
+def cached_features(
+    cfg: Config, checkpoint: str | Path | None, cache: str | Path | None
+) -> Features:
+    """Compute the features of a config's labelled images, or take them from a file.
+
+    The file's name is a hash of all that the features depend on: the checkpoint's SHA-256, the
+    backbone, the preprocessor, the data loaders, and name, size and time of every image.
+
+    Args:
+        cfg, checkpoint: As of ``labelled_features``.
+        cache (str | Path | None): Folder of such files, made if need be; None for no files. A
+            random initialisation is never cached.
+
+    Returns:
+        tuple: As of ``labelled_features``.
+    """
+    if cache is None or checkpoint is None:
+        return labelled_features(cfg, checkpoint)
+    path = Path(cache, f'features_{_fingerprint(cfg, checkpoint)[:20]}.pt')
+    if path.is_file():
+        train, test = torch.load(path, weights_only=True)
+        return tuple(train), tuple(test)
+    features = labelled_features(cfg, checkpoint)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + '.partial')
+    torch.save([list(part) for part in features], partial)
+    partial.replace(path)
+    return features
+
+
+def _fingerprint(cfg: Config, checkpoint: str | Path) -> str:
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    parts = [__version__, file_sha256(checkpoint), str(cfg.model.backbone)]
+    parts.append(str(cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')))
+    for name in LOADERS:
+        dataset = copy.deepcopy(cfg[name].dataset)
+        parts.append(str(dataset))
+        images = DATASETS.build({**dataset, 'pipeline': []})
+        for i in range(len(images)):
+            path = images.get_data_info(i).get('img_path')
+            facts = os.stat(path) if path else None
+            parts.append(f'{path} {facts and facts.st_size} {facts and facts.st_mtime_ns}')
+    return hashlib.sha256('\n'.join(parts).encode()).hexdigest()
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def provenance(cfg: Config, checkpoint: str | Path | None) -> dict:
+    """Tell what was measured.
+
+    Args:
+        cfg (Config): With ``knn_train_dataloader`` and ``knn_val_dataloader``.
+        checkpoint (str | Path | None): None for the random initialisation.
+
+    Returns:
+        dict: Config file, checkpoint with its SHA-256, epoch and iteration (None if the file does
+        not tell), the data sets' folders and the versions.
+    """
+    meta = {} if checkpoint is None else read_checkpoint(checkpoint).get('meta') or {}
+    return dict(
+        config=cfg.filename,
+        checkpoint=None if checkpoint is None else str(checkpoint),
+        sha256=None if checkpoint is None else file_sha256(checkpoint),
+        epoch=meta.get('epoch'),
+        iter=meta.get('iter'),
+        data=[
+            str(Path(cfg[name].dataset.data_root, str(cfg[name].dataset.get('data_prefix') or '')))
+            for name in LOADERS
+        ],
+        versions=dict(
+            mmjoint=__version__,
+            torch=torch.__version__,
+            mmengine=mmengine.__version__,
+            mmpretrain=mmpretrain.__version__,
+        ),
+    )
+
+
+def write_evaluation(path: str | Path, result: dict) -> None:
+    """Write a result as JSON, aside first and then into place."""
+    write_output(path, json.dumps(result, indent=2) + '\n')

@@ -1,0 +1,136 @@
+"""Protocols on features with a known answer, label subsets, and folders of labelled images."""
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmjoint.evaluation import (
+    balanced_subset,
+    evaluate_protocols,
+    few_shot_accuracy,
+    knn_accuracy,
+    linear_accuracy,
+    use_folder,
+)
+
+
+def blobs(num: int, seed: int, spread: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Four Gaussian blobs in six dimensions, a quarter of the images each."""
+    centres = torch.randn(4, 6, generator=torch.Generator().manual_seed(9)) * 2
+    labels = torch.arange(num) % 4
+    noise = torch.randn(num, 6, generator=torch.Generator().manual_seed(seed))
+    return centres[labels] + spread * noise, labels
+
+
+def test_subsets_are_balanced_and_seeded():
+    labels = torch.cat([torch.zeros(100), torch.ones(250), torch.full((3,), 2)]).long()
+    labels = labels[torch.randperm(353, generator=torch.Generator().manual_seed(1))]
+    subset = balanced_subset(labels, 0.1, seed=0)
+    assert labels[subset].bincount().tolist() == [10, 25, 1]
+    assert subset.unique().tolist() == subset.tolist()
+    assert torch.equal(subset, balanced_subset(labels, 0.1, seed=0))
+    assert not torch.equal(subset, balanced_subset(labels, 0.1, seed=1))
+    # Every image has the same chance: the 100 of class 0 appear 10 times in 100 draws, each.
+    counts = torch.zeros(353)
+    for seed in range(100):
+        counts[balanced_subset(labels, 0.1, seed)] += 1
+    assert counts[labels == 0].mean() == 10
+    assert counts[labels == 0].std() == pytest.approx(3, abs=0.9)  # binomial: sqrt(100 * .1 * .9)
+    for fraction in (0, 1.5, math.nan):
+        with pytest.raises(ValueError, match='fraction is'):
+            balanced_subset(labels, fraction, 0)
+
+
+def test_few_shot_is_the_mean_over_draws():
+    train, test = blobs(200, 1), blobs(400, 2)
+    result = few_shot_accuracy(*train, *test, fraction=0.1, draws=3, seed=5)
+    expected = []
+    for seed in (5, 6, 7):
+        subset = balanced_subset(train[1], 0.1, seed)
+        expected.append(linear_accuracy(train[0][subset], train[1][subset], *test)['top1'])
+    assert result['draws'] == expected and result['num_train'] == 20
+    assert result['top1'] == pytest.approx(np.mean(expected))
+    assert result['std'] == pytest.approx(np.std(expected, ddof=1))
+    with pytest.raises(ValueError, match='draws is 0'):
+        few_shot_accuracy(*train, *test, fraction=0.1, draws=0)
+
+
+def test_protocols_are_the_functions():
+    train, test = blobs(300, 1), blobs(100, 2)
+    results = evaluate_protocols((train, test), k=7, temperature=0.1, draws=2)
+    assert results['knn'] == knn_accuracy(*train, *test, 7, 0.1) | dict(k=7, temperature=0.1)
+    assert results['linear'] == linear_accuracy(*train, *test)
+    few, tenth = results['few-shot']['1%'], results['few-shot']['10%']
+    assert few['num_train'] == 4 and tenth['num_train'] == 32
+    assert 25 < few['top1'] < tenth['top1'] <= results['linear']['top1'] + 3
+    assert list(evaluate_protocols((train, test), ['knn'])) == ['knn']
+    with pytest.raises(ValueError, match='unknown protocol svm'):
+        evaluate_protocols((train, test), ['svm'])
+
+
+def test_one_image_a_class_takes_the_first_weight_decay():
+    train, test = blobs(8, 1), blobs(100, 2)
+    one = slice(0, 5)  # a class has two images
+    assert linear_accuracy(train[0][one], train[1][one], *test)['weight_decay'] in (1e-1, 1e-4)
+    labels = torch.arange(8)
+    assert linear_accuracy(train[0], labels, *test, (0.03, 0.01))['weight_decay'] == 0.03
+
+
+def write_images(folder: Path, num: int = 2) -> None:
+    folder.mkdir(parents=True)
+    for i in range(num):
+        cv2.imwrite(str(folder / f'{i}.JPEG'), np.full((40, 60, 3), 50 * i, np.uint8))
+
+
+@pytest.mark.parametrize('split', ['val', 'test'])
+def test_class_folders(tmp_path, split):
+    for part in ('train', split):
+        for name in ('a', 'b'):
+            write_images(tmp_path / part / name)
+    cfg = Config(
+        dict(train_dataloader=dict(dataset=dict(pipeline=[dict(type='JointCrop', scale=64)])))
+    )
+    use_folder(cfg, tmp_path)
+    train, val = cfg.knn_train_dataloader.dataset, cfg.knn_val_dataloader.dataset
+    assert (train.type, train.data_prefix, val.data_prefix) == ('ImageFolder', 'train', split)
+    assert train.with_label and train.pipeline[1] == dict(
+        type='Resize', scale=(64, 64), backend='pillow'
+    )
+
+
+def test_tiny_imagenets_own_layout_and_large_views(tmp_path):
+    write_images(tmp_path / 'train/n01/images')
+    write_images(tmp_path / 'val/images')
+    (tmp_path / 'val/val_annotations.txt').write_text('0.JPEG\tn01\n1.JPEG\tn01\n')
+    pipeline = [dict(type='MultiView', transforms=[[dict(type='RandomResizedCrop', scale=224)]])]
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(pipeline=pipeline))))
+    use_folder(cfg, tmp_path)
+    train, val = cfg.knn_train_dataloader.dataset, cfg.knn_val_dataloader.dataset
+    assert (train.type, train.split, val.split) == ('TinyImageNet', 'train', 'val')
+    assert (val.pipeline[1].scale, val.pipeline[2].crop_size) == (256, 224)
+
+
+def test_the_configs_own_preparation_counts(tmp_path):
+    for part in ('train', 'val'):
+        write_images(tmp_path / part / 'a')
+    own = [dict(type='LoadImage'), dict(type='CenterCrop', crop_size=32), dict(type='PackInputs')]
+    cfg = Config(
+        dict(knn_val_dataloader=dict(batch_size=3, num_workers=0, dataset=dict(pipeline=own)))
+    )
+    use_folder(cfg, tmp_path)
+    assert cfg.knn_train_dataloader.dataset.pipeline == own
+    assert cfg.knn_val_dataloader.batch_size == 3
+
+
+def test_folders_that_do_not_do(tmp_path):
+    with pytest.raises(ValueError, match='expected a folder with train/CLASS/IMAGE'):
+        use_folder(Config(), tmp_path)
+    for part in ('train', 'val'):
+        write_images(tmp_path / part / 'a')
+    with pytest.raises(ValueError, match='the size of the images is not known'):
+        use_folder(Config(), tmp_path)
