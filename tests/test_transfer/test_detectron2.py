@@ -530,6 +530,8 @@ def test_folder_of_another_run_is_refused(tmp_path):
     own = {'config': 'voc_r50_c4_24k', 'init': 'a1b2'}
     run.guard_folder(tmp_path, own)
     (tmp_path / 'run.json').write_text(json.dumps(own))
+    run.guard_folder(tmp_path, own | {'init': 'c3d4'})  # the command failed: no trial has started
+    (tmp_path / 'seed_0').mkdir()
     run.guard_folder(tmp_path, own)
     with pytest.raises(ValueError, match=r'another init \(a1b2\): give another --work-dir'):
         run.guard_folder(tmp_path, own | {'init': 'c3d4'})

@@ -134,7 +134,9 @@ def guard_folder(work_dir: Path, run: dict) -> None:
         ValueError: The folder holds another run.
     """
     path = work_dir / 'run.json'
-    earlier = json.loads(path.read_text()) if path.is_file() else run
+    # Where no trial has started, an earlier command has failed and can be put right.
+    started = path.is_file() and any(work_dir.glob('seed_*'))
+    earlier = json.loads(path.read_text()) if started else run
     changed = [key for key in run if earlier.get(key) != run[key]]
     if changed:
         raise ValueError(
