@@ -1,43 +1,35 @@
 """The quick start: what it trains, and the whole of it on a few photos."""
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
-from runpy import run_path
 
-import numpy as np
 import pytest
-from PIL import Image
+import torch
+from torchvision.models import resnet18
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools/quickstart.py'
+from mmjoint.datasets import make_scenes
+from mmjoint.quickstart import QuickStart
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / 'tools/quickstart.py'
 
 
 @pytest.fixture(scope='module')
-def quickstart() -> dict:
-    return run_path(str(TOOL))
+def photos(tmp_path_factory) -> Path:
+    """Forty photos in folders, with something in them that can be learnt."""
+    return make_scenes(tmp_path_factory.mktemp('photos') / 'scenes', 40, 10) / 'train'
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    for i in range(40):
-        pixels = rng.integers(0, 256, (70, 90, 3), dtype=np.uint8)
-        path = tmp_path / f'photos/{i % 2}/{i}.jpg'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
-    return tmp_path / 'photos'
+def quickstart(out: Path = Path('out'), **kwargs) -> QuickStart:
+    return QuickStart(out=out, **{'root': ROOT, 'seed': 3, **kwargs})
 
 
-def arguments(**kwargs) -> Namespace:
-    return Namespace(**{**dict(images=None, epochs=6, seed=3, out=None), **kwargs})
-
-
-def test_the_two_runs_differ_in_beta_alone(quickstart):
-    baseline, joint = (
-        quickstart['make_config'](run, arguments()) for run in ('baseline', 'jointcrop0')
-    )
+def test_the_two_runs_differ_in_beta_alone():
+    baseline, joint = (quickstart().config(run) for run in ('baseline', 'jointcrop0'))
     assert baseline.randomness == dict(seed=3) and baseline.train_cfg.max_epochs == 6
     crop = baseline.train_dataloader.dataset.pipeline[1].transforms[0][0]
     assert crop.type == 'JointCrop' and crop.beta is None
@@ -45,8 +37,8 @@ def test_the_two_runs_differ_in_beta_alone(quickstart):
     assert baseline.to_dict() == joint.to_dict()
 
 
-def test_own_photos_are_seen_as_often_as_the_scenes(quickstart, photos):
-    cfg = quickstart['make_config']('baseline', arguments(images=photos))
+def test_own_photos_are_seen_as_often_as_the_scenes(photos):
+    cfg = quickstart(images=photos).config('baseline')
     epochs, batch = cfg.train_cfg.max_epochs, cfg.train_dataloader.batch_size
     assert (epochs, batch) == (600, 40)  # 6 epochs of 4000 images
     assert cfg.param_scheduler[0].T_max == cfg.param_scheduler[0].end == epochs
@@ -54,12 +46,11 @@ def test_own_photos_are_seen_as_often_as_the_scenes(quickstart, photos):
     assert cfg.train_dataloader.dataset.data_root == str(photos)
 
 
-def test_another_run_is_not_written_over(quickstart, tmp_path):
-    save, path = quickstart['save_config'], tmp_path / 'out/baseline.py'
-    save(quickstart['make_config']('baseline', arguments()), path)
-    save(quickstart['make_config']('baseline', arguments()), path)
+def test_another_run_is_not_written_over(tmp_path):
+    quickstart(tmp_path).save_config('baseline')
+    quickstart(tmp_path).save_config('baseline')
     with pytest.raises(ValueError, match='other settings'):
-        save(quickstart['make_config']('baseline', arguments(seed=4)), path)
+        quickstart(tmp_path, seed=4).save_config('baseline')
 
 
 def test_bad_arguments():
@@ -75,7 +66,27 @@ def test_own_photos_end_to_end(photos, tmp_path):
     results = json.loads((tmp_path / 'out/results.json').read_text())
     assert results['num_images'] == 40 and set(results['runs']) == {'baseline', 'jointcrop0'}
     for run in results['runs'].values():
-        assert run['iterations'] == 100 and 0 < run['last_loss'] < 6  # 4.4 is log(79), chance
+        # 80 views: a model that tells nothing apart has a loss of log(79) = 4.37.
+        assert run['iterations'] == 100 and run['last_loss'] < min(4.2, run['first_loss'])
     assert (tmp_path / 'out/report.html').stat().st_size > 10_000
     again = subprocess.run(command, check=True, capture_output=True, text=True)
     assert 'Epoch(train) [' not in again.stdout + again.stderr  # nothing was left to train
+
+
+@pytest.mark.slow
+def test_the_detector_starts_from_the_runs_own_backbone(tmp_path, monkeypatch):
+    root, out = tmp_path / 'clone', tmp_path / 'out'
+    for name in ('configs', 'transfer'):
+        shutil.copytree(ROOT / name, root / name)
+    monkeypatch.chdir(root)
+    make_scenes('data/scenes', 40, 20)
+    weights = {f'backbone.{name}': value for name, value in resnet18().state_dict().items()}
+    del weights['backbone.fc.weight'], weights['backbone.fc.bias']
+    checkpoint = out / 'baseline/epoch_6.pth'
+    checkpoint.parent.mkdir(parents=True)
+    torch.save(dict(state_dict=weights), checkpoint)
+    found = quickstart(out, root=root).detect('baseline')
+    assert 0 <= found['AP'] <= found['AP50'] <= 100 and found['seconds'] > 0
+    results = json.loads((out / 'baseline/detection/results.json').read_text())
+    assert results['weights']['sha256'] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert (out / 'baseline/detection/predictions.png').is_file()

@@ -500,12 +500,12 @@ def test_detections_are_in_coco_form(tmp_path):
 def test_the_picture_shows_what_was_found(tmp_path):
     coco = coco_of(tmp_path, count=3)
     items = coco['annotations']
-    found = [detection(1, items[0]['bbox'], 0.9, 7), detection(2, items[1]['bbox'], 0.4, 7)]
+    found = [detection(1, items[0]['bbox'], 0.9, 7), detection(2, items[1]['bbox'], 0.2, 7)]
     draw_predictions(coco, found, tmp_path / 'picture.png', 3)
     picture = np.asarray(Image.open(tmp_path / 'picture.png')).astype(int)
     blue = (picture == [0x00, 0x72, 0xB2]).all(-1)  # the first class's colour
     first, others = blue[:, :328], blue[:, 328:]
-    assert not others.any()  # a score of 0.4 is not shown
+    assert not others.any()  # a score of 0.2 is not shown
     x, _, w, _ = (320 / 60 * value for value in items[0]['bbox'])
     columns = np.flatnonzero(first.any(0)) - 8
     assert abs(columns.min() - x) <= 2 and columns.max() >= x + w - 2

@@ -98,8 +98,8 @@ class Progress:
         sys.stderr.flush()
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """Return SGD that does not decay the scales and shifts of batch norm, as in detectron2."""
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return an optimizer that does not decay batch norm's scales and shifts, as in detectron2."""
     norms = {
         id(parameter)
         for module in model.modules()
@@ -110,9 +110,10 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
         dict(params=[p for p in model.parameters() if id(p) not in norms]),
         dict(params=[p for p in model.parameters() if id(p) in norms], weight_decay=0.0),
     ]
-    return torch.optim.SGD(
-        groups, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-    )
+    options = dict(lr=recipe.lr, weight_decay=recipe.weight_decay)
+    if recipe.optimizer == 'adamw':
+        return torch.optim.AdamW(groups, **options)
+    return torch.optim.SGD(groups, momentum=0.9, **options)
 
 
 def train(

@@ -15,9 +15,9 @@ _COLUMNS = 4
 
 
 def draw_predictions(
-    coco: dict, found: Iterable[dict], path: str | Path, count: int, min_score: float = 0.5
+    coco: dict, found: Iterable[dict], path: str | Path, count: int, min_score: float = 0.3
 ) -> None:
-    """Write a picture of test images, evenly spread over the set.
+    """Write a picture of some test images, drawn at random but always the same.
 
     White boxes are the annotated objects. Coloured ones, a colour a class, are what was found, with
     class and score, and with the mask where there is one.
@@ -27,17 +27,19 @@ def draw_predictions(
         found (Iterable[dict]): Detections in COCO's form.
         path (str | Path): Of the PNG; written aside, then moved into place.
         count (int): How many images.
-        min_score (float): Detections below it are not drawn. Defaults to 0.5.
+        min_score (float): Detections below it are not drawn. Defaults to 0.3.
     """
     names = {category['id']: category['name'] for category in coco['categories']}
     colours = {id_: _COLOURS[i % len(_COLOURS)] for i, id_ in enumerate(sorted(names))}
     images = coco['images']
-    chosen = [images[i * len(images) // count] for i in range(min(count, len(images)))]
+    count = min(count, len(images))
+    # Evenly spaced ones could all be of one class.
+    chosen = sorted(np.random.default_rng(0).choice(len(images), count, replace=False))
     rows = -(-len(chosen) // _COLUMNS)
     gap = 8
     cell = _SIDE + gap
     sheet = Image.new('RGB', (min(_COLUMNS, len(chosen)) * cell + gap, rows * cell + gap), 'white')
-    for position, info in enumerate(chosen):
+    for position, info in enumerate(images[i] for i in chosen):
         detections = [
             item for item in found if item['image_id'] == info['id'] and item['score'] >= min_score
         ]

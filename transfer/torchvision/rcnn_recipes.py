@@ -31,7 +31,7 @@ class Recipe:
         batch_size (int): Images a batch, over all processes.
         lr (float): Learning rate of that batch size; it goes up and down with another one.
         warmup (int): Iterations over which it rises from a thousandth.
-        momentum (float): Of SGD.
+        optimizer (str): ``'sgd'``, with momentum 0.9, or ``'adamw'``.
         weight_decay (float): Of all but batch norm.
         precise_bn (int): Training batches over which batch norm's statistics are averaged before
             testing.
@@ -47,7 +47,7 @@ class Recipe:
     batch_size: int = 16
     lr: float = 0.02
     warmup: int = 1000
-    momentum: float = 0.9
+    optimizer: str = 'sgd'
     weight_decay: float = 1e-4
     precise_bn: int = 200
     test_batch_size: int = 1
