@@ -114,8 +114,9 @@ def measure_sdf(
         setting of this kind before and its standard error over the same images, None in the first.
 
     Raises:
-        ValueError: An argument is out of range, the config lacks what is needed, or the
-            checkpoint does not fit (``CheckpointError``).
+        ValueError: An argument is out of range, the config lacks what is needed, the checkpoint
+            does not fit (``CheckpointError``), or its features are no directions: all zero, or not
+            finite.
         OSError: A photo cannot be read.
     """
     if layer not in LAYERS:
@@ -153,6 +154,12 @@ def measure_sdf(
         similarities, ratios = [[] for _ in pairs], [[] for _ in pairs]
         for inputs, params in loader:
             features = [_features(model, view.to(device), layer) for view in inputs]
+            for fault, found in (
+                ('not finite', not all(feature.isfinite().all() for feature in features)),
+                ('all zero', any((feature == 0).all(1).any() for feature in features)),
+            ):
+                if found:
+                    raise ValueError(f'{checkpoint}: its {layer} gives features that are {fault}')
             for number, pair_set in enumerate(pairs):
                 batch = [F.cosine_similarity(features[i], features[j]) for i, j in pair_set]
                 similarities[number].append(torch.stack(batch, 1).double().cpu())
@@ -160,8 +167,6 @@ def measure_sdf(
             progress.update()
         for number, pair_set in enumerate(pairs):
             per_image = torch.cat(similarities[number]).mean(1)
-            if not per_image.isfinite().all():
-                raise ValueError(f'{checkpoint}: its {layer} gives features that are not finite')
             row = dict(
                 setting=setting.label,
                 kind=setting.kind,
