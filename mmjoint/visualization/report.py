@@ -1,102 +1,237 @@
 """The report page of some runs side by side: one file, no network."""
 
 import base64
-import io
-import json
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import jinja2
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import DATASETS
+
+from ..outputs import write_output
+from .curves import line_chart
+from .pairs import draw_pair, sample_pairs
+from .runs import Curve, Run, config_differences
 
 _TEMPLATE = Path(__file__).with_name('report.html')
-# Okabe and Ito's palette.
-_COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00')
+_MOST_DIFFERENCES = 40
+# Title, what it shows, the scalar's name and the text below.
+_CHARTS = (
+    ('Training loss', 'loss', ''),
+    ('kNN top-1', 'knn/top1', 'percent, of the backbone while it trains (KNNHook)'),
+    ('Spread of the features', 'collapse/std', '1 is even, 0 a collapse (CollapseHook)'),
+    ('Cosine of the views of an image', 'collapse/positive', '(CollapseHook)'),
+    ('Cosine of different images', 'collapse/negative', '(CollapseHook)'),
+    ('Learning rate', 'lr', ''),
+)
+NO_NUMBER = '–'
 
 
-def read_scalars(work_dir: str | Path, name: str = 'loss') -> tuple[list[int], list[float]]:
-    """Read the curve of a scalar that mmengine's LocalVisBackend wrote.
-
-    A resumed run has one file a start; where they overlap, the later start counts.
+def add_pairs(run: Run, num: int = 4, seed: int = 0) -> None:
+    """Draw pairs of a run's training images, evenly spaced ones, as training would.
 
     Args:
-        work_dir (str | Path): The run's work directory.
-        name (str): ``'loss'``, ``'lr'``, ``'time'``, ... Defaults to ``'loss'``.
-
-    Returns:
-        tuple[list[int], list[float]]: Iterations, ascending, and the value logged at each.
-
-    Raises:
-        FileNotFoundError: There is no such file with that scalar in it.
+        run (Run): Its ``pairs`` are set; where its config or its images are not at hand, its
+            ``notes`` say so instead.
+        num (int): How many. Defaults to 4.
+        seed (int): Of the draws. Defaults to 0.
     """
-    values = {}
-    for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        rows = [row for row in rows if name in row]
-        if rows:
-            values = {step: value for step, value in values.items() if step < rows[0]['step']}
-        values.update((row['step'], row[name]) for row in rows)
-    if not values:
-        raise FileNotFoundError(f'{work_dir}/*/vis_data/scalars.json: no {name} was logged there')
-    return list(values), list(values.values())
+    if run.cfg is None:
+        return
+    try:
+        total = _num_images(run)
+        indices = [i * total // num for i in range(min(num, total))]
+        run.pairs = [draw_pair(*pair) for pair in sample_pairs(run.cfg, indices, seed)]
+    except (OSError, ValueError) as error:
+        run.notes.append(f'no pairs: {" ".join(str(error).split())}')
+
+
+def _num_images(run: Run) -> int:
+    init_default_scope(run.cfg.get('default_scope', 'mmpretrain'))
+    return len(DATASETS.build({**run.cfg.train_dataloader.dataset, 'pipeline': []}))
 
 
 def write_report(
     path: str | Path,
-    title: str,
-    note: str,
-    facts: dict[str, str],
-    losses: dict[str, tuple[list[int], list[float]]],
-    table: list[dict[str, str]],
-    pairs: dict[str, list[np.ndarray]],
+    title: str = 'Runs side by side',
+    note: str = '',
+    facts: dict[str, str] | None = None,
+    runs: Sequence[Run] = (),
+    losses: dict[str, Curve] | None = None,
+    table: list[dict[str, str]] | None = None,
+    pairs: dict[str, list[np.ndarray]] | None = None,
 ) -> None:
     """Write the page, aside first and then into place.
 
     Args:
         path (str | Path): Of the HTML file.
-        title (str): Its heading.
-        note (str): What the reader must know before reading a number.
-        facts (dict[str, str]): What was run, name to value.
-        losses (dict[str, tuple]): Loss curves, run to (iterations, losses).
-        table (list[dict[str, str]]): Rows of results, all with the same columns.
-        pairs (dict[str, list[np.ndarray]]): Pictures of pairs, run to BGR arrays.
+        title (str): Its heading. Defaults to 'Runs side by side'.
+        note (str): What the reader must know before reading a number. Defaults to none.
+        facts (dict[str, str], optional): What was run, name to value.
+        runs (Sequence[Run]): The runs, as of ``read_run``.
+        losses (dict[str, tuple], optional): In place of runs: loss curves by name.
+        table (list[dict[str, str]], optional): Rows of results, all with the same columns. Defaults
+            to what the runs hold.
+        pairs (dict[str, list[np.ndarray]], optional): In place of runs: pictures of pairs, BGR.
+
+    Raises:
+        ValueError: Two runs have the same name.
+        OSError: The file cannot be written.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    names = dict.fromkeys([*(losses or {}), *(pairs or {})])
+    runs = list(runs) or [
+        Run(
+            name,
+            curves={'loss': losses[name]} if name in (losses or {}) else {},
+            pairs=(pairs or {}).get(name, []),
+        )
+        for name in names
+    ]
+    if len({run.name for run in runs}) < len(runs):
+        raise ValueError(f'runs of one name: {", ".join(run.name for run in runs)}')
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters['data_uri'] = _data_uri
+    trained = [run for run in runs if run.curves]
+    settings = config_differences([run.cfg for run in trained])
     page = environment.from_string(_TEMPLATE.read_text()).render(
         title=title,
         note=note,
-        facts=facts,
-        curves=_plot_losses(losses) if losses else '',
-        table=table,
-        pairs={run: [_data_uri(picture) for picture in shown] for run, shown in pairs.items()},
+        facts=facts or {},
+        runs=runs,
+        numbers={run.name: i % 6 for i, run in enumerate(runs)},
+        trained=trained,
+        table=table if table is not None else results_table(runs),
+        settings=dict(list(settings.items())[:_MOST_DIFFERENCES]),
+        more_settings=max(0, len(settings) - _MOST_DIFFERENCES),
+        charts=list(_charts(runs)),
+        sdf=sdf_table(runs),
+        sdf_layers={run.sdf.get('layer', 'backbone') for run in runs if run.sdf},
+        detection=detection_table(runs),
     )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + '.partial')
-    partial.write_text(page)
-    os.replace(partial, path)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_output(path, page)
 
 
-def _plot_losses(losses: dict[str, tuple[list[int], list[float]]]) -> str:
-    """Plot the curves as an SVG element whose text takes the page's colour."""
-    with matplotlib.rc_context({'svg.fonttype': 'none', 'font.family': 'sans-serif'}):
-        figure = Figure(figsize=(7.5, 3.2), layout='constrained')
-        axes = figure.add_subplot()
-        for (run, (steps, values)), colour in zip(losses.items(), _COLOURS, strict=False):
-            axes.plot(steps, values, label=run, color=colour)
-        axes.set(xlabel='iteration', ylabel='loss')
-        axes.grid(alpha=0.25)
-        axes.spines[['top', 'right']].set_visible(False)
-        axes.legend(frameon=False)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format='svg', transparent=True)
-    svg = buffer.getvalue()
-    return svg[svg.index('<svg') :]
+def _charts(runs: Sequence[Run]):
+    for title, name, text in _CHARTS:
+        curves = [(i % 6, *run.curves[name]) for i, run in enumerate(runs) if name in run.curves]
+        shown = [run for run in runs if name in run.curves]
+        if curves:
+            yield dict(title=title, text=text, svg=line_chart(title, name, curves), runs=shown)
 
 
-def _data_uri(picture: np.ndarray) -> str:
+def results_table(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """Put the numbers of runs into rows.
+
+    Args:
+        runs (Sequence[Run]): The runs.
+
+    Returns:
+        list[dict[str, str]]: A row a run, name of the column to text; a column only if a run has
+        a number for it.
+    """
+    rows = [_numbers(run) for run in runs]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    order = {name: i for i, name in enumerate(_COLUMNS)}
+    columns.sort(key=lambda name: order.get(name, len(order)))
+    return [
+        {'run': run.name} | {name: row.get(name, NO_NUMBER) for name in columns}
+        for run, row in zip(runs, rows, strict=True)
+    ]
+
+
+_COLUMNS = (
+    'kNN',
+    'linear',
+    '1% labels',
+    '10% labels',
+    'kNN while training',
+    'last loss',
+    'iterations',
+    'ms a step',
+    'of it waiting for data',
+)
+
+
+def _numbers(run: Run) -> dict[str, str]:
+    numbers = {}
+    results = (run.evaluation or {}).get('results', {})
+    for protocol in ('knn', 'linear'):
+        if protocol in results:
+            name = 'kNN' if protocol == 'knn' else protocol
+            numbers[name] = f'{results[protocol]["top1"]:.2f} %'
+    for fraction, few in results.get('few-shot', {}).items():
+        spread = '' if few.get('std') is None else f' ± {few["std"]:.2f}'
+        numbers[f'{fraction} labels'] = f'{few["top1"]:.2f}{spread} %'
+    if 'knn/top1' in run.curves:
+        numbers['kNN while training'] = f'{run.curves["knn/top1"][1][-1]:.2f} %'
+    if 'loss' in run.curves:
+        steps, values = run.curves['loss']
+        numbers['last loss'] = f'{values[-1]:.4f}'
+        numbers['iterations'] = f'{steps[-1]}'
+    if run.step_time is not None:
+        numbers['ms a step'] = f'{1000 * run.step_time:.0f}'
+    if run.data_time is not None:
+        numbers['of it waiting for data'] = f'{1000 * run.data_time:.0f}'
+    return numbers
+
+
+def sdf_table(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """Put the pair difficulties of runs into rows.
+
+    Args:
+        runs (Sequence[Run]): The runs; those with an ``sdf``.
+
+    Returns:
+        list[dict[str, str]]: A row a kind of pairs, ``pairs`` and each run's SDF with its error.
+    """
+    measured = [run for run in runs if run.sdf and run.sdf.get('rows')]
+    cells = {}
+    for run in measured:
+        for row in run.sdf['rows']:
+            views = row.get('views') or ()
+            name = row['setting'] + (f' (views {"-".join(map(str, views))})' if views else '')
+            value = f'{row["sdf"]:.4f} ± {row["standard_error"]:.4f}'
+            cells.setdefault(name, {})[run.name] = value
+    return [
+        {'pairs': name} | {run.name: values.get(run.name, NO_NUMBER) for run in measured}
+        for name, values in cells.items()
+    ]
+
+
+def detection_table(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """Put the detection results of runs into rows.
+
+    Args:
+        runs (Sequence[Run]): The runs; those with ``detection``.
+
+    Returns:
+        list[dict[str, str]]: A row a result, in percent, with the standard deviation where there
+        are several trials.
+    """
+    rows = []
+    for run in runs:
+        for result in run.detection:
+            row = {'run': run.name, 'engine': result['engine'], 'task': result['task']}
+            row['trials'] = str(len(result['trials']))
+            for kind, label in (('bbox', 'box '), ('segm', 'mask ')):
+                for metric in ('AP', 'AP50', 'AP75'):
+                    mean = (result['mean'].get(kind) or {}).get(metric)
+                    std = ((result.get('std') or {}).get(kind) or {}).get(metric)
+                    if mean is not None:
+                        spread = '' if std is None else f' ± {std:.1f}'
+                        row[label + metric] = f'{mean:.1f}{spread}'
+            rows.append(row)
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return [{name: row.get(name, NO_NUMBER) for name in columns} for row in rows]
+
+
+def _data_uri(picture: np.ndarray | Path) -> str:
+    if isinstance(picture, Path):
+        return 'data:image/png;base64,' + base64.b64encode(picture.read_bytes()).decode()
     _, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
     return 'data:image/jpeg;base64,' + base64.b64encode(data.tobytes()).decode()

@@ -1,0 +1,195 @@
+"""What a training run has left in its work directory, read for the report."""
+
+import json
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+Curve = tuple[list[int], list[float]]
+
+# Read for the report's charts, where a run has logged them.
+CURVES = ('loss', 'knn/top1', 'collapse/std', 'collapse/positive', 'collapse/negative', 'lr')
+# Say where a run was made or how it is told about, not what it computes.
+_NOT_SETTINGS = {
+    'custom_imports',
+    'experiment_name',
+    'filename',
+    'launcher',
+    'load_from',
+    'log_level',
+    'resume',
+    'visualizer',
+    'vis_backends',
+    'work_dir',
+}
+
+
+@dataclass
+class Run:
+    """One run of a report; all but the name may be missing.
+
+    Args:
+        name (str): What the report calls it.
+        work_dir (Path, optional): Its folder.
+        cfg (Config, optional): Its config.
+        curves (dict[str, tuple]): Logged scalars, name to (iterations, values).
+        step_time, data_time (float, optional): Median seconds an iteration, and those of them spent
+            waiting for data.
+        evaluation (dict, optional): What ``tools/evaluate.py`` wrote.
+        sdf (dict, optional): What ``tools/measure_sdf.py`` wrote.
+        detection (list[dict]): What the engines in ``transfer/`` wrote.
+        predictions (Path, optional): A picture of detections.
+        pairs (list[np.ndarray]): Pictures of pairs, BGR.
+        embedding (np.ndarray, optional): Picture of the features in two dimensions, BGR.
+        notes (list[str]): What is missing, and why.
+    """
+
+    name: str
+    work_dir: Path | None = None
+    cfg: Config | None = None
+    curves: dict[str, Curve] = field(default_factory=dict)
+    step_time: float | None = None
+    data_time: float | None = None
+    evaluation: dict | None = None
+    sdf: dict | None = None
+    detection: list[dict] = field(default_factory=list)
+    predictions: Path | None = None
+    pairs: list[np.ndarray] = field(default_factory=list)
+    embedding: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def read_run(work_dir: str | Path, name: str | None = None) -> Run:
+    """Read a work directory: logs, config, ``evaluation.json``, ``sdf.json`` and ``detection/``.
+
+    Args:
+        work_dir (str | Path): The folder.
+        name (str, optional): What the report calls the run. Defaults to the folder's name.
+
+    Returns:
+        Run: Without pictures.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or no log of a loss in it.
+        ValueError: A JSON file is damaged.
+    """
+    work_dir = Path(work_dir)
+    if not work_dir.is_dir():
+        raise FileNotFoundError(f'{work_dir}: no such work directory')
+    run = Run(name or work_dir.resolve().name, work_dir)
+    run.curves['loss'] = read_scalars(work_dir)
+    for key in CURVES:
+        try:
+            run.curves[key] = read_scalars(work_dir, key)
+        except FileNotFoundError:
+            continue  # not every run logs it
+    for key, attribute in (('time', 'step_time'), ('data_time', 'data_time')):
+        try:
+            _, values = read_scalars(work_dir, key)
+        except FileNotFoundError:
+            continue
+        setattr(run, attribute, statistics.median(values[1:] or values))
+    configs = sorted(work_dir.glob('*/vis_data/config.py'))
+    if configs:
+        run.cfg = Config.fromfile(configs[-1], import_custom_modules=False)
+    else:
+        run.notes.append('no vis_data/config.py: settings and pairs are not known')
+    run.evaluation = _read_json(work_dir / 'evaluation.json')
+    run.sdf = _read_json(work_dir / 'sdf.json')
+    results = sorted(work_dir.glob('detection/**/results.json'))
+    run.detection = [result for path in results if (result := _read_json(path))]
+    pictures = sorted(work_dir.glob('detection/**/predictions.png'))
+    run.predictions = pictures[0] if pictures else None
+    return run
+
+
+def _read_json(path: Path) -> dict | None:
+    if not path.is_file():
+        return None
+    try:
+        value = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f'{path}: no valid JSON ({error})') from error
+    if not isinstance(value, dict):
+        raise ValueError(f'{path}: expected a JSON object, got a {type(value).__name__}')
+    return value
+
+
+def read_scalars(work_dir: str | Path, name: str = 'loss') -> Curve:
+    """Read the curve of a scalar that mmengine's LocalVisBackend wrote.
+
+    A resumed run has one file a start; where they overlap, the later start counts. The last line of
+    a file may be cut off, as a kill leaves it.
+
+    Args:
+        work_dir (str | Path): The run's work directory.
+        name (str): ``'loss'``, ``'lr'``, ``'time'``, ... Defaults to ``'loss'``.
+
+    Returns:
+        tuple[list[int], list[float]]: Iterations, ascending, and the value logged at each.
+
+    Raises:
+        FileNotFoundError: There is no such file with that scalar in it.
+        ValueError: A line that is not the last is damaged.
+    """
+    values = {}
+    for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        rows = [row for row in _rows(path) if name in row]
+        if rows:
+            values = {step: value for step, value in values.items() if step < rows[0]['step']}
+        values.update((row['step'], row[name]) for row in rows)
+    if not values:
+        raise FileNotFoundError(f'{work_dir}/*/vis_data/scalars.json: no {name} was logged there')
+    return list(values), list(values.values())
+
+
+def _rows(path: Path) -> list[dict]:
+    lines = path.read_text().splitlines()
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            if number < len(lines):
+                raise ValueError(f'{path}: line {number} is no valid JSON') from error
+    return rows
+
+
+def config_differences(cfgs: list[Config | None]) -> dict[str, list[str]]:
+    """Tell which settings differ between configs.
+
+    Args:
+        cfgs (list[Config | None]): The configs; None for one that is not known.
+
+    Returns:
+        dict[str, list[str]]: The setting's dotted name, such as
+        ``train_dataloader.dataset.pipeline.1.transforms.0.0.beta``, to its value in each config, as
+        text; empty where a config lacks it. Where a run was made is no setting.
+    """
+    flat = [_flatten(cfg.to_dict()) if cfg is not None else None for cfg in cfgs]
+    known = [settings for settings in flat if settings is not None]
+    names = sorted({name for settings in known for name in settings})
+    absent = object()
+    return {
+        name: ['' if s is None or name not in s else repr(s[name]) for s in flat]
+        for name in names
+        if any(s.get(name, absent) != known[0].get(name, absent) for s in known[1:])
+    }
+
+
+def _flatten(value: Any, prefix: str = '') -> dict[str, Any]:
+    if isinstance(value, dict):
+        items = [(k, v) for k, v in value.items() if prefix or k not in _NOT_SETTINGS]
+    elif isinstance(value, (list, tuple)) and any(isinstance(v, (dict, list)) for v in value):
+        items = list(enumerate(value))
+    else:
+        return {prefix[:-1]: list(value) if isinstance(value, tuple) else value}
+    return {
+        name: leaf
+        for key, inner in items
+        for name, leaf in _flatten(inner, f'{prefix}{key}.').items()
+    }
