@@ -141,8 +141,7 @@ def measure_sdf(
         raise ValueError(f'{source.name}: its data set has {len(photos)} photos, SDF needs two')
     chosen = np.random.default_rng(seed).permutation(len(photos))[:num_images]
 
-    num_batches = math.ceil(len(chosen) / batch_size)
-    progress = ProgressBar(len(settings) * num_batches, file=sys.stderr)
+    progress = ProgressBar(len(settings) * math.ceil(len(chosen) / batch_size), file=sys.stderr)
     rows, above = [], {}
     for setting, joint_view in zip(settings, views, strict=True):
         loader = DataLoader(
@@ -151,22 +150,14 @@ def measure_sdf(
             num_workers=num_workers,
             collate_fn=_collate,
         )
-        similarities, ratios = [[] for _ in pairs], [[] for _ in pairs]
-        for inputs, params in loader:
-            features = [_features(model, view.to(device), layer) for view in inputs]
-            for fault, found in (
-                ('not finite', not all(feature.isfinite().all() for feature in features)),
-                ('all zero', any((feature == 0).all(1).any() for feature in features)),
-            ):
-                if found:
-                    raise ValueError(f'{checkpoint}: its {layer} gives features that are {fault}')
-            for number, pair_set in enumerate(pairs):
-                batch = [F.cosine_similarity(features[i], features[j]) for i, j in pair_set]
-                similarities[number].append(torch.stack(batch, 1).double().cpu())
-                ratios[number] += _log_ratios(params, pair_set)
-            progress.update()
-        for number, pair_set in enumerate(pairs):
-            per_image = torch.cat(similarities[number]).mean(1)
+        try:
+            measured = _measure(model, loader, pairs, layer, device, progress)
+        except Exception as error:
+            print(file=sys.stderr)  # ends the line of the progress bar
+            if isinstance(error, FloatingPointError):
+                raise ValueError(f'{checkpoint}: its {layer} {error}') from None
+            raise
+        for pair_set, (per_image, ratios) in zip(pairs, measured, strict=True):
             row = dict(
                 setting=setting.label,
                 kind=setting.kind,
@@ -175,13 +166,13 @@ def measure_sdf(
                 views=[view + 1 for view in pair_set[0]],
                 sdf=float(per_image.mean()),
                 standard_error=_standard_error(per_image),
-                area_ratio=math.exp(np.mean(ratios[number])) if ratios[number] else None,
+                area_ratio=math.exp(np.mean(ratios)) if ratios else None,
                 num_images=len(per_image),
                 num_pairs=len(per_image) * len(pair_set),
                 change=None,
                 change_error=None,
             )
-            key = setting.kind, number
+            key = setting.kind, pair_set[0]
             if key in above:
                 change = per_image - above[key]
                 row |= dict(change=float(change.mean()), change_error=_standard_error(change))
@@ -189,6 +180,29 @@ def measure_sdf(
             rows.append(row)
     print(file=sys.stderr)
     return rows
+
+
+def _measure(
+    model: BaseSelfSupervisor,
+    loader: DataLoader,
+    pairs: list[list[tuple[int, int]]],
+    layer: str,
+    device: str,
+    progress: ProgressBar,
+) -> list[tuple[Tensor, list[float]]]:
+    """Give each set of pairs its similarities, averaged an image, and the log area ratios."""
+    similarities, ratios = [[] for _ in pairs], [[] for _ in pairs]
+    used = sorted({view for pair_set in pairs for pair in pair_set for view in pair})
+    for inputs, params in loader:
+        features = {view: _features(model, inputs[view].to(device), layer) for view in used}
+        for number, pair_set in enumerate(pairs):
+            batch = [F.cosine_similarity(features[i], features[j]) for i, j in pair_set]
+            similarities[number].append(torch.stack(batch, 1).double().cpu())
+            ratios[number] += _log_ratios(params, pair_set)
+        progress.update()
+    return [
+        (torch.cat(batches).mean(1), own) for batches, own in zip(similarities, ratios, strict=True)
+    ]
 
 
 def _load_model(cfg: Config, checkpoint: str | Path, layer: str) -> BaseSelfSupervisor:
@@ -224,7 +238,12 @@ def _features(model: BaseSelfSupervisor, view: Tensor, layer: str) -> Tensor:
             f'the {layer} of {type(model).__name__} gives features of shape '
             f'{tuple(output.shape)}; SDF needs maps (N, C, H, W) or vectors (N, C)'
         )
-    return (output.mean((2, 3)) if output.ndim == 4 else output).float()
+    features = (output.mean((2, 3)) if output.ndim == 4 else output).float()
+    if not features.isfinite().all():
+        raise FloatingPointError('gives features that are not finite')
+    if (features == 0).all(1).any():
+        raise FloatingPointError('gives features that are all zero')
+    return features
 
 
 class _PairDataset(Dataset):
