@@ -8,6 +8,7 @@ algorithm can differ between one process and two.
 import sys
 
 import mmpretrain.models  # noqa: F401  registers the models
+import numpy as np
 import torch
 import torch.distributed as dist
 from mmengine.logging import MessageHub
@@ -36,6 +37,14 @@ MODEL = {
     'DistributedSimCLR': CONTRASTIVE,
     'MoCo': dict(CONTRASTIVE, queue_len=32, feat_dim=16),
     'LeOCLR': dict(CONTRASTIVE, queue_len=32, feat_dim=16),
+    'InfoMin': dict(
+        CONTRASTIVE,
+        queue_len=32,
+        feat_dim=16,
+        jigsaw_neck=dict(
+            type='JigsawNeck', in_channels=64, hid_channels=32, out_channels=16, num_patches=4
+        ),
+    ),
     'MoCoV3': dict(
         neck=dict(PROJECTION, in_channels=64),
         head=dict(
@@ -75,7 +84,7 @@ MODEL = {
         for loss in ('SwAVLoss', 'DistributedSwAVLoss')
     },
 }
-VIEW_SIZES = {'LeOCLR': [32] * 3, 'DINO': [32, 32, 16, 16]}
+VIEW_SIZES = {'LeOCLR': [32] * 3, 'DINO': [32, 32, 16, 16], 'InfoMin': [32, 32, (64, 16)]}
 VIEW_SIZES.update(
     {f'SwAV {loss}': VIEW_SIZES['DINO'] for loss in ('SwAVLoss', 'DistributedSwAVLoss')}
 )
@@ -97,11 +106,11 @@ def measure(kind: str) -> list[dict]:
     steps = []
     for _ in range(STEPS):
         views = [
-            torch.randn(BATCH, 3, size, size, dtype=torch.double)[rank::world_size]
+            torch.randn(BATCH, 3, *np.broadcast_to(size, 2), dtype=torch.double)[rank::world_size]
             for size in VIEW_SIZES.get(kind, [32, 32])
         ]
         optimizer.zero_grad()
-        loss = model(views, None, mode='loss')['loss']
+        loss = sum(model(views, None, mode='loss').values())
         loss.backward()
         steps.append(
             dict(

@@ -53,7 +53,15 @@ def assert_gradient(measured: dict, expected: dict, factor: float) -> None:
         assert difference < 1e-9, f'{name}: {difference}'
 
 
-KINDS = ('DistributedSimCLR', 'MoCo', 'LeOCLR', 'MoCoV3', 'DINO', 'SwAV DistributedSwAVLoss')
+KINDS = (
+    'DistributedSimCLR',
+    'MoCo',
+    'LeOCLR',
+    'InfoMin',
+    'MoCoV3',
+    'DINO',
+    'SwAV DistributedSwAVLoss',
+)
 
 
 # Two steps: the second one sees what the first did to the weights, and has a queue, a centre and a
@@ -87,7 +95,7 @@ def test_stock_swav_balances_each_process_alone(measured: tuple[dict, list[dict]
     assert halves.mean().item() != pytest.approx(whole.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize('kind', ['MoCo', 'LeOCLR'])
+@pytest.mark.parametrize('kind', ['MoCo', 'LeOCLR', 'InfoMin'])
 def test_queue_holds_the_keys_of_all_processes(
     kind: str, measured: tuple[dict, list[dict]]
 ) -> None:
