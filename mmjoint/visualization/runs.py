@@ -12,7 +12,15 @@ from mmengine.config import Config
 Curve = tuple[list[int], list[float]]
 
 # Read for the report's charts, where a run has logged them.
-CURVES = ('loss', 'knn/top1', 'collapse/std', 'collapse/positive', 'collapse/negative', 'lr')
+CURVES = (
+    'loss',
+    'knn/top1',
+    'collapse/std',
+    'collapse/directions',
+    'collapse/positive',
+    'collapse/negative',
+    'lr',
+)
 # Say where a run was made or how it is told about, not what it computes.
 _NOT_SETTINGS = {
     'custom_imports',
