@@ -205,7 +205,10 @@ def main() -> None:
         results = make_results('detectron2', args.task, config.stem, init, provenance, trials)
         results['opts'] = args.opts
         write_results(args.work_dir / 'results.json', results)
-        print(f'\n{format_table([results])}\n\nwrote {args.work_dir / "results.json"}')
+        print(f'\n{format_table([results])}\n')
+        if args.opts:
+            print(f'not the recipe: --opts {" ".join(args.opts)}')
+        print(f'wrote {args.work_dir / "results.json"}')
 
 
 if __name__ == '__main__':
