@@ -16,9 +16,9 @@ from mmengine.config import Config
 
 from .datasets import ImageFolder, make_scenes
 from .detection import write_results
-from .evaluation import knn_accuracy, labelled_features, linear_accuracy
+from .evaluation import evaluate_protocols, labelled_features, provenance, write_evaluation
 from .version import __version__
-from .visualization import draw_pair, read_scalars, sample_pairs, write_report
+from .visualization import Run, add_pairs, read_run, read_scalars, write_report
 
 RUNS = {
     'baseline': 'simclr_resnet18_1xb64-coslr-10e_scenes.py',
@@ -127,13 +127,12 @@ class QuickStart:
     def evaluate(self, run: str) -> dict[str, float]:
         """Return kNN and linear accuracy, percent, of a run's frozen backbone or a random one."""
         cfg = self.config(run if run in RUNS else 'baseline')
-        train, test = labelled_features(cfg, self.checkpoint(run))
-        accuracies = {
-            'knn': knn_accuracy(*train, *test)['top1'],
-            'linear': linear_accuracy(*train, *test)['top1'],
-        }
-        write_results(self.out / run / 'evaluation.json', accuracies)
-        return accuracies
+        checkpoint = self.checkpoint(run)
+        accuracies = evaluate_protocols(labelled_features(cfg, checkpoint), ('knn', 'linear'))
+        path = self.out / run / 'evaluation.json'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_evaluation(path, provenance(cfg, checkpoint) | {'results': accuracies})
+        return {protocol: values['top1'] for protocol, values in accuracies.items()}
 
     def detect(self, run: str) -> dict[str, float]:
         """Fine-tune torchvision's detector on the scenes; return AP, AP50, AP75 and seconds."""
@@ -190,19 +189,25 @@ class QuickStart:
         return results
 
     def report(self, results: dict) -> None:
-        """Write report.html."""
-        table = []
-        for run, values in results['runs'].items():
-            row = {'run': NAMES[run]}
-            if 'knn' in values:
-                row['kNN top-1'] = f'{values["knn"]:.1f} %'
-                row['linear top-1'] = f'{values["linear"]:.1f} %'
-                row['detection AP'] = f'{values["detection"]["AP"]:.1f}'
-            row['last loss'] = f'{values["last_loss"]:.3f}' if 'last_loss' in values else ''
-            row['training time'] = f'{values["seconds"]:.0f} s' if 'seconds' in values else ''
-            table.append(row)
-        num = len(ImageFolder(results['images']))
-        indices = [i * num // NUM_PICTURES for i in range(NUM_PICTURES)]
+        """Write report.html: the page of tools/report.py.
+
+        Args:
+            results (dict): As of ``run``.
+        """
+        runs = []
+        for name in results['runs']:
+            work_dir = self.out / name
+            if name in RUNS:
+                run = read_run(work_dir, NAMES[name])
+                add_pairs(run, NUM_PICTURES)
+            else:
+                run = Run(
+                    NAMES[name],
+                    evaluation=json.loads((work_dir / 'evaluation.json').read_text()),
+                    detection=[json.loads((work_dir / 'detection/results.json').read_text())],
+                    predictions=work_dir / 'detection/predictions.png',
+                )
+            runs.append(run)
         write_report(
             self.out / 'report.html',
             title='mmjoint quick start: SimCLR with and without JointCrop',
@@ -213,10 +218,5 @@ class QuickStart:
                 'training': f'{results["epochs"]} epochs, seed {results["seed"]}',
                 'versions': f'mmjoint {__version__}, torch {torch.__version__}',
             },
-            losses={NAMES[run]: read_scalars(self.out / run) for run in RUNS},
-            table=table,
-            pairs={
-                NAMES[run]: [draw_pair(*p) for p in sample_pairs(self.config(run), indices)]
-                for run in RUNS
-            },
+            runs=runs,
         )

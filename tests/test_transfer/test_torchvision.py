@@ -548,7 +548,8 @@ def test_the_voc_script_from_a_checkpoint_to_results(voc, tmp_path, tool, capsys
     assert (results['engine'], results['task']) == ('torchvision', 'voc')
     assert results['config'] == 'faster_rcnn_r18_fpn_voc-small'
     assert results['weights']['sha256'] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    assert [trial['seed'] for trial in results['trials']] == [3]
+    (trial,) = results['trials']
+    assert trial['seed'] == 3 and trial['settings']['recipe']['iterations'] == 2
     assert 0 <= results['mean']['bbox']['AP'] <= 100 and results['std'] is None
     assert (out / 'predictions.png').stat().st_size > 1000
     assert len(losses_in(out / 'seed_3')) == 2

@@ -141,8 +141,8 @@ def train(
         folder (Path): Where the checkpoint and the log go.
         machine (Machine): Where it runs.
         interval (int): Iterations between two checkpoints.
-        settings (dict): What makes this run another than one with other settings; numbers, strings
-            and None. A checkpoint of other settings is refused.
+        settings (dict): What makes this run another than one with other settings, as JSON would
+            have it. A checkpoint of other settings is refused.
 
     Returns:
         float: Seconds that training took, earlier starts included.

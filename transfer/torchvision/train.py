@@ -126,21 +126,25 @@ def choose_recipe(args: argparse.Namespace) -> tuple[str, Recipe]:
 
 def read_data(args: argparse.Namespace) -> tuple[dict, dict]:
     """Check that the files are there, and return training and test set in COCO's form."""
+    published = {
+        'voc': (VOC_SPLITS[:2], VOC_SPLITS[2]),
+        'coco': (COCO_SPLITS[:1], COCO_SPLITS[1]),
+        'scenes': (('train',), 'val'),
+    }[args.data]
+    args.train_split = list(args.train_split or published[0])
+    args.test_split = args.test_split or published[1]
+    splits = [*args.train_split, args.test_split]
     if args.data == 'voc':
         root = data_root('voc', args.voc_root)
-        training, test = args.train_split or VOC_SPLITS[:2], args.test_split or VOC_SPLITS[2]
-        check_voc(root, [*training, test])
-        return read_voc(root, training), read_voc(root, [test])
+        check_voc(root, splits)
+        return read_voc(root, args.train_split), read_voc(root, [args.test_split])
+    if len(args.train_split) > 1:
+        raise ValueError(f'--train-split {" ".join(args.train_split)}: {args.data} takes one')
     root = args.scenes_root
-    published = ('train', 'val')
     if args.data == 'coco':
-        root, published = data_root('coco', args.coco_root), COCO_SPLITS
-    training, test = args.train_split or published[:1], args.test_split or published[1]
-    if len(training) > 1:
-        raise ValueError(f'--train-split {" ".join(training)}: {args.data} takes one')
-    if args.data == 'coco':
-        check_coco(root, [*training, test])
-    return read_coco(root, training[0]), read_coco(root, test)
+        root = data_root('coco', args.coco_root)
+        check_coco(root, splits)
+    return read_coco(root, splits[0]), read_coco(root, splits[1])
 
 
 def connect(args: argparse.Namespace) -> Machine:
@@ -183,20 +187,21 @@ def run_trial(
     init: tuple[dict | None, dict | None],
     machine: Machine,
 ) -> dict:
-    """Train and test once; return the seed, the metrics and the seconds of training."""
+    """Train and test once; return seed, metrics, seconds of training and settings."""
     weights, provenance = init
     provenance = provenance or dict(depth=args.depth, stem='7x7')
     folder = args.work_dir / f'seed_{seed}'
     done = folder / 'trial.json'
     settings = dict(
-        data=args.data, recipe=json.dumps(dataclasses.asdict(recipe), sort_keys=True), seed=seed,
+        data=args.data, recipe=json.loads(json.dumps(dataclasses.asdict(recipe))), seed=seed,
         init=provenance.get('sha256', args.init), depth=provenance['depth'], amp=args.amp,
-        train=len(coco[0]['images']), processes=machine.world_size,
+        train_split=args.train_split, test_split=args.test_split,
+        images=[len(part['images']) for part in coco], processes=machine.world_size,
     )  # fmt: skip
 
     if done.is_file():
         trial = json.loads(done.read_text())
-        check_settings(trial.pop('settings'), settings, done)
+        check_settings(trial['settings'], settings, done)
         return trial
     masks = recipe.model.masks
     training = DetectionImages(coco[0], recipe.short_sides, recipe.max_side, True, masks)
@@ -218,11 +223,16 @@ def run_trial(
     found = detect(model, test, machine, recipe.test_batch_size)
     if machine.rank:
         return {}
-    trial = dict(seed=seed, **average_precision(coco[1], found, masks), seconds=seconds)
+    trial = dict(
+        seed=seed,
+        **average_precision(coco[1], found, masks),
+        seconds=seconds,
+        settings=settings,
+    )
     save_whole(dict(model=model.state_dict(), settings=settings), folder / 'detector.pth')
     if args.pictures and seed == args.seed:
         draw_predictions(coco[1], found, args.work_dir / 'predictions.png', args.pictures)
-    write_results(done, trial | dict(settings=settings))
+    write_results(done, trial)
     (folder / 'last.pth').unlink()
     return trial
 
