@@ -62,6 +62,27 @@ def rand_augment() -> dict:
     return next(transform for transform in group if transform.type == 'RandAugment')
 
 
+def test_recipe():
+    """Augmentation 'D' of the repository in its order, and its jigsaw."""
+    view = Config.fromfile(CONFIG).train_pipeline[1]
+    assert (view.type, view.num_views) == ('JointView', [2, 1])
+    pair, jigsaw = ([dict(transform) for transform in group] for group in view.transforms)
+    jitter = dict(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, prob=0.8)
+    assert pair.pop(4)['type'] == 'RandAugment'
+    assert pair == [
+        dict(type='JointCrop', scale=224, crop_ratio_range=(0.2, 1.0), beta=None),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='JointColor', **jitter, beta=None),
+        dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=None),
+        dict(type='ToGray', prob=0.2),
+    ]
+    assert jigsaw == [
+        dict(type='RandomResizedCrop', scale=255, crop_ratio_range=(0.6, 1.0), backend='pillow'),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='JigsawPatches', grid=3, size=64),
+    ]
+
+
 def test_policy(rand_augment):
     assert [policy.type for policy in rand_augment.policies] == [name for name, _ in PILLOW]
     numbers = (rand_augment.num_policies, rand_augment.magnitude_level, rand_augment.magnitude_std)
