@@ -16,12 +16,13 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.device import get_device
 from mmengine.utils import ProgressBar
-from mmpretrain.models import BaseSelfSupervisor
+from mmpretrain.models import BaseSelfSupervisor, SwAVNeck
 from mmpretrain.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..checkpoints import load_backbone
+from ..models.dino_head import DINONeck
 from ..transforms import CropParams
 from .pairs import PairSource, pair_sets, seed_draws
 
@@ -231,7 +232,7 @@ def _features(model: BaseSelfSupervisor, view: Tensor, layer: str) -> Tensor:
     inputs = model.data_preprocessor(dict(inputs=[view], data_samples=None), False)['inputs'][0]
     output = model.backbone(inputs)
     if layer == 'projector':
-        output = model.neck(output if isinstance(output, (tuple, list)) else (output,))
+        output = _project(model.neck, output)
     output = output[-1] if isinstance(output, (tuple, list)) else output
     if output.ndim not in (2, 4):
         raise ValueError(
@@ -244,6 +245,16 @@ def _features(model: BaseSelfSupervisor, view: Tensor, layer: str) -> Tensor:
     if (features == 0).all(1).any():
         raise FloatingPointError('gives features that are all zero')
     return features
+
+
+def _project(neck: nn.Module, output: Tensor | tuple) -> Tensor | tuple:
+    output = output if isinstance(output, (tuple, list)) else (output,)
+    if isinstance(neck, SwAVNeck):  # takes several views, one after the other
+        return neck([output])
+    if isinstance(neck, DINONeck):  # takes pooled features
+        output = output[-1]
+        return neck((output.mean((2, 3)) if output.ndim == 4 else output,))
+    return neck(output)
 
 
 class _PairDataset(Dataset):

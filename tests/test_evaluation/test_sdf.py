@@ -72,17 +72,12 @@ def trained(folder, tmp_path_factory):
     return model.eval(), path
 
 
-@pytest.mark.parametrize('layer', ['backbone', 'projector'])
-def test_sdf_is_the_mean_cosine_similarity(folder, trained, layer):
-    """Every pair cut, normalised and compared here, one by one."""
-    model, path = trained
-    crop = JointCrop(scale=32, crop_ratio_range=(0.2, 1.0), beta=-1)
-    settings = [Setting('beta -1', betas={'JointCrop': -1})]
-    (row,) = measure_sdf(make_config(folder), path, settings, layer, batch_size=5, seed=3)
+def one_by_one(folder, model, layer, crop, seed) -> tuple[list, list]:
+    """Cut, normalise and compare every pair: cosine similarities and log area ratios."""
     similarities, ratios = [], []
     for number, file in enumerate(sorted(folder.iterdir())):
         photo = np.asarray(Image.open(file))[..., ::-1].copy()  # BGR, as mmcv loads
-        seed_draws(3, number)
+        seed_draws(seed, number)
         features = []
         boxes = crop.sample(dict(img=photo))
         for box in boxes:
@@ -90,15 +85,22 @@ def test_sdf_is_the_mean_cosine_similarity(folder, trained, layer):
             view = (torch.tensor(view.astype(np.float32)) - torch.tensor(MEAN)) / torch.tensor(STD)
             with torch.no_grad():
                 (feature,) = model.backbone(view.permute(2, 0, 1)[None])
-                if layer == 'projector':
-                    (feature,) = model.neck((feature,))
-            features.append((feature.mean((2, 3)) if feature.ndim == 4 else feature)[0].double())
+                features.append(layer(feature.mean((2, 3)))[0].double())
         a, b = features
         similarities.append(float(a @ b / a.norm() / b.norm()))
-        ratios.append(
-            abs(math.log(boxes[0].width * boxes[0].height))
-            - abs(math.log(boxes[1].width * boxes[1].height))
-        )
+        ratios.append(math.log(boxes[0].width * boxes[0].height / boxes[1].width / boxes[1].height))
+    return similarities, ratios
+
+
+@pytest.mark.parametrize('layer', ['backbone', 'projector'])
+def test_sdf_is_the_mean_cosine_similarity(folder, trained, layer):
+    model, path = trained
+    crop = JointCrop(scale=32, crop_ratio_range=(0.2, 1.0), beta=-1)
+    settings = [Setting('beta -1', betas={'JointCrop': -1})]
+    (row,) = measure_sdf(make_config(folder), path, settings, layer, batch_size=5, seed=3)
+    # MoCoV2Neck pools, which leaves pooled features as they are.
+    project = model.neck.mlp if layer == 'projector' else torch.nn.Identity()
+    similarities, ratios = one_by_one(folder, model, project, crop, seed=3)
     assert row['sdf'] == pytest.approx(np.mean(similarities), abs=1e-5)
     error = np.std(similarities, ddof=1) / math.sqrt(12)
     assert row['standard_error'] == pytest.approx(error, abs=1e-5)
@@ -222,3 +224,42 @@ def test_weights_that_are_not_finite(folder, trained, tmp_path):
     torch.save(weights, tmp_path / 'nan.pth')
     with pytest.raises(ValueError, match='nan.pth: its backbone gives features that are not fin'):
         measure_sdf(make_config(folder), tmp_path / 'nan.pth', AS_IS)
+
+
+def project_dino(neck, pooled):
+    return neck.last_layer(torch.nn.functional.normalize(neck.mlp(pooled), dim=1))
+
+
+def project_swav(neck, pooled):
+    return neck.projection_neck(pooled)
+
+
+@pytest.mark.parametrize(
+    'model,neck,project',
+    [
+        (
+            dict(type='DINO', head=dict(type='DINOHead', out_channels=12)),
+            dict(type='DINONeck', in_channels=64, out_channels=12, hid_channels=16),
+            project_dino,
+        ),
+        (
+            dict(type='SwAV', head=dict(type='SwAVHead', loss=dict(type='CrossEntropyLoss'))),
+            dict(type='SwAVNeck', in_channels=64, hid_channels=16, out_channels=8),
+            project_swav,
+        ),
+    ],
+)
+def test_projectors_that_take_something_else(folder, tmp_path, model, neck, project):
+    """SwAV's takes several views, DINO's pooled features."""
+    cfg = make_config(folder)
+    cfg.model = {**cfg.model, **model, 'neck': neck}
+    torch.manual_seed(0)
+    built = MODELS.build(cfg.model).eval()
+    torch.save(dict(state_dict=built.state_dict()), tmp_path / 'epoch_1.pth')
+    (row,) = measure_sdf(cfg, tmp_path / 'epoch_1.pth', AS_IS, 'projector')
+    crop = JointCrop(scale=32, crop_ratio_range=(0.2, 1.0))
+    similarities, _ = one_by_one(
+        folder, built, lambda pooled: project(built.neck, pooled), crop, seed=0
+    )
+    # Random projectors leave all pairs close to similarity 1: what lies between counts.
+    assert 1 - row['sdf'] == pytest.approx(1 - np.mean(similarities), rel=0.02)
