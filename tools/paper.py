@@ -24,7 +24,14 @@ from mmengine.logging import MMLogger
 from mmjoint import __version__
 from mmjoint.errors import one_line_errors
 from mmjoint.evaluation import knn_accuracy, labelled_features, linear_accuracy
-from mmjoint.evaluation.paper import TABLES, Row, evaluate_command, get_table, pretrain_command
+from mmjoint.evaluation.paper import (
+    TABLES,
+    Row,
+    evaluate_command,
+    format_markdown,
+    get_table,
+    pretrain_command,
+)
 from mmjoint.evaluation.reduced import Reduction, reduce_config
 from mmjoint.evaluation.table_results import RESULT_FILE, find_results, format_table
 from mmjoint.outputs import write_output
@@ -42,6 +49,9 @@ def parse_args() -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--list', action='store_true', help='list the tables')
+    parser.add_argument(
+        '--index', action='store_true', help='print all tables as configs/README.md has them'
+    )
     parser.add_argument('--table', help='the table: ' + ', '.join(t.name for t in TABLES))
     parser.add_argument('--methods', nargs='+', metavar='METHOD', help='only these, as SimCLR')
     parser.add_argument(
@@ -67,8 +77,8 @@ def parse_args() -> Namespace:
     ):
         parser.add_argument(f'--{name}', type=int, help=text)
     args = parser.parse_args()
-    if args.list == (args.table is not None):
-        parser.error('give either --list or --table')
+    if args.list + args.index + (args.table is not None) != 1:
+        parser.error('give one of --list, --index and --table')
     if args.run != (args.scale is not None):
         parser.error(
             '--run needs --scale small, and the other way round: full-size runs are for the '
@@ -204,6 +214,9 @@ def main() -> None:
     if args.list:
         for table in TABLES:
             print(f'{table.name:<5}{table.label}: {table.title} ({len(table.rows)} rows)')
+        return
+    if args.index:
+        print('\n\n'.join(format_markdown(table) for table in TABLES))
         return
     rows = choose_rows(args)
     if args.run:

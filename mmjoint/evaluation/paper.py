@@ -325,3 +325,16 @@ def evaluate_command(row: Row) -> str:
 
 def _gpus(config: str) -> int:
     return int(re.search(r'[_-](\d+)xb\d+-', config)[1])
+
+
+def format_markdown(table: Table) -> str:
+    """Lay a table out for the index of the configs, ``configs/README.md``."""
+    lines = [f'### {table.label}: {table.title}', '']
+    if table.note:
+        lines += [table.note, '']
+    lines += ['| method | variant | config | probe | paper |', '|---|---|---|---|---|']
+    for row in table.rows:
+        method = f'{row.method}, {row.data}' if row.data else row.method
+        config, probe = row.config.rpartition('/')[2], row.probe
+        lines.append(f'| {method} | {row.variant} | `{config}` | `{probe}` | {row.accuracy:.2f} |')
+    return '\n'.join(lines)

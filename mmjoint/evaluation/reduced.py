@@ -90,8 +90,6 @@ def reduce_config(cfg: Config, reduction: Reduction, seed: int) -> Config:
 
 def _reduce_model(model: ConfigDict, reduction: Reduction) -> None:
     old = model.backbone
-    out_channels = reduction.width * 8
-    before = 512 if old.get('depth') in (18, 34) else 2048
     model.backbone = ConfigDict(
         type='ResNet',
         depth=18,
@@ -106,8 +104,8 @@ def _reduce_model(model: ConfigDict, reduction: Reduction) -> None:
                 if key.endswith('channels') and isinstance(value, int):
                     layer[key] = min(value, _WIDEST)
     for key in ('neck', 'jigsaw_neck'):
-        if model.get(key) is not None and model[key].get('in_channels') == min(before, _WIDEST):
-            model[key].in_channels = out_channels
+        if model.get(key) is not None:
+            model[key].in_channels = reduction.width * 8
     if 'queue_len' in model:
         model.queue_len = reduction.queue
     for key in ('momentum', 'base_momentum'):

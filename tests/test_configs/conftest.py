@@ -14,7 +14,8 @@ FOLDER = Path(__file__).resolve().parents[2] / 'configs'
 @functools.cache
 def read(name: str) -> Config:
     (path,) = FOLDER.glob(f'*/{name}.py')
-    return Config.fromfile(path)
+    # A list that a config appends to keeps plain dicts; made anew, all have attributes.
+    return Config(Config.fromfile(path).to_dict())
 
 
 @pytest.fixture(scope='session')

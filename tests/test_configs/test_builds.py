@@ -19,11 +19,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
+from mmjoint.evaluation.paper import TABLES, format_markdown
+
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 NAMES = sorted(path.stem for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)
 PROBES = [name for name in NAMES if '-linear-' in name]
-VARIANTS = [name for name in NAMES if '_joint' in name]
+# The name of a variant: baseline's head, what is changed, baseline's tail.
+VARIANT = re.compile(r'(.+)_((?:joint|contrastive)[a-z0-9-]+?)-(\d+xb.+)')
+VARIANTS = [name for name in NAMES if VARIANT.fullmatch(name)]
 BASELINES = [name for name in NAMES if name not in VARIANTS and name not in PROBES]
+# Those in which one number alone differs from the baseline.
+BETAS = [name for name in VARIANTS if re.search('_joint(crop|blur|color)', name)]
 
 
 def differences(a, b, path=()):
@@ -38,9 +44,13 @@ def differences(a, b, path=()):
     return [found for key, x, y in pairs for found in differences(x, y, (*path, key))]
 
 
-def group_of_views(cfg):
+def joint_view(cfg):
     (view,) = [t for t in cfg.train_dataloader.dataset.pipeline if t.type == 'JointView']
-    (group,) = view.transforms
+    return view
+
+
+def group_of_views(cfg):
+    (group,) = joint_view(cfg).transforms
     return group
 
 
@@ -50,36 +60,89 @@ def test_survives_dump_and_reload(load, name, tmp_path):
     cfg.dump(tmp_path / 'config.py')
     assert differences(Config.fromfile(tmp_path / 'config.py').to_dict(), cfg.to_dict()) == []
     # Nothing but what the Runner and the tools read: no variable of a base is left over.
-    runner = set(Runner.__init__.__annotations__) | {'optim_wrapper'}
+    runner = set(Runner.__init__.__annotations__) | {'optim_wrapper', 'find_unused_parameters'}
     ours = {'custom_imports', 'knn_train_dataloader', 'knn_val_dataloader'}
     assert set(cfg) <= runner | ours, set(cfg) - runner - ours
     assert '_scope_' not in cfg.pretty_text
 
 
-@pytest.mark.parametrize('name', VARIANTS)
+def baseline_of(load, name):
+    head, tag, tail = VARIANT.fullmatch(name).groups()
+    return load(f'{head}_{tail}'), tag
+
+
+@pytest.mark.parametrize('name', [n for n in BETAS if 'centersuppressed' not in n])
 def test_variant_differs_in_its_joint_number_alone(load, name):
-    joint = re.search('_(joint[a-z]+)0-', name)[1]
-    kind = dict(jointcrop='JointCrop', jointblur='JointBlur')[joint]
-    baseline = load(name.replace(f'_{joint}0-', '_'))
-    ((path, before, after),) = differences(baseline.to_dict(), load(name).to_dict())
-    if kind in [t.type for t in group_of_views(baseline)]:
-        assert (path[-1], before, after) == ('beta', None, 0)
-        assert group_of_views(load(name))[path[-2]].type == kind
-    else:  # the views for small images have no blur: the variant adds one at the end
-        added = dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=0)
+    baseline, tag = baseline_of(load, name)
+    kind, sign, beta, where = re.fullmatch(
+        r'joint(crop|blur|color)(m?)(\d)(?:-([a-z]+))?', tag
+    ).groups()
+    beta = -int(beta) if sign else int(beta)
+    changes = differences(baseline.to_dict(), load(name).to_dict())
+    groups = joint_view(baseline).transforms
+    group = {'global': 0, 'local': 1}.get(where, 1 if baseline.model.type == 'LeOCLR' else 0)
+    place = [i for i, t in enumerate(groups[group]) if t.type == f'Joint{kind.capitalize()}']
+    if place:
+        ((path, before, after),) = changes
+        assert path[-4:] == ('transforms', group, *place, 'beta')
+        assert before is None
+        assert after == ({where: beta} if kind == 'color' else beta)
+    else:  # neither small images nor MoCo v1 have a blur: the variant adds one
+        assert kind == 'blur' and beta == 0
+        ((path, before, after),) = changes
         assert path[-2:] == ('transforms', 0)
-        assert after == [*before, added]
+        (added,) = [t for t in after if t['type'] == 'JointBlur']
+        assert added == dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=0)
+        assert [t for t in after if t is not added] == before
 
 
-@pytest.mark.parametrize('name', VARIANTS)
+def test_centre_suppressed_variant(load):
+    tail = '8xb32-steplr-100e_in1k'
+    name = f'mocov1_resnet50_jointcrop0-centersuppressed-{tail}'
+    joint = load(f'mocov1_resnet50_jointcrop0-{tail}')
+    changes = differences(joint.to_dict(), load(name).to_dict())
+    assert {path[-1]: after for path, _, after in changes} == dict(
+        position='center_suppressed', alpha=0.6
+    )
+    assert group_of_views(load(name))[0].beta == 0
+
+
+def test_joint_choice_variant(load):
+    """Appendix F: for each pair the views of one of the two variants, as they are."""
+    head, tail = 'mocov1_resnet50', '8xb32-steplr-100e_in1k'
+    (choice,) = group_of_views(load(f'{head}_jointchoice0-{tail}'))
+    assert choice.type == 'JointChoice' and choice.prob == [0.5, 0.5]
+    assert choice.transforms == [
+        group_of_views(load(f'{head}_{joint}-{tail}')) for joint in ('jointcrop0', 'jointblur0')
+    ]
+
+
+def test_contrastive_crop_variant(load):
+    baseline, _ = baseline_of(load, 'mocov1_resnet50_contrastivecrop-8xb32-steplr-100e_in1k')
+    cfg = Config(load('mocov1_resnet50_contrastivecrop-8xb32-steplr-100e_in1k').to_dict())
+    assert cfg.custom_hooks.pop() == dict(
+        type='ContrastiveCropHook', warm_up=20, interval=20, threshold=0.1, scale=224
+    )
+    assert cfg.train_dataloader.dataset.pipeline.pop(1) == dict(type='LoadSemanticBox')
+    crop = group_of_views(cfg)[0]
+    assert (crop.pop('position'), crop.pop('alpha'), crop.beta) == ('semantic', 0.6, None)
+    assert differences(baseline.to_dict(), cfg.to_dict()) == []
+
+
+@pytest.mark.parametrize('name', [n for n in BETAS if '_jointcrop0-' in n or '_jointblur0-' in n])
 def test_variant_takes_another_beta_from_the_command_line(load, name):
-    views = group_of_views(load(name))
-    where = next(i for i, t in enumerate(views) if t.get('beta') is not None)
     pipeline = load(name).train_dataloader.dataset.pipeline
     step = next(i for i, t in enumerate(pipeline) if t.type == 'JointView')
+    group, where = next(
+        (g, i)
+        for g, views in enumerate(pipeline[step].transforms)
+        for i, t in enumerate(views)
+        if t.get('beta') is not None
+    )
     cfg = Config(load(name).to_dict())
-    cfg.merge_from_dict({f'train_dataloader.dataset.pipeline.{step}.transforms.0.{where}.beta': -1})
-    assert group_of_views(cfg)[where].beta == -1
+    key = f'train_dataloader.dataset.pipeline.{step}.transforms.{group}.{where}.beta'
+    cfg.merge_from_dict({key: -1})
+    assert joint_view(cfg).transforms[group][where].beta == -1
     assert len(differences(load(name).to_dict(), cfg.to_dict())) == 1
 
 
@@ -96,20 +159,35 @@ def run_pipeline(loader, photo):
     """Run a loader's pipeline on the photo; a pipeline with no loading step takes it decoded."""
     path, img = photo
     data_set = DATASETS.build(dict(loader.dataset, lazy_init=True))
-    results = dict(img_path=str(path), gt_label=3)
+    results = dict(img_path=str(path), gt_label=3, sample_idx=0)
     if data_set.pipeline.transforms[0].__class__.__name__ != 'LoadImage':
         results['img'] = img.copy()
     return data_set.pipeline(results)
 
 
+def sizes_of_views(cfg):
+    """The sides of all views, by what the first transform of each group says."""
+    sizes = []
+    view = joint_view(cfg)
+    numbers = view.num_views if isinstance(view.num_views, (list, tuple)) else [view.num_views]
+    for number, group in zip(numbers, view.transforms, strict=True):
+        first = group[0]
+        while first.type == 'JointChoice':
+            first = first.transforms[0][0]
+        side = first.scale if isinstance(first.scale, int) else first.scale[0]
+        sizes += [(3, side, side)] * number
+        if group[-1].type == 'JigsawPatches':  # nine patches, one below the other
+            sizes[-1] = (3, 9 * group[-1]['size'], group[-1]['size'])
+    return sizes
+
+
 @pytest.mark.parametrize('name', [*BASELINES, *VARIANTS])
 def test_views_come_out(load, name, photo):
-    size = group_of_views(load(name))[0].scale
     packed = run_pipeline(load(name).train_dataloader, photo)
-    assert [(view.shape, view.dtype) for view in packed['inputs']] == [
-        ((3, size, size), torch.uint8)
-    ] * 2
-    assert not torch.equal(*packed['inputs'])
+    views = packed['inputs']
+    assert [tuple(view.shape) for view in views] == sizes_of_views(load(name))
+    assert {view.dtype for view in views} == {torch.uint8}
+    assert not torch.equal(*views[:2])
 
 
 @pytest.mark.parametrize('name', PROBES)
@@ -139,8 +217,10 @@ def test_evaluation_takes_the_middle_of_the_photo(load, photo):
 def test_model_and_optimizer_build(load, name):
     cfg = load(name)
     model = MODELS.build(cfg.model)
-    stem = model.backbone.conv1
-    if cfg.model.backbone.type == 'ResNet_CIFAR':
+    stem = getattr(model.backbone, 'conv1', None)
+    if cfg.model.backbone.type == 'VisionTransformer':
+        assert model.backbone.patch_embed.projection.stride == (16, 16)
+    elif cfg.model.backbone.type == 'ResNet_CIFAR':
         assert (stem.kernel_size, stem.stride) == ((3, 3), (1, 1))
     else:
         assert (stem.kernel_size, stem.stride) == ((7, 7), (2, 2))
@@ -150,7 +230,9 @@ def test_model_and_optimizer_build(load, name):
         assert trained == {'head.fc.weight', 'head.fc.bias'}
     optimizer = wrapper.optimizer
     assert type(optimizer).__name__ == cfg.optim_wrapper.optimizer.type
-    if name in BASELINES and cfg.optim_wrapper.optimizer.type == 'LARS':
+    if name in BASELINES and cfg.optim_wrapper.get('paramwise_cfg', {}).get('custom_keys', {}).get(
+        'bn'
+    ):
         # By what the modules are, not by their names: batch norms and biases are neither
         # decayed nor adapted, every other weight is both.
         bare = set()
@@ -235,6 +317,8 @@ def test_tensorboard_option(load, tmp_path):
 def test_index_names_every_config():
     text = (CONFIGS / 'README.md').read_text()
     for name in [*BASELINES, *PROBES]:
-        assert f'`{name}.py`' in text
+        assert f'`{name}`' in text, name
+    for table in TABLES:  # python tools/paper.py --index prints them
+        assert format_markdown(table) in text, table.label
     named = re.findall(r'configs/[\w./-]+\.py', text)
     assert named and all((CONFIGS.parent / path).is_file() for path in named)
