@@ -561,6 +561,25 @@ def test_the_voc_script_from_a_checkpoint_to_results(voc, tmp_path, tool, capsys
         tool('voc', '--init', checkpoint, *options, '--iterations', '4')['main']()
 
 
+def test_where_the_weights_come_from(tool, tmp_path, monkeypatch):
+    def read_init(*arguments: object) -> tuple:
+        module = tool('voc', '--work-dir', tmp_path / 'out', *arguments)
+        return module['read_init'](module['parse_args'](), CPU)
+
+    assert read_init('--init', 'random') == (None, dict(depth=50, stem='7x7'))
+    # torchvision's oldest files have no batch counters.
+    weights = {k: v for k, v in resnet18().state_dict().items() if 'num_batches' not in k}
+    monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'hub'))
+    downloaded = tmp_path / 'hub/checkpoints/resnet18-f37072fd.pth'
+    downloaded.parent.mkdir(parents=True)
+    torch.save(weights, downloaded)
+    found, provenance = read_init('--init', 'torchvision', '--depth', '18')
+    assert provenance['source'] == downloaded.name and provenance['depth'] == 18
+    assert len(found) == 120 and torch.equal(found['conv1.weight'], weights['conv1.weight'])
+    with pytest.raises(ValueError, match='ResNet-18; expected 50'):
+        read_init('--init', downloaded, '--depth', '50')
+
+
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [

@@ -76,8 +76,7 @@ def parse_args() -> argparse.Namespace:
         '--depth',
         type=int,
         choices=DEPTHS,
-        default=50,
-        help='of the ResNet where no checkpoint says it (default: 50)',
+        help="of the ResNet; a checkpoint must have it (default: the checkpoint's, or 50)",
     )
     group.add_argument(
         '--iterations', type=int, help='shortens or stretches the schedule, steps included'
@@ -163,17 +162,20 @@ def connect(args: argparse.Namespace) -> Machine:
     return Machine(device, args.amp, args.workers, rank, world_size)
 
 
-def read_init(args: argparse.Namespace, machine: Machine) -> tuple[dict | None, dict | None]:
-    """Return the weights to start from, and where they came from; None for a random start."""
+def read_init(args: argparse.Namespace, machine: Machine) -> tuple[dict | None, dict]:
+    """Return the weights to start from, None for a random start, and where they came from."""
     if args.init == 'random':
-        return None, None
+        return None, dict(depth=args.depth or 50, stem='7x7')
+    source, depth = args.init, args.depth
     if args.init == 'torchvision':
-        weights = get_model_weights(f'resnet{args.depth}')['IMAGENET1K_V1']
-        provenance = dict(source=weights.url, depth=args.depth, stem='7x7')
-        return weights.get_state_dict(progress=machine.rank == 0, check_hash=True), provenance
+        depth = depth or 50
+        url = get_model_weights(f'resnet{depth}')['IMAGENET1K_V1'].url
+        source = Path(torch.hub.get_dir(), 'checkpoints', Path(url).name)
+        if machine.rank == 0:
+            torch.hub.load_state_dict_from_url(url, map_location='cpu', check_hash=True)
     converted = args.work_dir / 'backbone.pth'
     if machine.rank == 0:
-        convert(args.init, converted, 'torchvision', args.which, args.trust)
+        convert(source, converted, 'torchvision', args.which, args.trust, depth)
     if machine.world_size > 1:
         dist.barrier()
     return backbone_weights(converted), read_provenance(converted)
@@ -184,12 +186,11 @@ def run_trial(
     recipe: Recipe,
     seed: int,
     coco: tuple[dict, dict],
-    init: tuple[dict | None, dict | None],
+    init: tuple[dict | None, dict],
     machine: Machine,
 ) -> dict:
     """Train and test once; return seed, metrics, seconds of training and settings."""
     weights, provenance = init
-    provenance = provenance or dict(depth=args.depth, stem='7x7')
     folder = args.work_dir / f'seed_{seed}'
     done = folder / 'trial.json'
     settings = dict(
@@ -246,7 +247,6 @@ def main() -> None:
     machine = connect(args)
     args.work_dir = args.work_dir or Path(f'work_dirs/torchvision_{name}/{Path(args.init).stem}')
     init = read_init(args, machine)
-    depth = init[1]['depth'] if init[1] else args.depth
     trials = []
     for seed in range(args.seed, args.seed + args.trials):
         if machine.rank == 0:
@@ -256,9 +256,9 @@ def main() -> None:
         results = make_results(
             'torchvision',
             'voc' if args.data == 'voc' else 'coco',
-            f'{kind}_r{depth}_fpn_{name}',
+            f'{kind}_r{init[1]["depth"]}_fpn_{name}',
             args.init,
-            init[1],
+            None if args.init == 'random' else init[1],
             trials,
         )
         write_results(args.work_dir / 'results.json', results)
