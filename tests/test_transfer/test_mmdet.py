@@ -3,7 +3,7 @@
 What needs mmdet runs in the environment that ``transfer/mmdet/install.sh`` makes.
 """
 
-import sys
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,10 +86,9 @@ def mmdet_module(monkeypatch: pytest.MonkeyPatch) -> object:
     )
     pytest.importorskip('mmdet', reason='needs mmdet: transfer/mmdet/install.sh')
     monkeypatch.syspath_prepend(str(FOLDER))
-    import fine_tuning
+    import mmdet_extras
 
-    yield fine_tuning
-    sys.modules.pop('fine_tuning', None)
+    return mmdet_extras
 
 
 @pytest.fixture
@@ -157,7 +156,8 @@ def test_what_does_not_fit_is_refused(
 
 
 def test_extra_norm(detector: Callable) -> None:
-    head = detector(VOC).roi_head.shared_head.train()
+    head = detector(VOC).roi_head.shared_head
+    head.train()
     regions = torch.randn(4, 1024, 14, 14)
     out = head(regions)
     assert out.shape == (4, 2048, 7, 7)
@@ -165,3 +165,13 @@ def test_extra_norm(detector: Callable) -> None:
     features = head.layer4(regions)
     expected = torch.nn.functional.batch_norm(features, None, None, training=True)
     assert torch.allclose(out, expected, atol=1e-5)
+
+
+def test_recipe_of_another_name_is_refused() -> None:
+    from mmjoint.trials import find_config
+
+    engine = runpy.run_path(str(FOLDER / 'run.py'))['ENGINE']
+    assert find_config(engine, 'voc', None) == FOLDER / 'configs' / VOC
+    assert find_config(engine, 'coco', 'mask-rcnn_r50-fpn_1x_coco') == FOLDER / 'configs' / FPN
+    with pytest.raises(FileNotFoundError, match='mask-rcnn_r50-c4_2x_coco'):
+        find_config(engine, 'coco', 'mask-rcnn_r50-c4_3x_coco')

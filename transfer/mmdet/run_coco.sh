@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
-# Mask R-CNN R50-C4 on COCO with mmdet: convert, fine-tune, test, AP / AP50 / AP75.
-#   bash transfer/mmdet/run_coco.sh CKPT GPUS [--trials 5] [--coco-root FOLDER] [--config FILE] [--out FOLDER]
-# CKPT may be random or torchvision. PYTHON is the environment that install.sh made.
-exec "${PYTHON:-python}" "$(dirname "$0")/run.py" coco "$@"
+# Mask R-CNN R50-C4 on COCO: the recipe of the paper's table 4, with mmdet.
+#   bash transfer/mmdet/run_coco.sh CKPT GPUS [--coco-root FOLDER] [--trials 5] [--init random|torchvision]
+#       [--config CONFIG] [--work-dir FOLDER] [--cfg-options KEY=VALUE ...]    (all: --help)
+# Converts CKPT, fine-tunes, evaluates, prints the table's row and writes results.json. PYTHON is the
+# interpreter of the environment that install.sh made.
+here=$(dirname "$0")
+PYTHONPATH="$here/../..":$PYTHONPATH exec "${PYTHON:-python}" "$here/run.py" coco "$@"

@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
-# Faster R-CNN R50-C4 on VOC 07+12 with mmdet: convert, fine-tune, test, AP / AP50 / AP75.
-#   bash transfer/mmdet/run_voc.sh CKPT GPUS [--trials 5] [--voc-root FOLDER] [--config FILE] [--out FOLDER]
-# CKPT may be random or torchvision. PYTHON is the environment that install.sh made.
-exec "${PYTHON:-python}" "$(dirname "$0")/run.py" voc "$@"
+# Faster R-CNN R50-C4 on VOC 07+12 trainval, tested on 07: the recipe of the paper's table 3, with mmdet.
+#   bash transfer/mmdet/run_voc.sh CKPT GPUS [--voc-root FOLDER] [--trials 5] [--init random|torchvision]
+#       [--config CONFIG] [--work-dir FOLDER] [--cfg-options KEY=VALUE ...]    (all: --help)
+# Converts CKPT, fine-tunes, evaluates, prints the table's row and writes results.json. PYTHON is the
+# interpreter of the environment that install.sh made.
+here=$(dirname "$0")
+PYTHONPATH="$here/../..":$PYTHONPATH exec "${PYTHON:-python}" "$here/run.py" voc "$@"

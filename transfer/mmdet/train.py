@@ -2,13 +2,14 @@
 
 import argparse
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 
 from mmjoint import runtime
-from mmjoint.detection import METRICS, write_results
+from mmjoint.detection import METRICS, check_coco, check_voc, write_results
 from mmjoint.errors import one_line_errors
 
 
@@ -23,22 +24,38 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def set_data_root(node: object, root: str) -> None:
-    """Put the data's folder into every data set of a config."""
+def data_sets(node: object) -> Iterator[ConfigDict]:
+    """Find the data sets of a config's loader, those inside others too."""
     if isinstance(node, list):
         for item in node:
-            set_data_root(item, root)
+            yield from data_sets(item)
     elif isinstance(node, dict):
-        if 'ann_file' in node and 'data_root' in node:
-            node['data_root'] = root
+        if 'ann_file' in node:
+            yield node
         for item in node.values():
-            set_data_root(item, root)
+            yield from data_sets(item)
+
+
+def set_data_root(cfg: Config, root: str) -> None:
+    """Point all data sets to a folder that has every file they name."""
+    found = [
+        dataset
+        for name in ('train_dataloader', 'test_dataloader')
+        for dataset in data_sets(cfg[name])
+    ]
+    for dataset in found:
+        dataset.data_root = root + '/'
+    lists = [Path(dataset.ann_file) for dataset in found]
+    if found[0].type == 'VOCDataset':
+        check_voc(root, [f'{path.parts[0]}/{path.stem}' for path in lists])
+    else:
+        check_coco(root, [path.stem.removeprefix('instances_') for path in lists])
 
 
 def adapt(cfg: Config, args: argparse.Namespace) -> None:
     """Set data, seed and start, and go on from an earlier start of the same run."""
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        set_data_root(cfg[name], str(Path(args.data_root)) + '/')
+    set_data_root(cfg, args.data_root)
+    for name in ('train_dataloader', 'test_dataloader'):
         cfg[name].pop('collate_fn', None)  # mmdet's pseudo_collate is the Runner's default
     cfg.randomness = dict(seed=args.seed)
     if args.weights:
@@ -65,7 +82,7 @@ def percentages(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    """Train, test and write metrics.json beside the logs."""
+    """Train, test and write result.json beside the logs."""
     args = parse_args()
     with one_line_errors():
         cfg = runtime.load_config(args)
@@ -78,7 +95,7 @@ def main() -> None:
         metrics = dict(seed=args.seed, **percentages(runner.test()))
         metrics['seconds'] = time.monotonic() - start
         if is_main_process():
-            write_results(Path(cfg.work_dir, 'metrics.json'), metrics)
+            write_results(Path(cfg.work_dir, 'result.json'), metrics)
         runtime.disconnect()
 
 

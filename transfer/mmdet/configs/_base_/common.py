@@ -1,7 +1,7 @@
 # What every recipe shares, after MoCo's detection transfer (arXiv 1911.05722, section 4.2): the
 # input that our backbones were trained on, batch norm that is trained and synchronised, and SGD.
 default_scope = 'mmdet'
-custom_imports = dict(imports=['mmjoint', 'fine_tuning'])
+custom_imports = dict(imports=['mmjoint', 'mmdet_extras'])
 
 data_preprocessor = dict(
     type='DetDataPreprocessor',
@@ -27,8 +27,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_decay_mult=0.0),
 )
 auto_scale_lr = dict(base_batch_size=16, enable=False)
-train_cfg = dict(type='IterBasedTrainLoop', val_interval=10**9)  # it is tested in the end
-val_cfg = dict(type='ValLoop')
+train_cfg = dict(type='IterBasedTrainLoop')
 test_cfg = dict(type='TestLoop')
 
 default_hooks = dict(

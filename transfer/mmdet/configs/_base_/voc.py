@@ -42,7 +42,7 @@ train_dataloader = dict(
         ],
     ),
 )
-val_dataloader = dict(
+test_dataloader = dict(
     batch_size=1,
     num_workers=2,
     persistent_workers=True,
@@ -56,12 +56,10 @@ val_dataloader = dict(
         pipeline=test_pipeline,
     ),
 )
-test_dataloader = val_dataloader
 # mmdet's own default is AP50 alone.
-val_evaluator = dict(
+test_evaluator = dict(
     type='VOCMetric',
     metric='mAP',
     eval_mode='11points',
     iou_thrs=[0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
 )
-test_evaluator = val_evaluator

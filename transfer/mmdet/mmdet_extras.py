@@ -1,11 +1,13 @@
-"""What mmdet lacks for MoCo's detection transfer; the configs import it, which registers it."""
+"""What mmdet lacks for MoCo's detection transfer; the configs import it, which registers it.
+
+The region head with the extra norm, ``ResLayerExtraNorm``, is mmpretrain's.
+"""
 
 from collections.abc import Iterator
 from itertools import islice
 
 import torch
-from mmdet.models.roi_heads.shared_heads import ResLayer
-from mmdet.registry import HOOKS, MODELS
+from mmdet.registry import HOOKS
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -14,28 +16,6 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmjoint.checkpoints import CheckpointError, read_checkpoint
-
-
-@MODELS.register_module()
-class ResLayerExtraNorm(ResLayer):
-    """Res5 as a region head, followed by a batch norm.
-
-    MoCo's detectors have it because their heads are otherwise without a norm that is trained
-    (arXiv 1911.05722, appendix A.3; ``Res5ROIHeadsExtraNorm`` of its repository).
-
-    Args:
-        norm_cfg (dict): Of all its norms, the extra one too.
-        **kwargs: Those of mmdet's ``ResLayer``.
-    """
-
-    def __init__(self, norm_cfg: dict, **kwargs: object) -> None:
-        super().__init__(norm_cfg=norm_cfg, **kwargs)
-        channels = getattr(self, f'layer{self.stage + 1}')[-1].norm3.num_features
-        self.norm = MODELS.build(dict(**norm_cfg, num_features=channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Turn region features (N, 1024, 14, 14) into (N, 2048, 7, 7)."""
-        return self.norm(super().forward(x))
 
 
 @HOOKS.register_module()
