@@ -474,6 +474,32 @@ def test_voc_is_read_from_its_root(tmp_path, train_net):
 
 
 @needs_detectron2
+def test_voc_metric_is_eleven_points_from_50_to_95(tmp_path, train_net):
+    from detectron2.data import DatasetCatalog
+    from detectron2.structures import Boxes, Instances
+
+    cfg = train_net.load_config(str(ENGINE / 'configs/voc_r50_c4_24k.yaml'), [])
+    train_net.register_datasets(cfg, str(make_voc(tmp_path)), None)
+    evaluator = train_net.Trainer.build_evaluator(cfg, 'voc_2007_test')
+    evaluator.reset()
+    # One of two cars is found, 49 of its 60 pixels wide: IoU 0.817, and a recall of 1 / 2, up to
+    # which 6 of the 11 points lie. The 19 classes without an object count 0.
+    record = DatasetCatalog.get('voc_2007_test')[0]
+    x1, y1, _, y2 = record['annotations'][0]['bbox']
+    found = Instances((96, 128))
+    found.pred_boxes = Boxes(torch.tensor([[x1, y1, x1 + 49, y2]]))
+    found.scores = torch.tensor([0.9])
+    found.pred_classes = torch.tensor([record['annotations'][0]['category_id']])
+    evaluator.process([record], [{'instances': found}])
+    with np.errstate(invalid='ignore'):
+        result = evaluator.evaluate()['bbox']
+    point = 100 * 6 / 11 / 20
+    assert result['AP50'] == pytest.approx(point)
+    assert result['AP75'] == pytest.approx(point)
+    assert result['AP'] == pytest.approx(point * 7 / 10)  # 0.50, 0.55, ..., 0.80 of ten
+
+
+@needs_detectron2
 def test_coco_is_read_from_its_root(shared_data, train_net):
     from detectron2.data import DatasetCatalog, MetadataCatalog
 

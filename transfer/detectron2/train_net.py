@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import logging
 import re
 import time
 from pathlib import Path
@@ -66,7 +67,9 @@ class Trainer(DefaultTrainer):
             weights = read_weights(self.cfg.MODEL.WEIGHTS)
             number = check_loaded(self.checkpointer.model.state_dict(), weights)
             if comm.is_main_process():
-                print(f'All {number} backbone weights are those of {self.cfg.MODEL.WEIGHTS}.')
+                logging.getLogger('detectron2.trainer').info(
+                    f'All {number} backbone weights are those of {self.cfg.MODEL.WEIGHTS}.'
+                )
 
 
 def load_config(path: str, opts: list[str]) -> CfgNode:
