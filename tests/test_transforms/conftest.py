@@ -1,5 +1,8 @@
 """Images for the transform tests: made ones always, real photos where they are at hand."""
 
+from functools import cache
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -14,13 +17,19 @@ def made_image(height: int = 150, width: int = 200, seed: int = 0) -> np.ndarray
     return np.clip(smooth + rng.normal(0, 20, smooth.shape), 0, 255).astype(np.uint8)
 
 
+@cache
+def some_photos(folder: Path) -> list[np.ndarray]:
+    """A few of the folder's photos, two gray ones among them."""
+    photos = [cv2.imread(str(path)) for path in sorted(folder.glob('*.JPEG'))]
+    gray = [img for img in photos if (img[..., 0] == img[..., 1]).all()][:2]
+    assert gray, 'no gray photo among the shared ones'
+    return photos[::40] + gray
+
+
 @pytest.fixture(params=['made', 'photos'])
 def images(request) -> list[np.ndarray]:
     """BGR images of several sizes, among the photos some that are gray."""
     if request.param == 'made':
         return [made_image(), made_image(301, 97, seed=1)]
     folder = request.getfixturevalue('shared_data') / 'imagenet_jpegs'
-    photos = [cv2.imread(str(path)) for path in sorted(folder.glob('*.JPEG'))]
-    gray = [img for img in photos if (img[..., 0] == img[..., 1]).all()][:2]
-    assert gray, 'no gray photo among the shared ones'
-    return photos[::40] + gray
+    return [img.copy() for img in some_photos(folder)]
