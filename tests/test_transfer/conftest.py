@@ -1,0 +1,48 @@
+"""What the tests of the torchvision engine share."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+# Its modules stand beside its script and find each other there.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'transfer/torchvision'))
+
+
+def make_coco(folder: Path, count: int = 5) -> dict:
+    """Noise images of 60 x 48 pixels, each with a bright rectangle of class 7 or 9."""
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    folder.mkdir(parents=True, exist_ok=True)
+    width, height = 60, 48
+    for id_ in range(1, count + 1):
+        pixels = rng.integers(0, 60, (height, width, 3), dtype=np.uint8)
+        x, y, w, h = rng.integers(0, 20), rng.integers(0, 16), rng.integers(16, 40), 24
+        x, y, w, h = map(int, (x, y, w, h))
+        pixels[y : y + h, x : x + w] = 220
+        path = folder / f'{id_}.png'
+        Image.fromarray(pixels).save(path)
+        images.append(dict(id=id_, file_name=str(path), width=width, height=height))
+        polygon = [x, y, x + w, y, x + w, y + h, x, y + h]
+        annotations.append(
+            dict(
+                id=id_,
+                image_id=id_,
+                category_id=7 + 2 * (id_ % 2),
+                bbox=[x, y, w, h],
+                area=w * h,
+                iscrowd=0,
+                segmentation=[polygon],
+            )
+        )
+    categories = [dict(id=9, name='nine'), dict(id=7, name='seven')]
+    return dict(images=images, annotations=annotations, categories=categories)
+
+
+@pytest.fixture
+def coco_of() -> Callable[..., dict]:
+    """A data set in COCO's form: a function of its folder and number of images."""
+    return make_coco
