@@ -34,11 +34,12 @@ class CollapseHook(Hook):
       different images: 1 when all lie on one line (batch normalisation can hide such a collapse
       from ``std``), at most dim.
 
-    A collapse is ``directions`` below ``min_directions`` in ``patience`` measurements in a row,
-    without growth, after it was above twice that. The features of an untrained network can be close
-    together too (``directions`` 1.04 at the start of MoCo v2), and a healthy run drives them apart;
-    so those that were never apart are judged only after ``grace`` iterations. A ``std`` below 0.1
-    means ``directions`` below 1.02, so that the one bound is enough.
+    A collapse is ``directions`` below ``min_directions`` for ``patience`` iterations, in at least
+    three measurements, without growth, after it was above twice that. (A healthy SimCLR can pass
+    through 1.3 for a few of its first iterations.) The features of an untrained network can be
+    close together too (1.04 at the start of MoCo v2), and a healthy run drives them apart; so those
+    that were never apart are judged only after ``grace`` iterations. A ``std`` below 0.1 means
+    ``directions`` below 1.02, so that the one bound is enough.
 
     Works with any algorithm that has a ``backbone`` and a ``neck``: SimCLR, BYOL, MoCo v1 to v3,
     SimSiam, DINO, LeOCLR, wrapped for several processes or not; where a view passes only through
@@ -47,17 +48,17 @@ class CollapseHook(Hook):
     a non-finite loss: ``NonFiniteLossHook`` is added where it is not in the config.
 
     Args:
-        interval (int): Iterations between two measurements. Defaults to 50. The last iteration of
+        interval (int): Iterations between two measurements. Defaults to 20. The last iteration of
             each epoch is measured too.
         min_directions (float): Above 1. Defaults to 1.5.
-        patience (int): Measurements in a row that make a collapse. Defaults to 3.
+        patience (int): Iterations that make a collapse. Defaults to 50.
         grace (int): Iterations before features that were never apart are judged. Defaults to 1000.
 
     Raises:
         ValueError: An argument is out of its range, or the model has neither backbone nor neck.
 
     Examples:
-        >>> custom_hooks = [dict(type='CollapseHook', interval=50)]
+        >>> custom_hooks = [dict(type='CollapseHook')]
     """
 
     # Before the hook that logs (BELOW_NORMAL).
@@ -65,9 +66,9 @@ class CollapseHook(Hook):
 
     def __init__(
         self,
-        interval: int = 50,
+        interval: int = 20,
         min_directions: float = 1.5,
-        patience: int = 3,
+        patience: int = 50,
         grace: int = 1000,
     ) -> None:
         for name, value, low in (
@@ -89,7 +90,7 @@ class CollapseHook(Hook):
         self.grace = grace
         self.collapsed = False
         self._were_apart = False
-        self._low: list[float] = []
+        self._low: list[tuple[int, float]] = []
         self._recorder: _Recorder | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -129,9 +130,11 @@ class CollapseHook(Hook):
         apart = values['directions'] > 2 * self.min_directions
         self._were_apart |= apart
         # Of the directions, what is above the one that equal features have.
-        self._low = [*self._low, values['directions'] - 1][-self.patience :] if low else []
-        *before, now = self._low or [math.inf]
-        lasting = len(self._low) == self.patience and now <= 1.25 * max(before, default=math.inf)
+        self._low = [*self._low, (runner.iter, values['directions'] - 1)] if low else []
+        lasting = len(self._low) > 2 and runner.iter - self._low[0][0] >= self.patience
+        if lasting:
+            before = max(value for _, value in self._low[:-1])
+            lasting = self._low[-1][1] <= 1.25 * before
         judged = self._were_apart or runner.iter + 1 > self.grace
         where = f'iteration {runner.iter + 1} (epoch {runner.epoch + 1})'
         told = ', '.join(f'{name} {value:.3g}' for name, value in values.items())

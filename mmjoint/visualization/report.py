@@ -13,7 +13,7 @@ from mmpretrain.registry import DATASETS
 from ..outputs import write_output
 from .curves import line_chart
 from .pairs import draw_pair, sample_pairs
-from .runs import Curve, Run, config_differences
+from .runs import Run, config_differences
 
 _TEMPLATE = Path(__file__).with_name('report.html')
 _MOST_DIFFERENCES = 40
@@ -60,9 +60,6 @@ def write_report(
     note: str = '',
     facts: dict[str, str] | None = None,
     runs: Sequence[Run] = (),
-    losses: dict[str, Curve] | None = None,
-    table: list[dict[str, str]] | None = None,
-    pairs: dict[str, list[np.ndarray]] | None = None,
 ) -> None:
     """Write the page, aside first and then into place.
 
@@ -72,24 +69,11 @@ def write_report(
         note (str): What the reader must know before reading a number. Defaults to none.
         facts (dict[str, str], optional): What was run, name to value.
         runs (Sequence[Run]): The runs, as of ``read_run``.
-        losses (dict[str, tuple], optional): In place of runs: loss curves by name.
-        table (list[dict[str, str]], optional): Rows of results, all with the same columns. Defaults
-            to what the runs hold.
-        pairs (dict[str, list[np.ndarray]], optional): In place of runs: pictures of pairs, BGR.
 
     Raises:
         ValueError: Two runs have the same name.
         OSError: The file cannot be written.
     """
-    names = dict.fromkeys([*(losses or {}), *(pairs or {})])
-    runs = list(runs) or [
-        Run(
-            name,
-            curves={'loss': losses[name]} if name in (losses or {}) else {},
-            pairs=(pairs or {}).get(name, []),
-        )
-        for name in names
-    ]
     if len({run.name for run in runs}) < len(runs):
         raise ValueError(f'runs of one name: {", ".join(run.name for run in runs)}')
     environment = jinja2.Environment(
@@ -106,7 +90,7 @@ def write_report(
         numbers={run.name: i % 6 for i, run in enumerate(runs)},
         trained=trained,
         configs=sum(run.cfg is not None for run in trained),
-        table=table if table is not None else results_table(runs),
+        table=results_table(runs),
         settings=dict(list(settings.items())[:_MOST_DIFFERENCES]),
         more_settings=max(0, len(settings) - _MOST_DIFFERENCES),
         charts=list(_charts(runs)),

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from mmjoint.hooks import CollapseHook, NonFiniteLossHook
 from mmjoint.hooks.collapse import feature_spread
 
 HEALTHY = ['SimCLR', 'SimSiam', 'BYOL', 'MoCo', 'MoCoV3', 'DINO', 'LeOCLR']
+WATCH = dict(type='CollapseHook', interval=3, patience=6)
 FAST = dict(optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.3, momentum=0.9)))
 
 
@@ -20,7 +22,7 @@ def hook_of(runner) -> CollapseHook:
 
 
 def test_a_run_without_stop_gradient_is_flagged_within_an_epoch(tiny_run):
-    runner = tiny_run('collapsing', [dict(type='CollapseHook', interval=3)], repeat=6, **FAST)
+    runner = tiny_run('collapsing', [WATCH], repeat=6, **FAST)
     runner.train()
     assert hook_of(runner).collapsed
     (log,) = Path(runner.log_dir).glob('*.log')
@@ -29,14 +31,14 @@ def test_a_run_without_stop_gradient_is_flagged_within_an_epoch(tiny_run):
 
 
 def test_the_same_run_with_it_is_not(tiny_run):
-    runner = tiny_run('SimSiam', [dict(type='CollapseHook', interval=3)], repeat=6, **FAST)
+    runner = tiny_run('SimSiam', [WATCH], repeat=6, **FAST)
     runner.train()
     assert not hook_of(runner).collapsed
 
 
 @pytest.mark.parametrize('method', HEALTHY)
 def test_every_method_is_understood_and_healthy(tiny_run, read_log, method):
-    runner = tiny_run(method, [dict(type='CollapseHook', interval=4, grace=0)], repeat=2)
+    runner = tiny_run(method, [dict(type='CollapseHook', interval=4, patience=12)], repeat=2)
     runner.train()
     assert not hook_of(runner).collapsed
     rows = [row for row in read_log(runner) if 'collapse/std' in row]
@@ -124,6 +126,26 @@ def test_it_brings_the_stop_at_a_non_finite_loss(tiny_run):
         runner = tiny_run('SimSiam', hooks)
         runner.train()
         assert sum(isinstance(hook, NonFiniteLossHook) for hook in runner.hooks) == 1
+
+
+def test_what_is_a_collapse():
+    def flagged(directions: list[float], **settings) -> list[int]:
+        hook = CollapseHook(interval=10, **settings)
+        told = []
+        for i, value in enumerate(directions):
+            log = SimpleNamespace(warning=lambda _, i=i: told.append(i), info=lambda _: None)
+            runner = SimpleNamespace(iter=10 * i, epoch=0, logger=log)
+            hook._judge(runner, dict(directions=value))
+        return told
+
+    # A fall that lasts 50 iterations, told once; spread again and fallen again, told again.
+    assert flagged([9, 5, *[1.2] * 10]) == [7]
+    assert flagged([9, *[1.2] * 8, 2.0, *[1.2] * 8, 8, *[1.2] * 8]) == [6, 24]
+    # A dip at the start, a low level that is left steadily, and one never left: after `grace`.
+    assert flagged([4, 1.4, 1.3, 1.5, 1.8, 4]) == []
+    assert flagged([5, *[1 + 0.01 * 1.4**i for i in range(12)]]) == []
+    assert flagged([1.04] * 30) == []
+    assert flagged([1.04] * 30, grace=200) == [20]
 
 
 @pytest.mark.parametrize(
