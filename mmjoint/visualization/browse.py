@@ -205,7 +205,7 @@ def describe_params(params: Any, image: np.ndarray) -> str:
         factors = [
             f'hue {params.hue:+.3f}'
             if name == 'hue'
-            else f'{name} ×\u00a0{getattr(params, name):.2f}'
+            else f'{name}\u00a0×\u00a0{getattr(params, name):.2f}'
             for name in params.order
         ]
         return ', '.join(factors) or 'no colour jitter'

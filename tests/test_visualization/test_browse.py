@@ -171,7 +171,7 @@ def test_bad_numbers(folder, name):
         (ColorParams(()), 'no colour jitter'),
         (
             ColorParams(('hue', 'contrast'), contrast=1.5, hue=-0.1),
-            'hue -0.100, contrast ×\xa01.50',
+            'hue -0.100, contrast\xa0×\xa01.50',
         ),
         (3, 'int: 3'),
     ],
