@@ -27,8 +27,9 @@ class DINO(BaseSelfSupervisor):
     norms normalise by, and keep the running statistics of, its own views; the stochastic depth and
     dropout of the student are off in it. The update that belongs to an optimiser step is made
     at the start of the next iteration, so a checkpoint's teacher is one update behind its student
-    (at the end of a run that update changes nothing). Its weights lie under ``teacher.backbone.``
-    and ``teacher.neck.``: the authors evaluate the teacher, ``backbone.`` is the student.
+    (at the end of a run the share of that update is next to nothing). Its weights lie under
+    ``teacher.backbone.`` and ``teacher.neck.``: the authors evaluate the teacher, ``backbone.`` is
+    the student.
 
     mmpretrain has no DINO; the one in its ``projects`` never updates the teacher.
 

@@ -1,4 +1,6 @@
-# DINO (arXiv 2104.14294), its repository's vanilla ViT-S/16.
+# DINO (arXiv 2104.14294), its repository's vanilla ViT-S/16. The backbone is initialised as
+# mmpretrain's vision transformers are; DINO's repository draws all of its linear layers and its
+# class token from a truncated normal of 0.02.
 _base_ = './dino_resnet50.py'
 
 model = dict(
