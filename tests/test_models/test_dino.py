@@ -105,6 +105,7 @@ def train(
     optimizer: dict,
     work_dir: Path,
     load_from: str | None = None,
+    **optim_wrapper,
 ) -> tuple[Recorder, Runner]:
     recorder = Recorder()
     both = dict(by_epoch=True, convert_to_iter_based=True)
@@ -118,7 +119,9 @@ def train(
             collate_fn=dict(type='default_collate'),
         ),
         train_cfg=dict(by_epoch=True, max_epochs=EPOCHS),
-        optim_wrapper=dict(optimizer=optimizer, paramwise_cfg=dict(flat_decay_mult=0.0)),
+        optim_wrapper=dict(
+            optimizer=optimizer, paramwise_cfg=dict(flat_decay_mult=0.0), **optim_wrapper
+        ),
         param_scheduler=[
             dict(type='LinearLR', start_factor=1e-4, begin=0, end=2, **both),
             dict(type='CosineAnnealingLR', T_max=4, eta_min=1e-6, begin=2, end=EPOCHS, **both),
@@ -467,6 +470,11 @@ def test_wrong_arguments(config: dict, message: str) -> None:
 def test_wrong_arguments_of_the_hook(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DINOHook(**arguments)
+
+
+def test_two_ways_of_clipping(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='both optim_wrapper.clip_grad and the clip_grad of this'):
+        train(build(), dict(type='SGD', lr=0.1), tmp_path / 'run', clip_grad=dict(max_norm=1.0))
 
 
 def test_one_view() -> None:
