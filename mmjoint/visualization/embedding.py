@@ -94,7 +94,7 @@ def draw_points(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
         labels (np.ndarray): Integers, (N,).
 
     Returns:
-        np.ndarray: A square picture, BGR uint8.
+        np.ndarray: A square picture, BGRA uint8, transparent between the points.
     """
     figure = Figure(figsize=(4.2, 4.2), dpi=130, layout='constrained')
     axes = figure.add_subplot()
@@ -106,5 +106,5 @@ def draw_points(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
         axes.scatter(own[:, 0], own[:, 1], s=9, color=[colour], linewidths=0)
     axes.set_axis_off()
     buffer = io.BytesIO()
-    figure.savefig(buffer, format='png')
-    return cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    figure.savefig(buffer, format='png', transparent=True)
+    return cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), cv2.IMREAD_UNCHANGED)

@@ -139,7 +139,7 @@ _COLUMNS = (
     'last loss',
     'iterations',
     'ms a step',
-    'of it waiting for data',
+    'ms for data',
 )
 
 
@@ -162,7 +162,7 @@ def _numbers(run: Run) -> dict[str, str]:
     if run.step_time is not None:
         numbers['ms a step'] = f'{1000 * run.step_time:.0f}'
     if run.data_time is not None:
-        numbers['of it waiting for data'] = f'{1000 * run.data_time:.0f}'
+        numbers['ms for data'] = f'{1000 * run.data_time:.0f}'
     return numbers
 
 
@@ -219,5 +219,8 @@ def detection_table(runs: Sequence[Run]) -> list[dict[str, str]]:
 def _data_uri(picture: np.ndarray | Path) -> str:
     if isinstance(picture, Path):
         return 'data:image/png;base64,' + base64.b64encode(picture.read_bytes()).decode()
+    if picture.ndim == 3 and picture.shape[2] == 4:
+        _, data = cv2.imencode('.png', picture)
+        return 'data:image/png;base64,' + base64.b64encode(data.tobytes()).decode()
     _, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
     return 'data:image/jpeg;base64,' + base64.b64encode(data.tobytes()).decode()

@@ -52,7 +52,8 @@ class Run:
         detection (list[dict]): What the engines in ``transfer/`` wrote.
         predictions (Path, optional): A picture of detections.
         pairs (list[np.ndarray]): Pictures of pairs, BGR.
-        embedding (np.ndarray, optional): Picture of the features in two dimensions, BGR.
+        embedding (np.ndarray, optional): Picture of the features in two dimensions, BGR or
+            BGRA.
         notes (list[str]): What is missing, and why.
     """
 

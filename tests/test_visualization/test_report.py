@@ -101,7 +101,7 @@ def test_a_work_directory_is_read(tmp_path):
         'last loss': '2.0020',
         'iterations': '500',
         'ms a step': '460',
-        'of it waiting for data': '50',
+        'ms for data': '50',
     }
     assert detection_table([run]) == [
         {
@@ -219,7 +219,7 @@ def report(tmp_path) -> Path:
     ]
     for run in runs:
         run.pairs = [rng.integers(0, 256, (180, 620, 3), dtype=np.uint8) for _ in range(2)]
-        run.embedding = rng.integers(0, 256, (400, 400, 3), dtype=np.uint8)
+        run.embedding = rng.integers(0, 256, (400, 400, 4), dtype=np.uint8)
     runs[0].notes.append('no pairs: ' + 'x' * 150)
     write_report(tmp_path / 'report.html', 'Two runs', 'Read this.', {'images': 'some'}, runs)
     return tmp_path / 'report.html'
@@ -290,7 +290,7 @@ def contrast(page, selector: str) -> float:
 def test_points_have_the_colours_of_their_classes():
     points = np.array([[0.0, 0.0]] * 5 + [[1.0, 1.0]] * 5)
     picture = draw_points(points, np.array([3] * 5 + [8] * 5))
-    coloured = picture[(picture != 255).any(2)]
+    coloured = picture[picture[..., 3] == 255]
     assert len(np.unique(coloured // 64, axis=0)) >= 2 and picture.shape[0] == picture.shape[1]
 
 
