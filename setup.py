@@ -56,6 +56,7 @@ setup(
         # The maintained builds; whoever has OpenMMLab's own packages keeps them (no extra then).
         'mm': ['onedl-mmcv>=2.3', 'onedl-mmengine>=0.10.8', 'onedl-mmpretrain>=1.3'],
         'scenes': ['scikit-image>=0.22'],  # the embedded data set takes its photos
+        'embedding': ['scikit-learn>=1.3'],  # t-SNE in tools/report.py
         'tensorboard': ['tensorboard>=2.14'],
         'transfer': ['pycocotools>=2.0.7', 'safetensors>=0.4'],
         'bench': ['albumentations>=1.4', 'lightly>=1.5'],
