@@ -8,9 +8,7 @@ _base_ = [
 ]
 
 _base_.train_pipeline[1].transforms[0][0].scale = 96
-model = dict(
-    data_preprocessor=_base_.pop('data_preprocessor'),
-)
+model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
 train_dataloader = dict(
     batch_size=128,
     dataset=dict(pipeline=_base_.pop('train_pipeline')[1:]),

@@ -1,19 +1,7 @@
 # MoCo v3, ImageNet-1K, ResNet-50, batch 4096 on 16 GPUs, 300 epochs (table 1 of arXiv 2412.16522).
-_base_ = [
-    '../_base_/models/mocov3_resnet50.py',
-    '../_base_/datasets/imagenet.py',
-    '../_base_/views/mocov3.py',
-    '../_base_/schedules/lars_coslr_100e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = './mocov3_resnet50_16xb256-coslr-100e_in1k.py'
 
-model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
-train_dataloader = dict(
-    batch_size=256,
-    dataset=dict(pipeline=_base_.pop('train_pipeline')),
-)
 # LARS 0.3 a 256, 10 epochs of warm-up.
 optim_wrapper = dict(optimizer=dict(lr=4.8))
 _base_.param_scheduler[1].update(T_max=290, end=300)
 train_cfg = dict(max_epochs=300)
-auto_scale_lr = dict(base_batch_size=4096)
