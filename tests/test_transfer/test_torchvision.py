@@ -246,15 +246,23 @@ def test_difficult_objects_count_neither_way(voc):
 
 def test_the_picture_shows_what_was_found(coco_of, tmp_path):
     coco = coco_of(tmp_path, count=3)
-    items = coco['annotations']
-    found = [detection(1, items[0]['bbox'], 0.9, 7), detection(2, items[1]['bbox'], 0.2, 7)]
+    first = coco['annotations'][0]
+    found = [
+        detection(1, first['bbox'], 0.9, 7),
+        detection(1, [50, 0, 10, 10], 0.29, 9),  # too unsure
+        detection(2, [0, 0, 10, 48], 0.1, 9),
+        detection(2, [20, 0, 20, 48], 0.2, 9),  # the surest of an image is drawn in any case
+    ]
     draw_predictions(coco, found, tmp_path / 'picture.png', 3)
     picture = np.asarray(Image.open(tmp_path / 'picture.png')).astype(int)
-    blue = (picture == [0x00, 0x72, 0xB2]).all(-1)  # the first class's colour
-    first, others = blue[:, :328], blue[:, 328:]
-    assert not others.any()  # a score of 0.2 is not shown
-    x, _, w, _ = (320 / 60 * value for value in items[0]['bbox'])
-    columns = np.flatnonzero(first.any(0)) - 8
+    blue, orange = (
+        (picture == colour).all(-1) for colour in ([0x00, 0x72, 0xB2], [0xE6, 0x9F, 0x00])
+    )  # of the first and the second class
+    assert not blue[:, 328:].any() and not orange[:, :328].any() and not orange[:, 656:].any()
+    columns = np.flatnonzero(orange[100:-20].any(0)) - (8 + 328)
+    assert abs(columns.min() - 320 / 3) <= 2 and abs(columns.max() - 2 * 320 / 3) <= 2
+    x, _, w, _ = (320 / 60 * value for value in first['bbox'])
+    columns = np.flatnonzero(blue.any(0)) - 8
     assert abs(columns.min() - x) <= 2 and columns.max() >= x + w - 2
 
 

@@ -27,7 +27,8 @@ def draw_predictions(
         found (Iterable[dict]): Detections in COCO's form.
         path (str | Path): Of the PNG; written aside, then moved into place.
         count (int): How many images.
-        min_score (float): Detections below it are not drawn. Defaults to 0.3.
+        min_score (float): Detections below it are not drawn, but for an image's surest if it has no
+            other. Defaults to 0.3.
     """
     names = {category['id']: category['name'] for category in coco['categories']}
     colours = {id_: _COLOURS[i % len(_COLOURS)] for i, id_ in enumerate(sorted(names))}
@@ -40,9 +41,9 @@ def draw_predictions(
     cell = _SIDE + gap
     sheet = Image.new('RGB', (min(_COLUMNS, len(chosen)) * cell + gap, rows * cell + gap), 'white')
     for position, info in enumerate(images[i] for i in chosen):
-        detections = [
-            item for item in found if item['image_id'] == info['id'] and item['score'] >= min_score
-        ]
+        detections = [item for item in found if item['image_id'] == info['id']]
+        detections.sort(key=lambda item: -item['score'])
+        detections = [d for d in detections if d['score'] >= min_score] or detections[:1]
         truth = [item['bbox'] for item in coco['annotations'] if item['image_id'] == info['id']]
         picture = _draw(info, truth, detections, names, colours)
         row, column = divmod(position, _COLUMNS)
@@ -56,7 +57,7 @@ def draw_predictions(
 def _draw(
     info: dict, truth: list, detections: list[dict], names: dict[int, str], colours: dict[int, str]
 ) -> Image.Image:
-    """Draw an image, scaled to fit a square."""
+    """Draw an image, scaled to fit a square; the surest detection comes first."""
     with Image.open(info['file_name']) as file:
         image = ImageOps.exif_transpose(file.convert('RGB'))
     scale = _SIDE / max(image.size)
@@ -70,8 +71,8 @@ def _draw(
     font = ImageFont.load_default(15)
     for box in truth:
         draw.rectangle(_corners(box, scale), outline='white', width=1)
-    # The surest last, on top.
-    for item in sorted(detections, key=lambda item: item['score']):
+    # The surest, which comes first, on top.
+    for item in reversed(detections):
         corners = _corners(item['bbox'], scale)
         colour = colours[item['category_id']]
         draw.rectangle(corners, outline=colour, width=3)

@@ -108,8 +108,8 @@ RECIPES = {
     ),
     # The embedded scenes, 64 x 64 pixels with one object each.
     'scenes': Recipe(
-        iterations=250,
-        steps=(190, 230),
+        iterations=300,
+        steps=(230, 280),
         warmup=10,
         batch_size=16,
         lr=1e-3,
