@@ -4,6 +4,8 @@
 #   --cfg-options model.backbone.init_cfg.checkpoint=CKPT
 _base_ = './resnet50_8xb128-linear-coslr-90e_in1k.py'
 
+# DINO evaluates its teacher.
+model = dict(backbone=dict(init_cfg=dict(prefix='teacher.backbone.')))
 optim_wrapper = dict(optimizer=dict(lr=0.3))
 _base_.param_scheduler[0].update(T_max=100, end=100)
 train_cfg = dict(max_epochs=100)

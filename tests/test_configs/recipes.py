@@ -356,6 +356,7 @@ PROBES = {
         batch=1024,
         optimizer=dict(type='SGD', lr=0.3, momentum=0.9, weight_decay=0.0),
         steps=None,
+        prefix='teacher.backbone.',
     ),
     'resnet50_8xb32-linear-steplr-100e_in100': {**MOCO_PROBE, **IN100, 'head': (2048, 100)},
     'resnet18_4xb128-linear-steplr-100e_tiny-imagenet': SMALL_PROBE,

@@ -123,7 +123,8 @@ def test_probe_recipe(load, name, recipe):
     backbone = cfg.model.backbone
     assert (backbone.type, backbone.depth) == (recipe['backbone'], recipe['depth'])
     assert backbone.frozen_stages == 4
-    assert backbone.init_cfg == dict(type='StrictPretrained', checkpoint='', prefix='backbone.')
+    prefix = recipe.get('prefix', 'backbone.')
+    assert backbone.init_cfg == dict(type='StrictPretrained', checkpoint='', prefix=prefix)
     assert (cfg.model.head.in_channels, cfg.model.head.num_classes) == recipe['head']
     views = [t for t in cfg.train_dataloader.dataset.pipeline if t.type != 'LoadImage']
     assert views == [
