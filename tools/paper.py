@@ -93,6 +93,10 @@ def parse_args() -> Namespace:
 def choose_rows(args: Namespace) -> tuple[Row, ...]:
     """Return the rows of the table, of the methods asked for."""
     rows = get_table(args.table).rows
+    if args.run and rows[0].probe.endswith('.sh'):
+        raise ValueError(
+            f'--table {args.table} --run: the table is of detectors; its commands run them'
+        )
     if args.methods is None:
         return rows
     known = {row.method.lower().replace(' ', ''): row.method for row in rows}

@@ -23,7 +23,7 @@ def find_results(work_dirs: str | Path, rows: Sequence[Row]) -> dict[str, list[d
 
     Args:
         work_dirs (str | Path): Folder to look in, at any depth.
-        rows (Sequence[Row]): The rows.
+        rows (Sequence[Row]): The rows; those of detectors have no result here.
 
     Returns:
         dict[str, list[dict]]: By config the results, in the order of their paths: ``path``,
@@ -33,6 +33,7 @@ def find_results(work_dirs: str | Path, rows: Sequence[Row]) -> dict[str, list[d
     Raises:
         ValueError: A result file cannot be read; the message names it.
     """
+    rows = [row for row in rows if not row.probe.endswith('.sh')]
     results: dict[str, list[dict]] = {row.config: [] for row in rows}
     for path in sorted(Path(work_dirs).rglob(RESULT_FILE)):
         try:
@@ -116,7 +117,9 @@ def format_table(table: Table, results: dict[str, list[dict]]) -> str:
         difference = row.accuracy - table.baseline_of(row).accuracy
         told = '' if row is table.baseline_of(row) else f'{difference:+.2f}'
         lines.append(_line(_method(row), row.variant, f'{row.accuracy:.2f}', told))
-    if not scales:
+    if table.rows[0].probe.endswith('.sh'):
+        lines.append("the detectors' results lie in their own work directories")
+    elif not scales:
         lines.append('no results found')
     for key, scale in scales.items():
         chosen = {

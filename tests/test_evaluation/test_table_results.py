@@ -150,6 +150,14 @@ def test_no_results(tmp_path):
     assert 'no results found' in text and '63.80' in text and '+0.62' in text
 
 
+def test_detectors_take_no_linear_accuracy(tmp_path):
+    row = rows_of('3', 'MoCo v1')[0]
+    result = dict(config=row.config, seed=0, linear=1.0, knn=1.0, scale=None)
+    (tmp_path / 'result.json').write_text(json.dumps(result))
+    assert find_results(tmp_path, get_table('3').rows) == {}
+    assert len(find_results(tmp_path, get_table('1').rows)[row.config]) == 1
+
+
 def test_broken_result_file(tmp_path):
     (tmp_path / 'result.json').write_text('{"config": ')
     with pytest.raises(ValueError, match='result.json: not a result of tools/paper.py'):

@@ -61,6 +61,10 @@ def test_table(run_tool):
         (['--table', 9], 'error: --table 9: there is no such table; there are 1, 2, 3'),
         (['--table', 7, '--methods', 'DINO'], 'error: --methods DINO: table 7 has MoCo v1'),
         (['--table', 7, '--run'], 'error: --run needs --scale small'),
+        (
+            ['--table', 3, '--run', '--scale', 'small'],
+            'error: --table 3 --run: the table is of detectors; its commands run them',
+        ),
         (['--table', 7, '--list'], 'error: give one of --list, --index and --table'),
         (['--table', 7, '--run', '--scale', 'small', '--seeds', 0], 'error: --seeds must be at'),
         (
