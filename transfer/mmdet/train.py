@@ -37,7 +37,7 @@ def data_sets(node: object) -> Iterator[ConfigDict]:
 
 
 def set_data_root(cfg: Config, root: str) -> None:
-    """Point all data sets to a folder that has every file they name."""
+    """Point data sets and metric to a folder that has every file they name."""
     found = [
         dataset
         for name in ('train_dataloader', 'test_dataloader')
@@ -50,6 +50,7 @@ def set_data_root(cfg: Config, root: str) -> None:
         check_voc(root, [f'{path.parts[0]}/{path.stem}' for path in lists])
     else:
         check_coco(root, [path.stem.removeprefix('instances_') for path in lists])
+        cfg.test_evaluator.ann_file = str(Path(root, found[-1].ann_file))
 
 
 def adapt(cfg: Config, args: argparse.Namespace) -> None:
