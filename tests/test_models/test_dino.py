@@ -8,18 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
-from mmengine.model import BaseModel
-from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from mmjoint.hooks import DINOHook
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 EPOCHS, LENGTH, BATCH = 6, 2, 4
 SIZES = [16, 16, 8, 8, 8]  # two global and three local views
 PROTOTYPES = 20
@@ -296,67 +292,6 @@ def test_run_by_hand(
     assert bool((lengths == 1).all()) is norm_last_layer
 
 
-class Toy(BaseModel):
-    """One linear layer, so that a whole schedule runs in a second; notes its hyperparameters."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(1, 1)
-        self.noted = []
-
-    def forward(self, value: list[Tensor], mode: str) -> dict[str, Tensor]:
-        return dict(loss=self.layer(torch.ones(1)).sum())
-
-    def train_step(self, data: dict, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        weight, bias = optim_wrapper.optimizer.param_groups
-        self.noted.append((weight['lr'], bias['lr'], weight['weight_decay'], bias['weight_decay']))
-        return super().train_step(data, optim_wrapper)
-
-
-@pytest.mark.parametrize(
-    ('name', 'peak', 'decays'),
-    [
-        ('dino_vit-small_8xb64-coslr-100e_in1k', 5e-4 * 512 / 256, (0.04, 0.4)),
-        ('dino_resnet50_8xb64-coslr-100e_in1k', 0.03 * 512 / 256, (1e-4, 1e-4)),
-    ],
-)
-def test_schedules_of_the_repository(
-    name: str, peak: float, decays: tuple[float, float], tmp_path: Path
-) -> None:
-    """Rate and weight decay of every iteration of the configs' 100 epochs, by its formulas."""
-    cfg = Config.fromfile(CONFIGS / 'dino' / f'{name}.py')
-    model, length = Toy(), 2
-    Runner(
-        model=model,
-        work_dir=str(tmp_path),
-        train_dataloader=dict(
-            batch_size=1,
-            dataset=[dict(value=torch.ones(1))] * length,
-            sampler=dict(type='DefaultSampler', shuffle=False),
-        ),
-        train_cfg=cfg.train_cfg,
-        optim_wrapper=cfg.optim_wrapper,
-        param_scheduler=cfg.param_scheduler,
-        default_hooks=dict(logger=None, checkpoint=None),
-        default_scope='mmpretrain',
-        experiment_name=name,
-        log_level='ERROR',
-    ).train()
-    total, warmup = 100 * length, 10 * length
-    progress = np.arange(total - warmup) / (total - warmup)
-    rates = np.concatenate(
-        [
-            # The repository starts at 0, where mmengine wants a start above it.
-            np.linspace(1e-4 * peak, peak, warmup),
-            1e-6 + (peak - 1e-6) * (1 + np.cos(np.pi * progress)) / 2,
-        ]
-    )
-    start, end = decays
-    decay = end + (start - end) * (1 + np.cos(np.pi * np.arange(total) / total)) / 2
-    expected = np.stack([rates, rates, decay, np.zeros(total)], 1)
-    np.testing.assert_allclose(model.noted, expected, rtol=1e-6)
-
-
 def test_resume_goes_on_with_everything(tmp_path: Path) -> None:
     optimizer = dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=1e-3)
     model = build()
@@ -404,72 +339,6 @@ def test_evaluating_the_loss_moves_nothing() -> None:
     MessageHub.get_current_instance().update_info('epoch', 0)
     model(views, mode='loss')
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-def test_neck_has_the_initialisation_of_the_repository() -> None:
-    torch.manual_seed(0)
-    neck = MODELS.build(dict(type='DINONeck', in_channels=512, out_channels=1000))
-    assert [type(layer).__name__ for layer in neck.mlp] == [
-        'Linear',
-        'GELU',
-        'Linear',
-        'GELU',
-        'Linear',
-    ]
-    assert [neck.mlp[i].weight.shape for i in (0, 2, 4)] == [(2048, 512), (2048, 2048), (256, 2048)]
-    for i in (0, 2, 4):
-        assert neck.mlp[i].weight.std().item() == pytest.approx(0.02, rel=0.01)
-        assert not neck.mlp[i].bias.any()
-    assert (neck.last_layer.weight_g == 1).all() and not neck.last_layer.weight_g.requires_grad
-    with_bn = MODELS.build(
-        dict(type='DINONeck', in_channels=8, out_channels=9, with_bn=True, num_layers=2)
-    )
-    assert [type(layer).__name__ for layer in with_bn.mlp] == [
-        'Linear',
-        'SyncBatchNorm',
-        'GELU',
-        'Linear',
-    ]
-
-
-@pytest.mark.parametrize(
-    ('config', 'message'),
-    [
-        (
-            dict(type='DINOHead', student_temperature=0),
-            'student_temperature must be above 0, got 0',
-        ),
-        (dict(type='DINOHead', warmup_epochs=1.5), 'warmup_epochs must be an int .*, got 1.5'),
-        (dict(type='DINOHead', center_momentum=9), r'center_momentum must lie in \[0, 1\], got 9'),
-        (
-            dict(type='DINONeck', in_channels=8, num_layers=0),
-            'num_layers must be at least 1, got 0',
-        ),
-        (
-            dict(type='DINONeck', in_channels=8, norm_cfg=dict(type='BN1d')),
-            'norm_cfg has no effect without with_bn=True',
-        ),
-        (
-            dict(type='DINO', backbone=None, neck=None, head=None, base_momentum=1.5),
-            'base_momentum, the share of the new weights, must lie in .*, got 1.5',
-        ),
-    ],
-)
-def test_wrong_arguments(config: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        MODELS.build(config)
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (dict(freeze_last_layer=-1), 'freeze_last_layer must be an int of 0 or more, got -1'),
-        (dict(clip_grad=0), 'clip_grad must be above 0 or None, got 0'),
-    ],
-)
-def test_wrong_arguments_of_the_hook(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        DINOHook(**arguments)
 
 
 def test_two_ways_of_clipping(tmp_path: Path) -> None:
