@@ -1,15 +1,20 @@
-"""What the tests of the torchvision engine share."""
+"""What the tests of the engines and of conversions share."""
 
+import functools
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
-# Its modules stand beside its script and find each other there.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'transfer/torchvision'))
+HERE = Path(__file__).resolve().parent
+# The torchvision engine's modules stand beside its script and find each other there; resnets.py
+# is here.
+sys.path[:0] = [str(HERE.parents[1] / 'transfer/torchvision'), str(HERE)]
 
 
 def make_coco(folder: Path, count: int = 5) -> dict:
@@ -46,3 +51,33 @@ def make_coco(folder: Path, count: int = 5) -> dict:
 def coco_of() -> Callable[..., dict]:
     """A data set in COCO's form: a function of its folder and number of images."""
     return make_coco
+
+
+@pytest.fixture(scope='session')
+def checkpoints(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[int], tuple[Path, nn.Module]]]:
+    """Checkpoint and backbone of a depth, made once."""
+    from resnets import mm_resnet, save_mm
+
+    folder = tmp_path_factory.mktemp('checkpoints')
+
+    @functools.cache
+    def make(depth: int) -> tuple[Path, nn.Module]:
+        backbone = mm_resnet(depth)
+        return save_mm(folder / f'r{depth}.pth', backbone), backbone
+
+    yield make
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def r18(checkpoints: Callable[[int], tuple[Path, nn.Module]]) -> tuple[Path, nn.Module]:
+    return checkpoints(18)
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """Keep nothing: pytest would keep gigabytes of weights of the last runs."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
