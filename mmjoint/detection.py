@@ -140,7 +140,7 @@ def summarise(trials: Sequence[dict]) -> tuple[dict, dict | None]:
     for trial in trials:
         for kind in ('bbox', 'segm'):
             if (kind in trial) != (kind in kinds) or (
-                kind in trial and set(trial[kind]) < {*METRICS}
+                kind in trial and not {*METRICS} <= set(trial[kind])
             ):
                 raise ValueError(
                     f'trial with seed {trial.get("seed")}: expected {", ".join(METRICS)} of '

@@ -145,7 +145,10 @@ def run(engine: Engine, args: argparse.Namespace) -> None:
     results = make_results(engine.name, args.task, config.stem, args.init, provenance, trials)
     results['options'] = args.options
     write_results(args.work_dir / 'results.json', results)
-    print(f'\n{format_table([results])}\n\nwrote {args.work_dir / "results.json"}')
+    print(f'\n{format_table([results])}\n')
+    if args.options:
+        print(f'not the recipe: {engine.options} {" ".join(args.options)}')
+    print(f'wrote {args.work_dir / "results.json"}')
 
 
 def find_config(engine: Engine, task: str, name: str | None) -> Path:
@@ -191,7 +194,9 @@ def guard_folder(work_dir: Path, settings: dict) -> None:
         ValueError: The folder holds another run.
     """
     path = work_dir / 'run.json'
-    earlier = json.loads(path.read_text()) if path.is_file() else settings
+    # Where no trial has started, an earlier command has failed and can be put right.
+    started = path.is_file() and any(work_dir.glob('seed_*'))
+    earlier = json.loads(path.read_text()) if started else settings
     changed = [key for key in settings if earlier.get(key) != settings[key]]
     if changed:
         raise ValueError(

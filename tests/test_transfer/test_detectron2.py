@@ -141,7 +141,7 @@ def read_yaml(path):
 def test_every_config_has_its_recipe():
     names = {path.stem for path in (ENGINE / 'configs').glob('*.yaml')}
     assert names == {*RECIPES, 'base', 'base_c4'}
-    assert set(run.CONFIGS.values()) <= names
+    assert set(run.ENGINE.configs.values()) <= names
 
 
 @pytest.mark.parametrize('name', RECIPES)
@@ -543,26 +543,6 @@ def test_a_folder_is_for_one_process(tmp_path, train_net):
 # The scripts -------------------------------------------------------------------------------------
 
 
-def test_config_by_name_or_file(tmp_path):
-    assert run.find_config('voc', None).name == 'voc_r50_c4_24k.yaml'
-    assert run.find_config('coco', 'coco_mask_r50_fpn_1x').parent == ENGINE / 'configs'
-    (tmp_path / 'mine.yaml').touch()
-    assert run.find_config('coco', str(tmp_path / 'mine.yaml')) == tmp_path / 'mine.yaml'
-    with pytest.raises(FileNotFoundError, match='neither a file nor one of coco_mask_r50_c4_1x,'):
-        run.find_config('coco', 'coco_mask_r50_c4_3x')
-
-
-def test_folder_of_another_run_is_refused(tmp_path):
-    own = {'config': 'voc_r50_c4_24k', 'init': 'a1b2'}
-    run.guard_folder(tmp_path, own)
-    (tmp_path / 'run.json').write_text(json.dumps(own))
-    run.guard_folder(tmp_path, own | {'init': 'c3d4'})  # the command failed: no trial has started
-    (tmp_path / 'seed_0').mkdir()
-    run.guard_folder(tmp_path, own)
-    with pytest.raises(ValueError, match=r'another init \(a1b2\): give another --work-dir'):
-        run.guard_folder(tmp_path, own | {'init': 'c3d4'})
-
-
 @pytest.mark.skipif(find_spec('detectron2') is not None, reason='detectron2 is installed')
 def test_missing_detectron2_is_one_line(tmp_path):
     done = subprocess.run(
@@ -616,7 +596,7 @@ def test_whole_script_goes_on_after_a_kill(mm_backbone, tmp_path):
     log = (work_dir / 'seed_3/log.txt').read_text()
     assert f'Loading from {work_dir}/seed_3/{stopped_at}' in log
     results = json.loads((work_dir / 'results.json').read_text())
-    assert (results['engine'], results['task'], results['opts']) == ('detectron2', 'voc', SMALL)
+    assert (results['engine'], results['task'], results['options']) == ('detectron2', 'voc', SMALL)
     assert results['weights']['epoch'] == 1
     assert results['weights']['depth'] == 50
     (trial,) = results['trials']

@@ -3,7 +3,6 @@
 What needs mmdet runs in the environment that ``transfer/mmdet/install.sh`` makes.
 """
 
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -165,13 +164,3 @@ def test_extra_norm(detector: Callable) -> None:
     features = head.layer4(regions)
     expected = torch.nn.functional.batch_norm(features, None, None, training=True)
     assert torch.allclose(out, expected, atol=1e-5)
-
-
-def test_recipe_of_another_name_is_refused() -> None:
-    from mmjoint.trials import find_config
-
-    engine = runpy.run_path(str(FOLDER / 'run.py'))['ENGINE']
-    assert find_config(engine, 'voc', None) == FOLDER / 'configs' / VOC
-    assert find_config(engine, 'coco', 'mask-rcnn_r50-fpn_1x_coco') == FOLDER / 'configs' / FPN
-    with pytest.raises(FileNotFoundError, match='mask-rcnn_r50-c4_2x_coco'):
-        find_config(engine, 'coco', 'mask-rcnn_r50-c4_3x_coco')
