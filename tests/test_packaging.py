@@ -28,7 +28,7 @@ def run_python(code: str, *args: str, path: list[Path]) -> subprocess.CompletedP
         cwd=tempfile.gettempdir(),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 

@@ -73,7 +73,7 @@ def test_no_file_is_an_error(views):
 
 def run_tool(*args: object) -> subprocess.CompletedProcess:
     command = [sys.executable, ROOT / 'tools/benchmark_views.py', *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def test_tool_writes_json_and_prints_a_table(folder, tmp_path):

@@ -78,7 +78,7 @@ def test_resumes_from_the_last_checkpoint(
         os.killpg(run.pid, signal.SIGINT)  # as the terminal does
     else:
         os.kill(run.pid, signal.SIGKILL)
-    assert run.wait(timeout=60) == status, err.read_text()
+    assert run.wait(timeout=300) == status, err.read_text()
     assert message in err.read_text() and 'Traceback' not in err.read_text()
     while any(is_running(pid) for pid in workers):
         assert time.monotonic() < deadline

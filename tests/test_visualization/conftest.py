@@ -39,7 +39,7 @@ KEYS = {
     'Home': 36,
     'Tab': 9,
 }
-TIMEOUT = 60
+TIMEOUT = 300
 
 
 class Chromium:
