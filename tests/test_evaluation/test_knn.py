@@ -1,6 +1,5 @@
 import json
 import math
-import os
 import subprocess
 import sys
 from collections import defaultdict
@@ -286,7 +285,6 @@ def run_tool(*args):
         [sys.executable, str(ROOT / 'tools/knn.py'), *map(str, args)],
         capture_output=True,
         text=True,
-        env=os.environ | {'OMP_NUM_THREADS': '1'},
     )
 
 

@@ -1,6 +1,7 @@
 """Tiny runs of real algorithms: a backbone of two convolutions on images of 16 x 16 pixels."""
 
 import copy
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -127,8 +128,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_run(pictures: Path, tmp_path: Path) -> Callable[..., Runner]:
     """Build the runner of an algorithm's tiny run, whose epoch is 6 iterations a repeat."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    # A folder each: mmengine names those of the logs by the second.
+    folders = (tmp_path / f'work_{i}' for i in itertools.count())
 
     def build(
         method: str,
@@ -165,7 +166,7 @@ def tiny_run(pictures: Path, tmp_path: Path) -> Callable[..., Runner]:
             manager._instance_dict.clear()
         settings = dict(
             model=model,
-            work_dir=str(tmp_path / 'work'),
+            work_dir=str(next(folders)),
             default_scope='mmpretrain',
             train_dataloader=dict(
                 batch_size=16,
@@ -183,8 +184,7 @@ def tiny_run(pictures: Path, tmp_path: Path) -> Callable[..., Runner]:
         )
         return Runner.from_cfg(settings | changes)
 
-    yield build
-    torch.set_num_threads(threads)
+    return build
 
 
 @pytest.fixture

@@ -1,7 +1,11 @@
-"""One of two processes that share features: prints the kNN accuracy of all of them."""
+"""One of two processes that share features: prints the kNN accuracy of all of them.
+
+Called as ``python knn_worker.py RANK FOLDER``, with data.pt in the folder.
+"""
 
 import json
 import sys
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -9,9 +13,9 @@ import torch.distributed as dist
 from mmjoint.hooks.knn import shared_knn_accuracy
 
 if __name__ == '__main__':
-    rank, port, path = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-    dist.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
-    train, train_labels, test, test_labels = torch.load(path)
+    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
+    dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+    train, train_labels, test, test_labels = torch.load(folder / 'data.pt')
     accuracy = shared_knn_accuracy(
         train[rank::2], train_labels[rank::2], test[rank::2], test_labels[rank::2], k=7
     )

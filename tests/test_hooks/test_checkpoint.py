@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -17,7 +16,6 @@ def train_until_killed(work_dir: Path, hook: str) -> None:
     worker = Path(__file__).with_name('killed_worker.py')
     done = subprocess.run(
         [sys.executable, worker, work_dir, hook],
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
         capture_output=True,
         timeout=300,
     )

@@ -239,7 +239,6 @@ def test_two_processes_make_the_boxes_of_one(script, folder, tmp_path):
                 'WORLD_SIZE': '2',
                 'MASTER_ADDR': '127.0.0.1',
                 'MASTER_PORT': str(port),
-                'OMP_NUM_THREADS': '1',
             },
         )
         for rank in range(2)

@@ -25,7 +25,6 @@ def run(world_size: int, folder: Path) -> list[dict]:
                 'WORLD_SIZE': str(world_size),
                 'MASTER_ADDR': '127.0.0.1',
                 'MASTER_PORT': str(port),
-                'OMP_NUM_THREADS': '1',
             },
         )
         for rank in range(world_size)

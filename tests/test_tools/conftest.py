@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
@@ -114,16 +113,12 @@ def run_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., t
     def run(name: str, *args: object) -> tuple[int, str, str]:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
-        # Threads only get in each other's way with models as small as these.
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         status, out, err = 0, io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 runpy.run_path(str(TOOLS / name), run_name='__main__')
             except SystemExit as end:
                 status = end.code or 0
-        torch.set_num_threads(threads)
         # mmengine names them by the second, and a run would log into those of the run before.
         for manager in (DefaultScope, MessageHub, MMLogger, Visualizer):
             manager._instance_dict.clear()
@@ -145,8 +140,8 @@ def tool_command() -> Callable[..., list[str]]:
 
 @pytest.fixture
 def tool_environment() -> dict[str, str]:
-    """The environment for `tool_command`: this Python, a free port, one thread a process."""
+    """The environment for `tool_command`: this Python and a free port."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
-    return {**os.environ, 'PYTHON': sys.executable, 'PORT': str(port), 'OMP_NUM_THREADS': '1'}
+    return {**os.environ, 'PYTHON': sys.executable, 'PORT': str(port)}
