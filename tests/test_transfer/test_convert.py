@@ -23,9 +23,11 @@ from mmjoint.checkpoints import convert, read_provenance, resnet_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).with_name('data')
+# 101 has the keys of 50, more of them: test_keys_are_the_networks_own.
+DEPTHS = [18, 34, 50, pytest.param(101, marks=pytest.mark.slow)]
 
 
-@pytest.mark.parametrize('depth', [18, 34, 50, 101])
+@pytest.mark.parametrize('depth', DEPTHS)
 @torch.no_grad()
 def test_same_features_in_torchvision_and_timm(checkpoints, tmp_path, depth):
     checkpoint, backbone = checkpoints(depth)
@@ -48,7 +50,7 @@ def test_same_features_in_torchvision_and_timm(checkpoints, tmp_path, depth):
         assert_same_features(stage_outputs(model, images), expected)
 
 
-@pytest.mark.parametrize('depth', [18, 34, 50, 101])
+@pytest.mark.parametrize('depth', DEPTHS)
 @torch.no_grad()
 def test_same_features_in_detectron2(checkpoints, tmp_path, depth):
     pytest.importorskip('detectron2.modeling', reason='detectron2 is built from its repository')
