@@ -1,16 +1,26 @@
+import contextlib
+import io
 import os
 import random
-from collections.abc import Iterator
+import runpy
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Sums have one order, whatever the number of cores; models as small as these gain nothing by more
 # threads. It must stand before the first import of torch, and goes on to the processes of tests.
 os.environ['OMP_NUM_THREADS'] = '1'
+# albumentations, where it is installed, asks PyPI for its newest version.
+os.environ['NO_ALBUMENTATIONS_UPDATE'] = '1'
 
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
+
+TOOLS = Path(__file__).resolve().parents[1] / 'tools'
 
 
 @pytest.fixture(scope='session')
@@ -37,3 +47,27 @@ def _forget_scopes() -> Iterator[None]:
     before = DefaultScope._instance_dict.copy()
     yield
     DefaultScope._instance_dict = before
+
+
+@pytest.fixture
+def run_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple]:
+    """Run a Python tool in this process, in `tmp_path`: its exit status, stdout and stderr."""
+
+    def run(name: str, *args: object) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
+        status, out, err = 0, io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                runpy.run_path(str(TOOLS / name), run_name='__main__')
+            except SystemExit as end:
+                status = end.code or 0
+                if isinstance(status, str):  # as Python does
+                    print(status, file=sys.stderr)
+                    status = 1
+        # mmengine names them by the second, and a run would log into those of the run before.
+        for manager in (DefaultScope, MessageHub, MMLogger, Visualizer):
+            manager._instance_dict.clear()
+        return status, out.getvalue(), err.getvalue()
+
+    return run

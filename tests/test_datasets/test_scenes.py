@@ -1,8 +1,6 @@
 import hashlib
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -263,19 +261,16 @@ def test_photos_that_are_not_there(tmp_path, monkeypatch):
         make_scenes(tmp_path / 'set')
 
 
-def test_tool(tmp_path, root):
-    def run(*args):
-        command = [sys.executable, str(ROOT / 'tools/make_scenes.py'), *map(str, args)]
-        return subprocess.run(command, capture_output=True, text=True)
-
+def test_tool(tmp_path, run_tool):
     out = tmp_path / 'new/set'
-    done = run(out, '--train', 20, '--val', 10, '--size', 48, '--seed', 3)
-    assert done.returncode == 0, done.stderr
+    arguments = ['--train', 20, '--val', 10]
+    status, _, err = run_tool('make_scenes.py', out, *arguments, '--size', 48, '--seed', 3)
+    assert status == 0, err
     meta = json.loads((out / 'scenes.json').read_text())
     expected = {'num_train': 20, 'num_val': 10, 'size': 48, 'seed': 3}
     assert meta == {'format': scenes.FORMAT, **expected}
 
-    done = run(out, '--train', 20, '--val', 10)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f'error: {out} holds scenes of other arguments')
-    assert 'Traceback' not in done.stderr
+    status, _, err = run_tool('make_scenes.py', out, *arguments)
+    assert status == 1
+    assert err.splitlines()[-1].startswith(f'error: {out} holds scenes of other arguments')
+    assert 'Traceback' not in err

@@ -1,9 +1,6 @@
 import json
 import math
-import subprocess
-import sys
 from collections import defaultdict
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,7 +15,6 @@ from mmpretrain.registry import MODELS
 from mmjoint.checkpoints import CheckpointError
 from mmjoint.evaluation import evaluate_knn, extract_features, knn_accuracy
 
-ROOT = Path(__file__).resolve().parents[2]
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
 
 
@@ -280,15 +276,7 @@ def test_configs_that_do_not_do(folder):
         evaluate_knn(make_config(folder), path)
 
 
-def run_tool(*args):
-    return subprocess.run(
-        [sys.executable, str(ROOT / 'tools/knn.py'), *map(str, args)],
-        capture_output=True,
-        text=True,
-    )
-
-
-def test_tool(folder):
+def test_tool(folder, run_tool):
     config, path = folder / 'config.py', folder / 'random.pth'
     cfg = make_config(folder / 'elsewhere')
     cfg.dump(config)
@@ -296,9 +284,9 @@ def test_tool(folder):
 
     out = folder / 'result.json'
     options = ['--data-root', folder, '--k', 3, '--json', out]
-    done = run_tool(config, path, *options)
-    assert done.returncode == 0, done.stderr
-    assert 'top-1 100.00 %' in done.stdout
+    status, printed, err = run_tool('knn.py', config, path, *options)
+    assert status == 0, err
+    assert 'top-1 100.00 %' in printed
     assert json.loads(out.read_text()) == {
         'top1': 100,
         'num_train': 12,
@@ -309,13 +297,14 @@ def test_tool(folder):
         'checkpoint': str(path),
     }
 
-    done = run_tool(config, '--random-init', *options)
-    assert done.returncode == 0, done.stderr
-    assert 'INFO' not in done.stdout + done.stderr  # 62 weights' initialisation otherwise
+    status, printed, err = run_tool('knn.py', config, '--random-init', *options)
+    assert status == 0, err
+    assert 'INFO' not in printed + err  # 62 weights' initialisation otherwise
 
     out.unlink()
-    done = run_tool(config, path, *options, '--cfg-options', 'model.backbone.depth=34')
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f'error: {path}: the weights under')
-    assert 'Traceback' not in done.stderr
+    deeper = ['--cfg-options', 'model.backbone.depth=34']
+    status, _, err = run_tool('knn.py', config, path, *options, *deeper)
+    assert status == 1
+    assert err.splitlines()[-1].startswith(f'error: {path}: the weights under')
+    assert 'Traceback' not in err
     assert not out.exists()

@@ -71,14 +71,15 @@ def test_no_file_is_an_error(views):
         benchmark_views([], views)
 
 
-def run_tool(*args: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, ROOT / 'tools/benchmark_views.py', *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
-
-
 def test_tool_writes_json_and_prints_a_table(folder, tmp_path):
     out = tmp_path / 'out.json'
-    done = run_tool(folder, '--json', out, '--size', 32, '--seconds', 0)
+    tool = ROOT / 'tools/benchmark_views.py'
+    done = subprocess.run(
+        [sys.executable, tool, folder, '--json', out, '--size', '32', '--seconds', '0'],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(out.read_text())
     assert result['photos'] == 3 and result['size'] == 32 and result['rounds'] == 3
@@ -92,14 +93,14 @@ def test_tool_writes_json_and_prints_a_table(folder, tmp_path):
     assert not list(tmp_path.glob('*.part'))
 
 
-def test_tool_names_a_folder_without_photos(tmp_path):
-    done = run_tool(tmp_path)
-    assert done.returncode == 1
-    assert str(tmp_path) in done.stderr.splitlines()[-1]
+def test_tool_names_a_folder_without_photos(tmp_path, run_tool):
+    status, _, err = run_tool('benchmark_views.py', tmp_path)
+    assert status == 1
+    assert str(tmp_path) in err.splitlines()[-1]
 
 
-def test_tool_names_a_broken_photo(folder):
+def test_tool_names_a_broken_photo(folder, run_tool):
     (folder / 'empty.jpg').touch()
-    done = run_tool(folder, '--size', 32, '--seconds', 0)
-    assert done.returncode == 1
-    assert 'empty.jpg' in done.stderr.splitlines()[-1]
+    status, _, err = run_tool('benchmark_views.py', folder, '--size', 32, '--seconds', 0)
+    assert status == 1
+    assert 'empty.jpg' in err.splitlines()[-1]

@@ -1,7 +1,4 @@
-import contextlib
-import io
 import os
-import runpy
 import socket
 import sys
 from collections.abc import Callable
@@ -10,9 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mmengine.logging import MessageHub, MMLogger
-from mmengine.registry import DefaultScope
-from mmengine.visualization import Visualizer
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
@@ -104,27 +98,6 @@ def probe_config(image_folder: Path, tmp_path: Path) -> Path:
     path = tmp_path / 'probe.py'
     path.write_text(PROBE.format(folder=str(image_folder)))
     return path
-
-
-@pytest.fixture
-def run_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple]:
-    """Run a Python tool in this process, in `tmp_path`: its exit status, stdout and stderr."""
-
-    def run(name: str, *args: object) -> tuple[int, str, str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
-        status, out, err = 0, io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                runpy.run_path(str(TOOLS / name), run_name='__main__')
-            except SystemExit as end:
-                status = end.code or 0
-        # mmengine names them by the second, and a run would log into those of the run before.
-        for manager in (DefaultScope, MessageHub, MMLogger, Visualizer):
-            manager._instance_dict.clear()
-        return status, out.getvalue(), err.getvalue()
-
-    return run
 
 
 @pytest.fixture

@@ -53,10 +53,10 @@ def test_another_run_is_not_written_over(tmp_path):
         quickstart(tmp_path, seed=4).save_config('baseline')
 
 
-def test_bad_arguments():
+def test_bad_arguments(run_tool):
     for args, word in ((['--epochs', '0'], '--epochs'), (['--images', 'nowhere'], 'nowhere')):
-        run = subprocess.run([sys.executable, TOOL, *args], capture_output=True, text=True)
-        assert run.returncode != 0 and word in run.stderr and 'Traceback' not in run.stderr
+        status, _, err = run_tool('quickstart.py', *args)
+        assert status != 0 and word in err and 'Traceback' not in err
 
 
 @pytest.mark.slow
