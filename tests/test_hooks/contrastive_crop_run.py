@@ -1,9 +1,10 @@
 """A small ContrastiveCrop run, for tests/test_hooks/test_contrastive_crop.py.
 
-Called as ``python contrastive_crop_run.py FOLDER OUT`` with RANK, WORLD_SIZE, MASTER_ADDR and
-MASTER_PORT set it is one process of a run over several; it writes the boxes to OUT.RANK.
+Called as ``python contrastive_crop_run.py FOLDER OUT`` with MASTER_ADDR and MASTER_PORT set it is
+a run of two processes; they write the boxes to OUT.RANK.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -109,6 +110,9 @@ def boxes_of(runner: Runner) -> Tensor:
 
 if __name__ == '__main__':
     work_dir = Path(f'{sys.argv[2]}_work_dir')
+    other = os.fork()  # sooner there than a process that imports everything
+    rank = '0' if other else '1'
+    os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE='2')
     runner, _ = make_runner(
         Path(sys.argv[1]),
         work_dir,
@@ -119,3 +123,5 @@ if __name__ == '__main__':
     runner.train()
     torch.save(boxes_of(runner), f'{sys.argv[2]}.{dist.get_rank()}')
     dist.destroy_process_group()
+    if other:
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]))

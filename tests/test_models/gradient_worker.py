@@ -1,10 +1,11 @@
-"""One process of tests/test_models/test_distributed.py: loss and gradient of its share of a batch.
+"""The processes of tests/test_models/test_distributed.py: loss and gradient of parts of a batch.
 
-Called as ``python gradient_worker.py OUT`` with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set;
-writes OUT.RANK. It works in double precision and with BN in eval mode, so that nothing but the
-algorithm can differ between one process and two.
+Called as ``python gradient_worker.py FOLDER``, it makes a run of one process and one of two, and
+writes FOLDER/WORLD_SIZE.RANK. It works in double precision and with BN in eval mode, so that
+nothing but the algorithm can differ between one process and two.
 """
 
+import os
 import sys
 
 import mmpretrain.models  # noqa: F401  registers the models
@@ -126,7 +127,19 @@ def measure(kind: str) -> list[dict]:
     return steps
 
 
-if __name__ == '__main__':
-    dist.init_process_group('gloo')
-    torch.save({kind: measure(kind) for kind in MODEL}, f'{sys.argv[1]}.{dist.get_rank()}')
+def work(folder: str, world_size: int, rank: int) -> None:
+    store = f'file://{folder}/store_{world_size}'
+    dist.init_process_group('gloo', init_method=store, world_size=world_size, rank=rank)
+    torch.save({kind: measure(kind) for kind in MODEL}, f'{folder}/{world_size}.{rank}')
     dist.destroy_process_group()
+
+
+if __name__ == '__main__':
+    children = []
+    for world_size, rank in ((1, 0), (2, 0), (2, 1)):
+        child = os.fork()  # sooner there than a process that imports everything
+        if not child:
+            work(sys.argv[1], world_size, rank)
+            sys.exit()
+        children.append(child)
+    sys.exit(any([os.waitpid(child, 0)[1] for child in children]))

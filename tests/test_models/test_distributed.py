@@ -1,5 +1,3 @@
-import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,34 +8,15 @@ import torch
 WORKER = Path(__file__).with_name('gradient_worker.py')
 
 
-def run(world_size: int, folder: Path) -> list[dict]:
-    """Run the worker in `world_size` processes; of each one what each model had at each step."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    out = folder / f'of_{world_size}'
-    processes = [
-        subprocess.Popen(
-            [sys.executable, WORKER, out],
-            env={
-                **os.environ,
-                'RANK': str(rank),
-                'WORLD_SIZE': str(world_size),
-                'MASTER_ADDR': '127.0.0.1',
-                'MASTER_PORT': str(port),
-            },
-        )
-        for rank in range(world_size)
-    ]
-    assert [process.wait(timeout=300) for process in processes] == [0] * world_size
-    return [torch.load(f'{out}.{rank}') for rank in range(world_size)]
-
-
 @pytest.fixture(scope='module')
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, list[dict]]:
-    """What one process with the whole batch has, and what each of two with half of it has."""
+    """What one process with the whole batch has, and what each of two with half of it has.
+
+    Of each model at each step.
+    """
     folder = tmp_path_factory.mktemp('gradients')
-    return run(1, folder)[0], run(2, folder)
+    subprocess.run([sys.executable, WORKER, folder], check=True, timeout=300)
+    return torch.load(folder / '1.0'), [torch.load(folder / f'2.{rank}') for rank in range(2)]
 
 
 def assert_gradient(measured: dict, expected: dict, factor: float) -> None:
