@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from PIL import Image
 from torch import nn
 
 HERE = Path(__file__).resolve().parent
-# The torchvision engine's modules stand beside its script and find each other there; resnets.py
-# is here.
+# The torchvision engine's modules stand beside its script and find each other there;
+# resnets.py and detectron2_engine.py are here.
 sys.path[:0] = [str(HERE.parents[1] / 'transfer/torchvision'), str(HERE)]
 
 
@@ -81,3 +82,11 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
     """Keep nothing: pytest would keep gigabytes of weights of the last runs."""
     yield tmp_path
     shutil.rmtree(tmp_path)
+
+
+@pytest.fixture(scope='session')
+def train_net() -> ModuleType:
+    """The detectron2 engine's training script: the name of its head can be registered once only."""
+    from detectron2_engine import load
+
+    return load('train_net')

@@ -1,10 +1,8 @@
-"""The detectron2 engine: recipes, the head, loading, data sets and the scripts.
+"""The detectron2 engine: the head, features, data sets and the scripts.
 
 Tests that need detectron2 are skipped where it is not installed.
 """
 
-import ast
-import importlib.util
 import json
 import os
 import pickle
@@ -13,163 +11,18 @@ import subprocess
 import sys
 import time
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
+from detectron2_engine import ENGINE, load, needs_detectron2
 from mmpretrain.models import ResNet
 from PIL import Image
 from torch import nn
 
 from mmjoint.checkpoints import CheckpointError, convert
 
-ROOT = Path(__file__).resolve().parents[2]
-ENGINE = ROOT / 'transfer/detectron2'
-DATA = Path(__file__).with_name('data')
-needs_detectron2 = pytest.mark.skipif(
-    find_spec('detectron2.modeling' if find_spec('detectron2') else 'detectron2') is None,
-    reason='detectron2 is not installed (transfer/README.md says how to build it)',
-)
-MULTISCALE = (640, 672, 704, 736, 768, 800)
-
-
-def load(name):
-    """Import a file of the engine; the other engines have files of the same names."""
-    sys.path.insert(0, str(ENGINE))
-    try:
-        spec = importlib.util.spec_from_file_location(f'detectron2_{name}', ENGINE / f'{name}.py')
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(ENGINE))
-    return module
-
-
 check = load('backbone_check')
-run = load('run')
-
-
-@pytest.fixture(scope='session')
-def train_net():
-    # A module once: the head's name can be registered once only.
-    return load('train_net')
-
-
-# Recipes -----------------------------------------------------------------------------------------
-
-# MoCo's detection configs, and for the FPN moco#34 on detectron2's own.
-COMMON = {
-    'MODEL.PIXEL_MEAN': [123.675, 116.28, 103.53],
-    'MODEL.PIXEL_STD': [58.395, 57.12, 57.375],
-    'MODEL.BACKBONE.FREEZE_AT': 0,
-    'MODEL.RESNETS.STRIDE_IN_1X1': False,
-    'MODEL.RESNETS.NORM': 'naiveSyncBN',
-    'INPUT.FORMAT': 'RGB',
-    'INPUT.MIN_SIZE_TEST': 800,
-    'SOLVER.IMS_PER_BATCH': 16,
-    'SOLVER.BASE_LR': 0.02,
-    'TEST.PRECISE_BN.ENABLED': True,
-}
-C4 = {
-    'MODEL.ROI_HEADS.NAME': 'Res5ROIHeadsExtraNorm',
-    'MODEL.RPN.PRE_NMS_TOPK_TEST': 6000,
-    'MODEL.RPN.POST_NMS_TOPK_TEST': 1000,
-}
-COCO = {
-    'MODEL.MASK_ON': True,
-    'INPUT.MIN_SIZE_TRAIN': MULTISCALE,
-    'DATASETS.TRAIN': ('coco_2017_train',),
-    'DATASETS.TEST': ('coco_2017_val',),
-    'SOLVER.STEPS': (60000, 80000),
-    'SOLVER.MAX_ITER': 90000,
-}
-RECIPES = {
-    'voc_r50_c4_24k': C4
-    | {
-        'MODEL.MASK_ON': False,
-        'MODEL.ROI_HEADS.NUM_CLASSES': 20,
-        'INPUT.MIN_SIZE_TRAIN': (480, 512, 544, 576, 608, *MULTISCALE),
-        'DATASETS.TRAIN': ('voc_2007_trainval', 'voc_2012_trainval'),
-        'DATASETS.TEST': ('voc_2007_test',),
-        'SOLVER.STEPS': (18000, 22000),
-        'SOLVER.MAX_ITER': 24000,
-        'SOLVER.WARMUP_ITERS': 100,
-    },
-    'coco_mask_r50_c4_1x': C4 | COCO,
-    'coco_mask_r50_c4_2x': C4
-    | COCO
-    | {'SOLVER.STEPS': (120000, 160000), 'SOLVER.MAX_ITER': 180000},
-    'coco_mask_r50_fpn_1x': COCO
-    | {
-        'MODEL.BACKBONE.NAME': 'build_resnet_fpn_backbone',
-        'MODEL.FPN.NORM': 'naiveSyncBN',
-        'MODEL.ROI_HEADS.NAME': 'StandardROIHeads',
-        'MODEL.RPN.PRE_NMS_TOPK_TEST': 1000,
-        'MODEL.RPN.POST_NMS_TOPK_TEST': 1000,
-    },
-}
-# detectron2's defaults that the recipes count on.
-DEFAULTS = {
-    'MODEL.RESNETS.DEPTH': 50,
-    'SOLVER.WARMUP_ITERS': 1000,
-    'SOLVER.WEIGHT_DECAY': 0.0001,
-    'SOLVER.MOMENTUM': 0.9,
-    'SOLVER.GAMMA': 0.1,
-    'INPUT.MAX_SIZE_TRAIN': 1333,
-    'INPUT.MAX_SIZE_TEST': 1333,
-    'MODEL.ROI_HEADS.NUM_CLASSES': 80,
-}
-
-
-def flat(node, prefix=''):
-    if not isinstance(node, dict):
-        return {prefix[:-1]: node}
-    return {k: v for key, value in node.items() for k, v in flat(value, f'{prefix}{key}.').items()}
-
-
-def read_yaml(path):
-    """Settings of a config and its bases by their dotted names."""
-    own = flat(yaml.safe_load(path.read_text()))
-    base = own.pop('_BASE_', None)
-    inherited = read_yaml(path.parent / base) if base else {}
-    tuples = {k: ast.literal_eval(v) for k, v in own.items() if str(v).startswith('(')}
-    return inherited | own | tuples
-
-
-def test_every_config_has_its_recipe():
-    names = {path.stem for path in (ENGINE / 'configs').glob('*.yaml')}
-    assert names == {*RECIPES, 'base', 'base_c4'}
-    assert set(run.ENGINE.configs.values()) <= names
-
-
-@pytest.mark.parametrize('name', RECIPES)
-def test_recipe_in_the_files(name):
-    settings = read_yaml(ENGINE / 'configs' / f'{name}.yaml')
-    expected = COMMON | RECIPES[name]
-    assert {key: settings[key] for key in expected} == expected
-    assert settings['MODEL.WEIGHTS'] == ''
-
-
-def test_what_recipes_share_is_said_once():
-    for path in (ENGINE / 'configs').glob('*_r50_*.yaml'):
-        own = flat(yaml.safe_load(path.read_text()))
-        assert not set(own) & set(COMMON), path
-        assert own['_BASE_']
-
-
-@needs_detectron2
-@pytest.mark.parametrize('name', RECIPES)
-def test_recipe_as_detectron2_reads_it(name, train_net):
-    cfg = train_net.load_config(str(ENGINE / 'configs' / f'{name}.yaml'), [])
-    seen = {}
-    for key in DEFAULTS | COMMON | RECIPES[name]:
-        value = cfg
-        for part in key.split('.'):
-            value = value[part]
-        seen[key] = value
-    assert seen == DEFAULTS | COMMON | RECIPES[name]
 
 
 # The detectors -----------------------------------------------------------------------------------
@@ -275,109 +128,6 @@ def test_same_features_in_the_detector(name, mm_backbone, tmp_path, train_net):
             assert x.shape == expected.shape
             error = (x - expected).norm() / expected.norm()
             assert error < 1e-5, f'{stage}: {error:.2e}'
-
-
-# Loading -----------------------------------------------------------------------------------------
-
-
-def detector_shapes(model):
-    return json.loads((DATA / f'detectron2_r50_{model}.json').read_text())
-
-
-def random_state(model):
-    generator = torch.Generator().manual_seed(0)
-    return {
-        name: torch.rand(shape, generator=generator)
-        for name, shape in detector_shapes(model).items()
-        # The wide layers of the FPN's head are of no interest here.
-        if 'fc1' not in name
-    }
-
-
-@pytest.fixture(params=['c4', 'fpn'])
-def loaded(request):
-    """State of a detector, and the file's weights that are all in it."""
-    state = random_state(request.param)
-    return state, {name: state[in_model] for name, in_model in check.backbone_names(state).items()}
-
-
-def test_backbone_is_all_of_a_resnet50(loaded):
-    state, weights = loaded
-    assert len(weights) == 53 * 5
-    assert {name.split('.')[0] for name in weights} == {'stem', 'res2', 'res3', 'res4', 'res5'}
-    check.check_fits({name: value.shape for name, value in state.items()}, weights)
-    assert check.check_loaded(state, weights) == 53 * 5
-
-
-@pytest.mark.parametrize(
-    'name', ['stem.conv1.weight', 'res5.0.shortcut.norm.running_var', 'res5.2.conv3.norm.bias']
-)
-def test_a_weight_that_did_not_arrive_is_named(loaded, name):
-    state, weights = loaded
-    in_model = check.backbone_names(state)[name]
-    state[in_model] = state[in_model].clone()
-    state[in_model].view(-1)[-1] += 1e-3
-    with pytest.raises(CheckpointError, match=rf"^1 of the detector's 265 .*\({in_model}\)$"):
-        check.check_loaded(state, weights)
-
-
-def test_a_file_without_res5_or_with_a_prefix_is_refused(loaded):
-    state, weights = loaded
-    shapes = {name: value.shape for name, value in state.items()}
-    headless = {name: value for name, value in weights.items() if not name.startswith('res5')}
-    with pytest.raises(CheckpointError, match=r'50 missing \(res5\.0\.[\w.]+, .*3-4-6-0 blocks'):
-        check.check_fits(shapes, headless)
-    with pytest.raises(CheckpointError, match='265 of the detector'):
-        check.check_loaded(state, {f'module.{name}': value for name, value in weights.items()})
-    reshaped = weights | {'stem.conv1.weight': torch.rand(64, 3, 3, 3)}
-    with pytest.raises(
-        CheckpointError, match=r'stem.conv1.weight \(64, 3, 3, 3\) instead of \(64, 3, 7, 7\)'
-    ):
-        check.check_fits(shapes, reshaped)
-
-
-def test_another_depth_is_refused():
-    shapes = detector_shapes('c4')
-    weights = {
-        name: torch.zeros(shapes[in_model])
-        for name, in_model in check.backbone_names(shapes).items()
-    }
-    for block in range(6, 23):  # ResNet-101's res4
-        weights |= {
-            name.replace('res4.1.', f'res4.{block}.'): value
-            for name, value in list(weights.items())
-            if name.startswith('res4.1.')
-        }
-    with pytest.raises(CheckpointError, match=r'3-4-23-3 blocks, those of the config 3-4-6-3'):
-        check.check_fits(shapes, weights)
-
-
-def test_only_a_converted_file_is_read(tmp_path):
-    (tmp_path / 'raw.pkl').write_bytes(pickle.dumps({'model': {'conv1.weight': np.zeros(3)}}))
-    with pytest.raises(CheckpointError, match='transfer/convert.py --to detectron2 makes one'):
-        check.read_weights(tmp_path / 'raw.pkl')
-
-
-@needs_detectron2
-def test_trainer_starts_from_all_of_the_file_or_not_at_all(mm_backbone, tmp_path, train_net):
-    convert(mm_backbone[1], tmp_path / 'backbone.pkl', 'detectron2')
-    cfg = train_net.load_config(
-        str(ENGINE / 'configs/voc_r50_c4_24k.yaml'),
-        ['MODEL.DEVICE', 'cpu', 'DATALOADER.NUM_WORKERS', '0'],
-    )
-    make_voc(tmp_path / 'voc')
-    cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS = str(tmp_path), str(tmp_path / 'backbone.pkl')
-    train_net.register_datasets(cfg, str(tmp_path / 'voc'), None)
-    trainer = train_net.Trainer(cfg)
-    trainer.resume_or_load(resume=True)
-    loaded = trainer.model.state_dict()['backbone.stem.conv1.weight']
-    torch.testing.assert_close(loaded, mm_backbone[0].state_dict()['conv1.weight'], rtol=0, atol=0)
-
-    content = pickle.loads((tmp_path / 'backbone.pkl').read_bytes())
-    content['model']['stem.conv1.wait'] = content['model'].pop('stem.conv1.weight')
-    (tmp_path / 'backbone.pkl').write_bytes(pickle.dumps(content))
-    with pytest.raises(CheckpointError, match=r'1 of .*\(backbone\.stem\.conv1\.weight\)'):
-        trainer.resume_or_load(resume=True)
 
 
 # Machine and data --------------------------------------------------------------------------------
@@ -497,6 +247,28 @@ def test_voc_metric_is_eleven_points_from_50_to_95(tmp_path, train_net):
     assert result['AP50'] == pytest.approx(point)
     assert result['AP75'] == pytest.approx(point)
     assert result['AP'] == pytest.approx(point * 7 / 10)  # 0.50, 0.55, ..., 0.80 of ten
+
+
+@needs_detectron2
+def test_trainer_starts_from_all_of_the_file_or_not_at_all(mm_backbone, tmp_path, train_net):
+    convert(mm_backbone[1], tmp_path / 'backbone.pkl', 'detectron2')
+    cfg = train_net.load_config(
+        str(ENGINE / 'configs/voc_r50_c4_24k.yaml'),
+        ['MODEL.DEVICE', 'cpu', 'DATALOADER.NUM_WORKERS', '0'],
+    )
+    make_voc(tmp_path / 'voc')
+    cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS = str(tmp_path), str(tmp_path / 'backbone.pkl')
+    train_net.register_datasets(cfg, str(tmp_path / 'voc'), None)
+    trainer = train_net.Trainer(cfg)
+    trainer.resume_or_load(resume=True)
+    loaded = trainer.model.state_dict()['backbone.stem.conv1.weight']
+    torch.testing.assert_close(loaded, mm_backbone[0].state_dict()['conv1.weight'], rtol=0, atol=0)
+
+    content = pickle.loads((tmp_path / 'backbone.pkl').read_bytes())
+    content['model']['stem.conv1.wait'] = content['model'].pop('stem.conv1.weight')
+    (tmp_path / 'backbone.pkl').write_bytes(pickle.dumps(content))
+    with pytest.raises(CheckpointError, match=r'1 of .*\(backbone\.stem\.conv1\.weight\)'):
+        trainer.resume_or_load(resume=True)
 
 
 @needs_detectron2
