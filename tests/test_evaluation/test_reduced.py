@@ -58,6 +58,14 @@ def test_steps(root):
     assert cfg.param_scheduler[0].milestones == [6, 8]  # of 120 and 160 of 200
 
 
+def test_rate_of_a_queue(root):
+    cfg = reduced('mocov1/mocov1_resnet50_8xb32-steplr-200e_in1k', root)
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(0.03 * 128 / 256)
+    # The recipe for small images has 0.5 for 512.
+    cfg = reduced('mocov2/mocov2_resnet18_4xb128-coslr-500e_tiny-imagenet', root)
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(0.06 * 128 / 256)
+
+
 def test_model(root):
     cfg = reduced('mocov1/mocov1_resnet50_8xb32-steplr-200e_in1k', root, width=16, queue=256)
     backbone = cfg.model.backbone
