@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes an environment for fine-tuning with mmdet: torch as mmjoint pins it, mmdet, mmcv with its
-# compiled ops (10 to 30 minutes; a C++ compiler is needed, and nvcc for GPUs) and mmjoint.
+# compiled ops (78 files, the longest part; a C++ compiler is needed, and nvcc for GPUs) and mmjoint.
 # It is one of its own since mmdet holds numpy and OpenCV at versions older than mmjoint's.
 #   bash transfer/mmdet/install.sh [FOLDER]    (default: .venv-mmdet; PYTHON is what makes it)
 set -euo pipefail
