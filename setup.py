@@ -61,7 +61,7 @@ setup(
         'embedding': ['scikit-learn>=1.3'],  # t-SNE in tools/report.py
         'tensorboard': ['tensorboard>=2.14'],
         'transfer': ['pycocotools>=2.0.7', 'safetensors>=0.4'],
-        'bench': ['albumentations>=1.4', 'lightly>=1.5'],
+        'bench': ['albumentations>=2.0.8', 'kornia>=0.9', 'lightly>=1.6'],
         'dev': ['pycocotools>=2.0.7', 'pytest>=8.0', 'ruff>=0.6', 'scipy>=1.11', 'timm>=1.0'],
     },
     cmdclass={'build_py': BuildWithMim},

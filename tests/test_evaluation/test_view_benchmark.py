@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -6,13 +7,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from mmengine.config import Config
 
-from mmjoint.evaluation.view_benchmark import benchmark_views, view_makers
+import mmjoint  # noqa: F401  registers what the configs name
+from mmjoint.evaluation.view_benchmark import (
+    benchmark_loader,
+    benchmark_views,
+    plot_benchmark,
+    profile_views,
+    time_rounds,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKERS = [
+    'decode only',
     'mmjoint',
     'mmjoint joint',
     'mmpretrain',
@@ -21,10 +29,9 @@ MAKERS = [
 ]
 
 
-@pytest.fixture(scope='module')
-def views() -> list[dict]:
-    cfg = Config.fromfile(ROOT / 'configs/_base_/views/simclr.py')
-    return cfg.train_pipeline[1].transforms[0]
+@pytest.fixture
+def small() -> list[dict]:
+    return Config.fromfile(ROOT / 'configs/_base_/views/small.py').train_pipeline
 
 
 @pytest.fixture
@@ -32,75 +39,137 @@ def folder(tmp_path) -> Path:
     folder = tmp_path / 'photos'
     folder.mkdir()
     for i in range(3):
-        # One colour: whatever the crop and the blur do, a view keeps one colour a channel.
-        cv2.imwrite(str(folder / f'{i}.png'), np.full((60, 80, 3), (40, 90, 200), np.uint8))
+        image = np.random.randint(0, 256, (60, 80, 3), np.uint8)
+        cv2.imwrite(str(folder / f'{i}.png'), image)
     return folder
 
 
-@pytest.mark.parametrize('name', [*MAKERS, 'albumentations', 'lightly'])
-def test_views_of_a_plain_image_are_plain_uint8(views, folder, name):
-    if name in ('albumentations', 'lightly'):
-        pytest.importorskip(name)
-    make = view_makers(views, size=32)[name]
-    colors = set()
-    for _ in range(20):
-        for view in make(str(folder / '0.png')):
-            assert view.shape == (3, 32, 32) and view.dtype == torch.uint8
-            spread = view.flatten(1).amax(1).int() - view.flatten(1).amin(1).int()
-            assert spread.max() <= 1
-            colors.add(tuple(view[:, 0, 0].tolist()))
-    assert len(colors) > 5
+def test_all_take_their_turn_on_the_same_photos():
+    calls: list[tuple[str, str]] = []
+    names = ['a', 'b', 'c', 'd']
+    functions = {name: lambda photo, name=name: calls.append((name, photo)) for name in names}
+    rounds = time_rounds(functions, ['1', '2', '3', '4', '5'], seconds=0, photos_per_round=2)
+    assert len(rounds) == 3 and all(list(times) == names for times in rounds)
+    assert all(time >= 0 for times in rounds for time in times.values())
+    # The first reads the photos of each round; before the first round all run once.
+    calls = calls[2 + 4 * 2 :]
+    orders, photos = [], []
+    for _ in range(3):
+        turn, calls = calls[: 4 * 2], calls[4 * 2 + 2 :]
+        orders.append([name for name, _ in turn[::2]])
+        assert [name for name, _ in turn[1::2]] == orders[-1] and sorted(orders[-1]) == names
+        (seen,) = {tuple(photo for _, photo in turn[i : i + 2]) for i in range(0, 8, 2)}
+        photos.extend(seen)
+    assert not calls
+    assert len({tuple(order) for order in orders}) > 1
+    assert len(set(photos[:5])) == 5 and photos[5] == photos[0]
 
 
-def test_views_come_from_the_whole_photo(views, tmp_path):
-    """Left half dark, right half light: a maker that did not crop would always show both."""
-    photo = np.zeros((64, 64, 3), np.uint8)
-    photo[:, 32:] = 255
-    cv2.imwrite(str(tmp_path / 'half.png'), photo)
-    for name, make in view_makers(views, size=16).items():
-        if name == 'decode':
-            continue
-        means = [
-            view.float().mean() / 255 for _ in range(60) for view in make(f'{tmp_path}/half.png')
-        ]
-        assert min(means) < 0.2 and max(means) > 0.5, name
-
-
-def test_no_file_is_an_error(views):
+def test_bad_arguments_are_errors(small, tmp_path):
     with pytest.raises(ValueError, match='at least one photo'):
-        benchmark_views([], views)
+        benchmark_views([], 'small', small)
+    with pytest.raises(ValueError, match="one of simclr, .*, got 'byol'"):
+        benchmark_views(['photo.jpg'], 'byol', small)
+    for workers in ([], [1, -1]):
+        with pytest.raises(ValueError, match='workers must be'):
+            benchmark_loader(tmp_path, small, {}, workers)
 
 
-def test_tool_writes_json_and_prints_a_table(folder, tmp_path):
-    out = tmp_path / 'out.json'
+def test_a_profile_has_every_step(folder, small):
+    files = sorted(map(str, folder.iterdir()))
+    profile = profile_views(files, small, seconds=0, photos_per_round=2)
+    steps = [step['type'] for step in small[1]['transforms'][0]]
+    assert list(profile) == ['LoadImage', *steps, 'PackInputs']
+    assert profile['LoadImage']['median'] > 0
+
+
+def test_the_plot_shows_the_medians():
+    def row(median: float) -> dict:
+        return dict(median=median, quartiles=[median - 1, median + 2])
+
+    speeds = {'decode only': row(100), 'mmjoint': row(60), 'kornia': row(10)}
+    loader = dict(recipe='simclr', pairs_per_second={'0': row(50), '2': row(90)})
+    figure = plot_benchmark({'simclr': dict(pairs_per_second=speeds)}, loader)
+    views, workers = figure.axes
+    assert [bar.get_width() for bar in views.patches] == [60, 10]
+    assert views.lines[-1].get_xdata()[0] == 100
+    assert [bar.get_width() for bar in workers.patches] == [50, 90]
+    assert [text.get_text() for text in workers.get_yticklabels()] == ['main process', '2 workers']
+
+
+def test_the_tool_writes_what_it_prints(folder, tmp_path):
+    out, plot = tmp_path / 'out.json', tmp_path / 'out.png'
     tool = ROOT / 'tools/benchmark_views.py'
+    other = folder.rename(tmp_path / 'others')
+    folder.mkdir()
+    (other / '0.png').rename(folder / '0.png')
+    options = (
+        '--recipe small=others simclr --seconds 0 --photos-per-round 1 --workers 0 1 --profile'
+    )
+    options += f' --loader-seconds 0 --batch-size 2 --json {out} --plot {plot}'
     done = subprocess.run(
-        [sys.executable, tool, folder, '--json', out, '--size', '32', '--seconds', '0'],
+        [sys.executable, tool, folder, *options.split()],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(out.read_text())
-    assert result['photos'] == 3 and result['size'] == 32 and result['rounds'] == 3
-    for table in ('pairs_per_second', 'times_mmpretrain'):
-        assert set(result[table]) >= {'decode', *MAKERS}
-        for row in result[table].values():
-            low, high = row['quartiles']
-            assert 0 < low <= row['median'] <= high
-    assert result['times_mmpretrain']['mmpretrain'] == dict(median=1.0, quartiles=[1.0, 1.0])
-    assert all(name in done.stdout for name in result['pairs_per_second'])
-    assert not list(tmp_path.glob('*.part'))
+    assert list(result['recipes']) == ['small', 'simclr']
+    assert [recipe['photos'] for recipe in result['recipes'].values()] == [2, 1]
+    for recipe in result['recipes'].values():
+        assert len(recipe['rounds']) == 3
+        for name in MAKERS:
+            speed = recipe['pairs_per_second'][name]
+            assert speed['median'] == sorted(times[name] for times in recipe['rounds'])[1]
+            ratio = sorted(times['mmjoint joint'] / times[name] for times in recipe['rounds'])[1]
+            assert recipe['joint_times'][name]['median'] == ratio
+            assert recipe['about'][name] and name in done.stdout
+        assert set(recipe['missing']) | set(recipe['rounds'][0]) >= {
+            'albumentations',
+            'lightly',
+            'kornia',
+        }
+        assert {'LoadImage', 'JointCrop', 'PackInputs'} <= set(recipe['profile'])
+    loader = result['loader']
+    assert loader['recipe'] == 'small' and loader['batch_size'] == 2
+    assert [list(speeds) for speeds in loader['rounds']] == [['0', '1']] * 3
+    assert loader['times_one_worker']['1'] == dict(median=1.0, quartiles=[1.0, 1.0])
+    assert loader['workers']['0'] is None
+    if used := loader['workers']['1']:  # no /proc, no figures
+        assert 0 < used['uss'] <= used['pss'] <= used['rss']
+    assert plot.read_bytes().startswith(b'\x89PNG')
+    assert not list(tmp_path.glob('*.partial')) and not multiprocessing.active_children()
 
 
-def test_tool_names_a_folder_without_photos(tmp_path, run_tool):
-    status, _, err = run_tool('benchmark_views.py', tmp_path)
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['nowhere'], 'nowhere: no such folder of photos'),
+        (['empty'], 'empty: no photo in it'),
+        (['photos', '--recipe', 'small=nowhere'], 'nowhere: no such folder of photos'),
+        (['photos', '--json', 'none/out.json'], 'no folder none'),
+        (['photos', '--recipe', 'small', '--seconds', '0'], 'broken.jpg'),
+    ],
+)
+def test_bad_input_is_one_line(folder, tmp_path, run_tool, options, message):
+    (tmp_path / 'empty').mkdir()
+    (folder / 'broken.jpg').touch()
+    status, _, err = run_tool('benchmark_views.py', *options)
     assert status == 1
-    assert str(tmp_path) in err.splitlines()[-1]
+    assert err.splitlines()[-1].startswith('error: ') and message in err.splitlines()[-1]
 
 
-def test_tool_names_a_broken_photo(folder, run_tool):
-    (folder / 'empty.jpg').touch()
-    status, _, err = run_tool('benchmark_views.py', folder, '--size', 32, '--seconds', 0)
-    assert status == 1
-    assert 'empty.jpg' in err.splitlines()[-1]
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['--recipe', 'byol'], "'byol' is none of simclr, mocov2, mocov3, multicrop, small"),
+        (['--workers', '-1'], 'whole number of at least 0'),
+        (['--photos-per-round', '0'], 'whole number of at least 1'),
+        (['--plot', 'out.gif'], 'must end with one of .pdf, .png, .svg'),
+    ],
+)
+def test_bad_options_are_named(run_tool, options, message):
+    status, _, err = run_tool('benchmark_views.py', '.', *options)
+    assert status == 2 and message in err.splitlines()[-1]
