@@ -11,8 +11,8 @@ from pathlib import Path
 # albumentations, which mmpretrain imports if it is there, asks PyPI for its newest version.
 os.environ['NO_ALBUMENTATIONS_UPDATE'] = '1'
 # One core's speed is measured. It must stand before the first import of NumPy and torch.
-os.environ['OMP_NUM_THREADS'] = os.environ['MKL_NUM_THREADS'] = '1'
-os.environ['OPENBLAS_NUM_THREADS'] = '1'
+THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'NUMBA_NUM_THREADS')
+os.environ.update(dict.fromkeys(THREADS, '1'))
 
 import cv2  # noqa: E402
 import torch  # noqa: E402
@@ -25,6 +25,7 @@ from mmjoint.evaluation.view_benchmark import (  # noqa: E402
     benchmark_loader,
     benchmark_views,
     joint_pipeline,
+    one_thread,
     plot_benchmark,
     profile_views,
 )
@@ -60,6 +61,13 @@ def whole(least: int):
     return parse
 
 
+def duration(text: str) -> float:
+    """Read a number of seconds."""
+    if not text.replace('.', '', 1).isdecimal():
+        raise argparse.ArgumentTypeError(f'{text!r} is no number of seconds')
+    return float(text)
+
+
 def recipe(text: str) -> tuple[str, Path | None]:
     """Read NAME or NAME=FOLDER."""
     name, _, folder = text.partition('=')
@@ -84,7 +92,7 @@ def parse_args() -> argparse.Namespace:
         'photos of its own, as small=TINY_IMAGENET',
     )
     parser.add_argument(
-        '--seconds', type=float, default=60, help='how long to measure a recipe (default: 60)'
+        '--seconds', type=duration, default=60, help='how long to measure a recipe (default: 60)'
     )
     parser.add_argument(
         '--photos-per-round', type=whole(1), default=20, help='photos a round (default: 20)'
@@ -98,9 +106,7 @@ def parse_args() -> argparse.Namespace:
         help='measure the first recipe through data loaders with these numbers of workers too, as '
         '0 1 2 (default: not)',
     )
-    parser.add_argument(
-        '--loader-seconds', type=float, default=120, help='for all --workers (default: 120)'
-    )
+    parser.add_argument('--loader-seconds', type=duration, help='for all --workers (default: 120)')
     parser.add_argument(
         '--batch-size', type=whole(1), help="of those loaders (default: the configs')"
     )
@@ -113,6 +119,13 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.plot and args.plot.suffix not in FORMATS:
         parser.error(f'--plot {args.plot}: the name must end with one of {", ".join(FORMATS)}')
+    names = [name for name, _ in args.recipe]
+    if len(set(names)) < len(names):
+        parser.error(f'--recipe {" ".join(names)}: each may be named once')
+    if not args.workers and (args.batch_size or args.loader_seconds is not None):
+        parser.error('--batch-size and --loader-seconds are for --workers, which is not given')
+    if args.loader_seconds is None:
+        args.loader_seconds = 120.0
     return args
 
 
@@ -144,8 +157,9 @@ def setting(args: argparse.Namespace) -> dict:
         versions=dict(python=platform.python_version(), **versions),
         cpu=cpu,
         cores=len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
-        threads=dict(torch=1, opencv=1, OMP_NUM_THREADS=1, MKL_NUM_THREADS=1),
-        instructions=dict(torch=torch.backends.cpu.get_cpu_capability(), opencv=cv2.__version__),
+        simd=torch.backends.cpu.get_cpu_capability(),
+        threads=dict(torch=torch.get_num_threads(), opencv=cv2.getNumThreads())
+        | {name: os.environ[name] for name in THREADS},
     )
 
 
@@ -165,6 +179,8 @@ def print_recipe(name: str, result: dict) -> None:
         print(f'{maker:26}{cells(speed, 1)}   {cells(result["joint_times"][maker], 3)}')
     for missing in result['missing']:
         print(f"{missing:26} not installed (pip install 'mmjoint[bench]' to compare with it)")
+    for maker, about in result['about'].items():
+        print(f'  {maker}: {about}')
     if 'profile' in result:
         print(f'{"what each step adds":26}{"ms a view (quartiles)":>29}')
         for step, milliseconds in result['profile'].items():
@@ -200,6 +216,7 @@ def main() -> None:
             name: Config.fromfile(BASE / f'views/{CONFIGS[name]}.py').train_pipeline
             for name in folders
         }
+        one_thread()
         result = setting(args)
         print(f'{result["cpu"]}, {result["cores"]} cores; torch and OpenCV on one thread')
         if args.workers:

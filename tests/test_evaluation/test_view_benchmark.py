@@ -51,14 +51,17 @@ def test_all_take_their_turn_on_the_same_photos():
     rounds = time_rounds(functions, ['1', '2', '3', '4', '5'], seconds=0, photos_per_round=2)
     assert len(rounds) == 3 and all(list(times) == names for times in rounds)
     assert all(time >= 0 for times in rounds for time in times.values())
-    # The first reads the photos of each round; before the first round all run once.
-    calls = calls[2 + 4 * 2 :]
+    # Before the first round all run once; the first function reads the photos of every round; each
+    # has one photo more than is timed.
+    calls = calls[2 + 4 * 3 :]
     orders, photos = [], []
     for _ in range(3):
-        turn, calls = calls[: 4 * 2], calls[4 * 2 + 2 :]
-        orders.append([name for name, _ in turn[::2]])
-        assert [name for name, _ in turn[1::2]] == orders[-1] and sorted(orders[-1]) == names
-        (seen,) = {tuple(photo for _, photo in turn[i : i + 2]) for i in range(0, 8, 2)}
+        turn, calls = calls[: 4 * 3], calls[4 * 3 + 2 :]
+        orders.append([name for name, _ in turn[::3]])
+        assert all(name == orders[-1][i // 3] for i, (name, _) in enumerate(turn))
+        assert sorted(orders[-1]) == names
+        ((extra, *seen),) = {tuple(photo for _, photo in turn[i : i + 3]) for i in range(0, 12, 3)}
+        assert extra == seen[-1]
         photos.extend(seen)
     assert not calls
     assert len({tuple(order) for order in orders}) > 1
@@ -167,6 +170,9 @@ def test_bad_input_is_one_line(folder, tmp_path, run_tool, options, message):
         (['--recipe', 'byol'], "'byol' is none of simclr, mocov2, mocov3, multicrop, small"),
         (['--workers', '-1'], 'whole number of at least 0'),
         (['--photos-per-round', '0'], 'whole number of at least 1'),
+        (['--seconds', '-1'], "'-1' is no number of seconds"),
+        (['--recipe', 'small', 'small=photos'], 'small small: each may be named once'),
+        (['--batch-size', '2'], 'are for --workers, which is not given'),
         (['--plot', 'out.gif'], 'must end with one of .pdf, .png, .svg'),
     ],
 )

@@ -2,7 +2,7 @@
 
 from .loader import benchmark_loader
 from .makers import Maker, joint_pipeline, mmjoint_makers, mmpretrain_maker
-from .measure import benchmark_views, profile_views, time_rounds
+from .measure import benchmark_views, one_thread, profile_views, time_rounds
 from .peers import missing_peers, peer_makers
 from .plot import plot_benchmark
 from .recipes import CONFIGS, RECIPES, View
@@ -18,6 +18,7 @@ __all__ = [
     'missing_peers',
     'mmjoint_makers',
     'mmpretrain_maker',
+    'one_thread',
     'peer_makers',
     'plot_benchmark',
     'profile_views',
