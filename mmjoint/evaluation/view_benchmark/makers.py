@@ -48,7 +48,7 @@ def mmjoint_makers(pipeline: list[dict]) -> dict[str, Maker]:
     return {
         'decode only': Maker(
             decode,
-            'LoadImage alone, as our pipelines use it: what no maker of views can exceed with it',
+            'LoadImage alone, as our pipelines use it: none that starts with it is faster',
         ),
         'mmjoint': _mm_maker(pipeline, 'beta None: the two views of a pair are independent'),
         'mmjoint joint': _mm_maker(
