@@ -1,6 +1,7 @@
 """Joint augmentations and the paired-view pipeline they live in."""
 
 from .base import JointTransform, PairTransform
+from .horizontal_flip import HorizontalFlip
 from .jigsaw import JigsawPatches
 from .joint_blur import BlurParams, JointBlur
 from .joint_color import ColorParams, JointColor
@@ -14,6 +15,7 @@ __all__ = [
     'BlurParams',
     'ColorParams',
     'CropParams',
+    'HorizontalFlip',
     'JigsawPatches',
     'JointBlur',
     'JointChoice',

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from . import compiled
+
 
 class PairTransform(BaseTransform):
     """A transform that sees the two views of a positive pair at once.
@@ -117,6 +119,8 @@ def _unflip_strides(img: Any) -> Any:
         upright = img[:, ::-1]
         if upright.flags.c_contiguous:
             return cv2.flip(upright, 1).reshape(img.shape)
+        if img.dtype == np.uint8 and img.ndim == 3:
+            return compiled.planes(img).transpose(1, 2, 0)
     return img
 
 

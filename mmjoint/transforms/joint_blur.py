@@ -100,4 +100,13 @@ def gaussian_blur(img: np.ndarray, sigma: float) -> np.ndarray:
         np.ndarray: The blurred image, of the same shape and type.
     """
     kernel = cv2.getGaussianKernel(2 * math.ceil(4 * sigma) + 1, sigma, cv2.CV_32F)
+    if img.ndim == 3 and img.transpose(2, 0, 1).flags.c_contiguous:
+        # OpenCV would copy the planes into pixels, and JointView lay them out again.
+        out = np.empty_like(img)
+        for channel in range(img.shape[2]):
+            plane = out[..., channel]
+            cv2.sepFilter2D(
+                img[..., channel], -1, kernel, kernel, plane, borderType=cv2.BORDER_REFLECT_101
+            )
+        return out
     return cv2.sepFilter2D(img, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)

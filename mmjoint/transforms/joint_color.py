@@ -7,6 +7,7 @@ import numpy as np
 from mmengine.registry import TRANSFORMS
 
 from ..distributions import JointDistribution
+from . import compiled
 from .base import JointTransform, check_probability
 
 _OPS = ('brightness', 'contrast', 'saturation', 'hue')
@@ -127,8 +128,13 @@ class JointColor(JointTransform):
         """Apply the operations of ``params`` to ``results['img']``."""
         if results['img'].dtype != np.uint8:
             raise TypeError(f'JointColor needs a uint8 image, got {results["img"].dtype}')
-        for name in params.order:
-            results['img'] = _FUNCTIONS[name](results['img'], getattr(params, name))
+        operations = [(name, getattr(params, name)) for name in params.order]
+        if compiled.fits(results['img']):
+            if operations:
+                results['img'] = compiled.jitter(results['img'], operations)
+            return results
+        for name, value in operations:
+            results['img'] = _FUNCTIONS[name](results['img'], value)
         return results
 
     def __repr__(self) -> str:

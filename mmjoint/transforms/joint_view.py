@@ -4,16 +4,16 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform, Compose
 from mmengine.registry import TRANSFORMS
 
+from . import compiled
 from .base import PairTransform, check_probability, refuse_pair_transforms, transform_views
 
 Transform = dict | Callable[[dict], dict]
-# Most of what a result dict holds: no need to ask deepcopy.
-_IMMUTABLE = (str, int, float, bytes, type(None))
+# Most of what a result dict holds: no need to ask deepcopy, which is slow.
+_IMMUTABLE = frozenset((str, int, float, bool, bytes, type(None)))
 
 
 def _build_pipelines(name: str, transforms: Sequence[Sequence[Transform]]) -> list[list]:
@@ -100,6 +100,7 @@ class JointView(BaseTransform):
                     f'num_views={num} leaves a view without its pair: a group that holds '
                     f'{type(joint[0]).__name__} needs an even number of views'
                 )
+        compiled.prepare()
 
     def transform(self, results: dict) -> dict | None:
         """Make the views.
@@ -132,14 +133,18 @@ class JointView(BaseTransform):
 
 
 def _start_view(results: dict, share_image: bool) -> dict:
-    view = {
-        key: value if isinstance(value, _IMMUTABLE) else copy.deepcopy(value)
-        for key, value in results.items()
-        if key != 'img'
-    }
+    view = {key: _copied(value) for key, value in results.items() if key != 'img'}
     view['img'] = results['img'] if share_image else results['img'].copy()
     view['view_params'] = []
     return view
+
+
+def _copied(value: Any) -> Any:
+    if type(value) in _IMMUTABLE or (
+        type(value) is tuple and all(type(item) in _IMMUTABLE for item in value)
+    ):
+        return value
+    return copy.deepcopy(value)
 
 
 def _planar(img: Any) -> Any:
@@ -149,9 +154,7 @@ def _planar(img: Any) -> Any:
     """
     if not isinstance(img, np.ndarray) or img.dtype != np.uint8 or img.shape[2:] != (3,):
         return img  # gray, or a PIL image or tensor, which torchvision's transforms give
-    planes = np.empty((3, *img.shape[:2]), np.uint8)
-    cv2.split(img, list(planes))
-    return planes.transpose(1, 2, 0)
+    return compiled.planes(img).transpose(1, 2, 0)
 
 
 @TRANSFORMS.register_module()

@@ -5,6 +5,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
+from . import compiled
 from .base import check_probability
 
 
@@ -41,8 +42,11 @@ class ToGray(BaseTransform):
         """Take the colours out of ``results['img']``, or leave them."""
         img = results['img']
         if np.random.random_sample() < self.prob and img.ndim == 3 and img.shape[2] == 3:
-            gray = cv2.cvtColor(img, cv2.COLOR_BGR2GRAY)
-            results['img'] = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
+            if compiled.fits(img):
+                results['img'] = compiled.to_gray(img)
+            else:
+                gray = cv2.cvtColor(img, cv2.COLOR_BGR2GRAY)
+                results['img'] = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
         return results
 
     def __repr__(self) -> str:

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from mmjoint.transforms import compiled
+
 
 def made_image(height: int = 150, width: int = 200, seed: int = 0) -> np.ndarray:
     """A BGR image with smooth colour, edges and fine texture."""
@@ -24,6 +26,14 @@ def some_photos(folder: Path) -> list[np.ndarray]:
     gray = [img for img in photos if (img[..., 0] == img[..., 1]).all()][:2]
     assert gray, 'no gray photo among the shared ones'
     return photos[::40] + gray
+
+
+@pytest.fixture(params=['compiled', 'plain'])
+def each_way(request, monkeypatch) -> None:
+    """Run a test with numba's loops, and with OpenCV and torch alone."""
+    if request.param == 'compiled':
+        pytest.importorskip('numba')
+    monkeypatch.setattr(compiled, 'ENABLED', request.param == 'compiled')
 
 
 @pytest.fixture(params=['made', 'photos'])

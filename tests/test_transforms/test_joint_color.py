@@ -28,6 +28,7 @@ def apply(img: np.ndarray, params: ColorParams) -> np.ndarray:
     return JointColor().apply(dict(img=img), params)['img']
 
 
+@pytest.mark.usefixtures('each_way')
 @pytest.mark.parametrize('name,value', [(n, v) for n in VALUES for v in VALUES[n]])
 def test_each_operation_is_torchvisions(images, name, value):
     for img in images:
@@ -36,6 +37,7 @@ def test_each_operation_is_torchvisions(images, name, value):
         assert error.max() <= TOLERANCE[name] and error.mean() < 1
 
 
+@pytest.mark.usefixtures('each_way')
 def test_hue_is_as_close_to_exact_arithmetic_as_pillows(images):
     """Two steps of hue (12 levels) at most; on average no further than Pillow's 8-bit HSV."""
     shifts = (-0.2, -0.05, 0.1, 0.2)
@@ -50,6 +52,7 @@ def test_hue_is_as_close_to_exact_arithmetic_as_pillows(images):
     assert np.mean([e.mean() for e in ours]) <= np.mean([e.mean() for e in pillows])
 
 
+@pytest.mark.usefixtures('each_way')
 @pytest.mark.parametrize('order', list(itertools.permutations(OPS)))
 def test_any_order_is_torchvisions_on_pillow(images, order):
     """Within 2 levels on average of what the papers' pipelines do, after all four operations."""
@@ -63,6 +66,7 @@ def test_any_order_is_torchvisions_on_pillow(images, order):
         assert error.mean() < 2 and np.percentile(error, 99) <= 12
 
 
+@pytest.mark.usefixtures('each_way')
 def test_gray_image(images):
     """Brightness and contrast as torchvision's; hue and saturation have nothing to change."""
     gray = images[0][..., 1]
@@ -141,6 +145,7 @@ def test_a_range_from_zero_may_be_independent():
     JointColor(brightness=1.0, saturation=1.0, beta=None).sample({})
 
 
+@pytest.mark.usefixtures('each_way')
 def test_float_image_is_refused():
     with pytest.raises(TypeError, match='uint8'):
         apply(np.zeros((4, 4, 3), np.float32), ColorParams(('brightness',), brightness=2.0))

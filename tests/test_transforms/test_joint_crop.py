@@ -26,6 +26,7 @@ def boxes(crop: JointCrop, height: int, width: int, num: int = NUM, seed: int = 
     )
 
 
+@pytest.mark.usefixtures('each_way')
 @pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
 @pytest.mark.parametrize('size', [(224, 224), (96, 64)])
 def test_pixels_are_pillows(images, interpolation, size):
@@ -46,6 +47,7 @@ def test_pixels_are_pillows(images, interpolation, size):
             assert error.max() <= LARGEST[interpolation] and error.mean() < 0.02
 
 
+@pytest.mark.usefixtures('each_way')
 def test_flipped_and_sliced_images(images):
     """Any strides: as stock RandomFlip, or a slice, leaves them."""
     img = images[0]
@@ -54,6 +56,7 @@ def test_flipped_and_sliced_images(images):
         np.testing.assert_array_equal(resize(odd, (40, 30)), resize(odd.copy(), (40, 30)))
 
 
+@pytest.mark.usefixtures('each_way')
 def test_single_channel_and_whole_image(images):
     img = images[0][..., 0]
     want = np.asarray(Image.fromarray(img).resize((50, 40), Image.BILINEAR)).astype(int)
@@ -134,6 +137,7 @@ def test_center_suppressed_offsets_follow_beta(alpha):
         np.testing.assert_allclose(got, stats.beta(alpha, alpha).cdf(edges), atol=0.015)
 
 
+@pytest.mark.usefixtures('each_way')
 @pytest.mark.parametrize('shape', [(1, 10_000), (10_000, 1), (1, 1), (2, 3), (3000, 20)])
 @pytest.mark.parametrize('beta', [None, 0])
 def test_odd_shapes_give_views_of_the_asked_size(shape, beta):

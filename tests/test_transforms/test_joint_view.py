@@ -100,6 +100,7 @@ def test_views_pair_up_in_order_and_record_what_was_drawn():
                 assert recorded == [(type(transform).__name__, p) for p in pair]
 
 
+@pytest.mark.usefixtures('each_way')
 def test_recorded_parameters_replay_to_the_same_pixels(images):
     view = build(
         [
@@ -127,6 +128,7 @@ def test_numpy_seed_reproduces():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.usefixtures('each_way')
 @pytest.mark.parametrize('pipeline', [[Scribble()], [CROP, Scribble()]])
 def test_the_source_image_is_never_written(pipeline):
     img = made_image(32, 32)
@@ -136,6 +138,7 @@ def test_the_source_image_is_never_written(pipeline):
     assert not any(np.shares_memory(v, img) for v in result['img'])
 
 
+@pytest.mark.usefixtures('each_way')
 def test_pack_inputs_takes_the_views_as_they_are():
     """The same tensors as from plain arrays, without another copy."""
     result = views_of(build([[CROP, dict(type='RandomFlip', prob=0.5)]]), made_image())
@@ -147,6 +150,7 @@ def test_pack_inputs_takes_the_views_as_they_are():
         assert np.shares_memory(tensor.numpy(), view)
 
 
+@pytest.mark.usefixtures('each_way')
 @pytest.mark.parametrize('direction', ['horizontal', 'vertical', 'diagonal'])
 def test_stock_flips_keep_their_pixels(direction):
     """What JointView does for speed after RandomFlip changes no pixel."""

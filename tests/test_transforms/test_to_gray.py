@@ -9,6 +9,7 @@ from torchvision.transforms.functional import rgb_to_grayscale
 from mmjoint.transforms import ToGray
 
 
+@pytest.mark.usefixtures('each_way')
 def test_pixels_are_torchvisions_and_mmcvs(images):
     stock = RandomGrayscale(1.0, keep_channels=True, channel_weights=(0.114, 0.587, 0.2989))
     for img in images:
@@ -26,6 +27,7 @@ def test_probability():
     assert np.mean(gray) == pytest.approx(0.2, abs=0.023)  # 4 standard errors
 
 
+@pytest.mark.usefixtures('each_way')
 def test_gray_image_stays():
     img = np.zeros((4, 4), np.uint8)
     assert ToGray(1.0)(dict(img=img))['img'] is img

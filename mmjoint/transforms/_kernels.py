@@ -1,0 +1,188 @@
+"""The loops behind ``compiled``, on planes: flat or (3, pixels), uint8.
+
+Written for LLVM's vectoriser. Indices are unsigned, since with signed ones numba looks after
+negative indices at every step; arrays are not sliced, since a slice costs as much as a row.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numba import float32, int32, int64, njit, uint8, uint64
+
+
+def _compile(function: Callable) -> Callable:
+    # Sums may be taken in any order, as SIMD does; no NaN occurs.
+    options = dict(nogil=True, error_model='numpy', fastmath=True)
+    try:
+        return njit(function, cache=True, **options)
+    except RuntimeError:  # no folder that numba could write its cache to: compiled in each process
+        return njit(function, **options)
+
+
+_ZERO, _ONE, _TWO, _THREE, _FOUR = (uint64(n) for n in range(5))
+_LUMA_B, _LUMA_G, _LUMA_R = float32(0.114), float32(0.587), float32(0.2989)
+_LEVELS = float32(255)
+
+
+@_compile
+def _level(value):
+    """Cut to a whole level in [0, 255]."""
+    return uint8(int32(min(max(value, float32(0)), _LEVELS)))
+
+
+@_compile
+def _taps(size_in, size_out, cubic):
+    """Weights of Pillow's antialiased resize.
+
+    Returns the first tap of each output pixel, the number of taps, and the weights, with zeros
+    after the last for loops that take several at a time.
+    """
+    scale = size_in / size_out
+    stretch = max(scale, 1.0)
+    reach = 2.0 * stretch if cubic else stretch
+    most = int(math.ceil(reach)) * 2 + 1
+    first = np.empty(size_out, np.uint64)
+    count = np.empty(size_out, np.uint64)
+    weights = np.zeros((size_out, most + 4), np.float32)
+    for i in range(size_out):
+        centre = (i + 0.5) * scale
+        begin = max(0, int(centre - reach + 0.5))
+        end = min(size_in, int(centre + reach + 0.5))
+        total = 0.0
+        for k in range(begin, end):
+            t = abs(k + 0.5 - centre) / stretch
+            if not cubic:
+                w = max(0.0, 1.0 - t)
+            elif t < 1.0:
+                w = (1.5 * t - 2.5) * t * t + 1.0
+            else:
+                w = max(0.0, 2.0 - t) * (1.0 - t) * (t - 2.0) * -0.5
+            weights[i, k - begin] = w
+            total += w
+        for k in range(end - begin):
+            weights[i, k] /= total
+        first[i] = begin
+        count[i] = end - begin
+    return first, count, weights
+
+
+@_compile
+def resample_rows(src, channels, rows_in, cubic, out):
+    """Bring the number of rows to ``out``'s, each a weighted sum of rows, rounded.
+
+    ``src`` is flat, its row i of channel c at ``(i * channels + c) * width``; ``out`` is
+    (channels, rows, width).
+    """
+    rows, width = uint64(out.shape[1]), uint64(out.shape[2])
+    first, count, weights = _taps(rows_in, out.shape[1], cubic)
+    flat = out.reshape(-1)
+    step = width * uint64(channels)
+    last = uint64(rows_in) - _ONE
+    half = float32(0.5)
+    sums = np.empty(width, np.float32)
+    for c in range(uint64(channels)):
+        for y in range(rows):
+            n = count[y]
+            ahead = last - first[y]
+            a = c * width + first[y] * step
+            b = a + min(_ONE, ahead) * step
+            d = a + min(_TWO, ahead) * step
+            e = a + min(_THREE, ahead) * step
+            wa, wb, wd, we = weights[y, 0], weights[y, 1], weights[y, 2], weights[y, 3]
+            to = (c * rows + y) * width
+            if n <= _TWO:
+                for x in range(width):
+                    s = wa * float32(src[a + x]) + wb * float32(src[b + x])
+                    flat[to + x] = _level(s + half)
+            elif n == _THREE:
+                for x in range(width):
+                    s = wa * float32(src[a + x]) + wb * float32(src[b + x])
+                    flat[to + x] = _level(s + wd * float32(src[d + x]) + half)
+            elif n == _FOUR:
+                for x in range(width):
+                    s = wa * float32(src[a + x]) + wb * float32(src[b + x])
+                    s += wd * float32(src[d + x]) + we * float32(src[e + x])
+                    flat[to + x] = _level(s + half)
+            else:
+                for x in range(width):
+                    s = wa * float32(src[a + x]) + wb * float32(src[b + x])
+                    sums[x] = s + wd * float32(src[d + x]) + we * float32(src[e + x]) + half
+                for k in range(_FOUR, n, _TWO):
+                    b = a + min(k, ahead) * step
+                    d = a + min(k + _ONE, ahead) * step
+                    wb, wd = weights[y, k], weights[y, k + _ONE]
+                    for x in range(width):
+                        sums[x] += wb * float32(src[b + x]) + wd * float32(src[d + x])
+                for x in range(width):
+                    flat[to + x] = _level(sums[x])
+
+
+@_compile
+def blend_with_level(pixels, factor, offset):
+    """Map every value to ``factor * value + offset``, in place."""
+    factor, offset = float32(factor), float32(offset)
+    flat = pixels.reshape(-1)
+    for i in range(uint64(flat.shape[0])):
+        flat[i] = _level(factor * float32(flat[i]) + offset)
+
+
+@_compile
+def mean_luma(pixels):
+    """Compute the mean luma, a float."""
+    total = int64(0)
+    n = uint64(pixels.shape[1])
+    for i in range(n):
+        b, g, r = int32(pixels[0, i]), int32(pixels[1, i]), int32(pixels[2, i])
+        total += int32(1140) * b + int32(5870) * g + int32(2989) * r
+    return total / (10000.0 * n)
+
+
+@_compile
+def blend_with_luma(pixels, factor):
+    """Map every value to ``factor * value + (1 - factor) * luma``, in place."""
+    factor = float32(factor)
+    rest = float32(1) - factor
+    for i in range(uint64(pixels.shape[1])):
+        b, g, r = float32(pixels[0, i]), float32(pixels[1, i]), float32(pixels[2, i])
+        gray = rest * (_LUMA_B * b + _LUMA_G * g + _LUMA_R * r)
+        pixels[0, i] = _level(factor * b + gray)
+        pixels[1, i] = _level(factor * g + gray)
+        pixels[2, i] = _level(factor * r + gray)
+
+
+@_compile
+def luma(pixels, out):
+    """Write the luma, rounded, to all three channels."""
+    for i in range(uint64(pixels.shape[1])):
+        b, g, r = float32(pixels[0, i]), float32(pixels[1, i]), float32(pixels[2, i])
+        gray = uint8(int32(_LUMA_B * b + _LUMA_G * g + _LUMA_R * r + float32(0.5)))
+        out[0, i] = gray
+        out[1, i] = gray
+        out[2, i] = gray
+
+
+@_compile
+def _ramp(value):
+    return min(max(value, float32(0)), float32(1))
+
+
+@_compile
+def turn_hue(pixels, turns):
+    """Turn the hue in exact HSV, rounded, in place."""
+    one, two, three, four, six = float32(1), float32(2), float32(3), float32(4), float32(6)
+    shift = six * float32(turns)
+    for i in range(uint64(pixels.shape[1])):
+        b, g, r = float32(pixels[0, i]), float32(pixels[1, i]), float32(pixels[2, i])
+        top, low = max(max(r, g), b), min(min(r, g), b)
+        chroma = top - low
+        # The hue in sixths of a turn, red at 0; that of a gray pixel does not matter.
+        side = r - g + four * chroma
+        side = b - r + two * chroma if top == g else side
+        side = g - b if top == r else side
+        hue = side / max(chroma, one) + shift
+        hue -= six * np.floor(hue * float32(1 / 6))
+        low += float32(0.5)
+        pixels[0, i] = uint8(int32(low + chroma * _ramp(two - abs(hue - four))))
+        pixels[1, i] = uint8(int32(low + chroma * _ramp(two - abs(hue - two))))
+        pixels[2, i] = uint8(int32(low + chroma * _ramp(abs(hue - three) - one)))

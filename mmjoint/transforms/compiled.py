@@ -1,0 +1,155 @@
+"""The pixel work of the views, compiled by numba for the CPU it runs on; for uint8 BGR images.
+
+numba is optional (extra ``fast``). Where it is not installed, ``fits`` is False throughout and the
+transforms work through OpenCV and torch, with the same pixels to one level (hue: to two steps of
+8-bit HSV). Images go in and out as (H, W, 3) arrays whose memory is three planes, one a channel.
+
+The loops themselves are in ``_kernels``, imported at first use since importing numba takes time.
+"""
+
+import logging
+from importlib.util import find_spec
+from types import ModuleType
+
+import cv2
+import numpy as np
+from mmengine.logging import print_log
+
+# Whether the loops are used. To be changed before the first view is made, or by tests.
+ENABLED = find_spec('numba') is not None
+_prepared = False
+
+
+def prepare() -> None:
+    """Compile the loops, or read them from numba's cache, before the loader's workers start.
+
+    Says so in the log if views are made without numba.
+    """
+    global ENABLED, _prepared
+    if _prepared:
+        return
+    _prepared = True
+    missing = 'numba is not installed'
+    if ENABLED:
+        try:
+            img = jitter(resize(np.zeros((2, 2, 3), np.uint8), (3, 3)), [('contrast', 1.0)])
+        except ImportError as error:  # numba refuses a version of NumPy that it does not know
+            ENABLED, missing = False, str(error)
+        else:
+            to_gray(jitter(img, [(name, 1.0) for name in ('brightness', 'saturation', 'hue')]))
+            return
+    print_log(
+        f'views are made without compiled loops, which are quicker: {missing} '
+        "(pip install 'mmjoint[fast]')",
+        logger='current',
+        level=logging.INFO,
+    )
+
+
+def fits(img: np.ndarray) -> bool:
+    """Whether the functions below take this image: uint8 of shape (H, W, 3), numba installed."""
+    return ENABLED and img.dtype == np.uint8 and img.ndim == 3 and img.shape[2] == 3
+
+
+def planes(img: np.ndarray) -> np.ndarray:
+    """Lay an image's channels out one after the other, unless they lie so already.
+
+    Args:
+        img (np.ndarray): (H, W, 3), uint8, of any strides.
+
+    Returns:
+        np.ndarray: (3, H, W), contiguous; a view of the image's memory where that is possible.
+    """
+    moved = img.transpose(2, 0, 1)
+    if moved.flags.c_contiguous:
+        return moved
+    out = np.empty(moved.shape, np.uint8)
+    mirrored = moved[..., ::-1]
+    if mirrored.flags.c_contiguous:  # flipped by its strides, as mmcv's RandomFlip does
+        width = img.shape[1]
+        cv2.flip(mirrored.reshape(-1, width), 1, out.reshape(-1, width))
+    else:
+        cv2.split(img, list(out))
+    return out
+
+
+def _loops() -> ModuleType:
+    from . import _kernels
+
+    return _kernels
+
+
+def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinear') -> np.ndarray:
+    """Resize with antialiasing, in Pillow's two passes.
+
+    Args:
+        img (np.ndarray): (H, W, 3), uint8, of any strides.
+        size (tuple[int, int]): (width, height) of the result, pixels.
+        interpolation (str): ``'bilinear'`` or ``'bicubic'``. Defaults to ``'bilinear'``.
+
+    Returns:
+        np.ndarray: A new image, of shape (height, width, 3), its memory three planes.
+    """
+    (width, height), (rows, columns) = size, img.shape[:2]
+    cubic = interpolation == 'bicubic'
+    if img.strides[1:] != (3, 1):
+        img = np.ascontiguousarray(img)
+    # SIMD goes along rows, so the horizontal pass works on the transposed image.
+    flat = img.reshape(rows, -1)  # a view
+    upright = np.empty((3, rows, width), np.uint8)
+    if width == columns:
+        cv2.split(img, list(upright))
+    else:
+        narrow = np.empty((3, width, rows), np.uint8)
+        _loops().resample_rows(cv2.transpose(flat).reshape(-1), 3, columns, cubic, narrow)
+        for plane, turned in zip(narrow, upright, strict=True):
+            cv2.transpose(plane, turned)
+    if height == rows:
+        return upright.transpose(1, 2, 0)
+    out = np.empty((3, height, width), np.uint8)
+    for plane, short in zip(upright, out, strict=True):
+        _loops().resample_rows(plane.reshape(-1), 1, rows, cubic, short[None])
+    return out.transpose(1, 2, 0)
+
+
+def jitter(img: np.ndarray, operations: list[tuple[str, float]]) -> np.ndarray:
+    """Apply colour operations one after the other, each cut to whole levels as torchvision's.
+
+    Args:
+        img (np.ndarray): (H, W, 3), uint8, BGR.
+        operations (list[tuple[str, float]]): ``'brightness'``, ``'contrast'`` or ``'saturation'``
+            with its factor, or ``'hue'`` with its shift in turns.
+
+    Returns:
+        np.ndarray: A new image.
+    """
+    out = planes(img)
+    if np.may_share_memory(out, img):
+        out = out.copy()
+    pixels = out.reshape(3, -1)
+    loops = _loops()
+    for name, value in operations:
+        if name == 'brightness':
+            loops.blend_with_level(pixels, value, 0.0)
+        elif name == 'contrast':
+            mean = loops.mean_luma(pixels)
+            loops.blend_with_level(pixels, value, (1 - value) * mean)
+        elif name == 'saturation':
+            loops.blend_with_luma(pixels, value)
+        else:
+            loops.turn_hue(pixels, value)
+    return out.transpose(1, 2, 0)
+
+
+def to_gray(img: np.ndarray) -> np.ndarray:
+    """Replace the channels by their luma, rounded.
+
+    Args:
+        img (np.ndarray): (H, W, 3), uint8, BGR.
+
+    Returns:
+        np.ndarray: A new image of three equal channels.
+    """
+    out = np.empty((3, img.shape[0], img.shape[1]), np.uint8)
+    _loops().luma(planes(img).reshape(3, -1), out.reshape(3, -1))
+    return out.transpose(1, 2, 0)

@@ -1,0 +1,128 @@
+"""The compiled loops against Pillow, torchvision and exact arithmetic, and life without numba."""
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import functional as F
+
+from mmjoint.transforms import JointView, compiled
+
+pytest.importorskip('numba')
+
+VIEWS = [
+    dict(type='JointCrop', scale=96, crop_ratio_range=(0.08, 1.0), beta=0),
+    dict(type='HorizontalFlip', prob=0.5),
+    dict(type='JointColor', brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, prob=0.8),
+    dict(type='ToGray', prob=0.2),
+    dict(type='JointBlur', prob=0.5, beta=0),
+]
+
+
+def as_planes(img: np.ndarray) -> np.ndarray:
+    return compiled.planes(img).transpose(1, 2, 0)
+
+
+@pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
+@pytest.mark.parametrize('shape', [(1, 1), (2, 500), (96, 40), (97, 63), (150, 300), (500, 333)])
+@pytest.mark.parametrize('size', [(96, 96), (64, 33), (7, 5)])
+def test_resize_is_pillows(interpolation, shape, size):
+    """The same but for one value in a hundred, a level off; noise is the hardest case."""
+    img = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    filters = dict(bilinear=Image.BILINEAR, bicubic=Image.BICUBIC)
+    # Horizontally first, as the paper's Pillow did.
+    want = Image.fromarray(img).resize((size[0], shape[0]), filters[interpolation])
+    want = np.asarray(want.resize(size, filters[interpolation]))
+    error = np.abs(compiled.resize(img, size, interpolation).astype(int) - want)
+    assert error.max() <= 1 and (error > 0).sum() <= 4 + 0.015 * error.size
+
+
+@pytest.mark.parametrize('shift', [-0.5, -0.2, -0.01, 0.0, 0.1, 0.37, 0.5])
+def test_hue_is_torchvisions(images, shift):
+    """Exact HSV, where OpenCV and Pillow cut it to 8 bits."""
+    for img in images[:3]:
+        rgb = torch.from_numpy(img[..., ::-1].copy()).permute(2, 0, 1)
+        want = F.adjust_hue(rgb, shift).permute(1, 2, 0).numpy()[..., ::-1].astype(int)
+        got = compiled.jitter(img, [('hue', shift)])
+        assert np.abs(got - want).max() <= 1
+        if shift == 0:
+            np.testing.assert_array_equal(got, img)
+
+
+def test_views_are_those_of_the_plain_way(images, monkeypatch):
+    """The same parameters, whatever makes the pixels, and pixels that nobody can tell apart."""
+    view = JointView([VIEWS], num_views=2)
+    levels, errors = [], []
+    for seed, img in enumerate(images * 4):
+        made = {}
+        for enabled in (True, False):
+            monkeypatch.setattr(compiled, 'ENABLED', enabled)
+            np.random.seed(seed)
+            made[enabled] = view(dict(img=img))
+        assert made[True]['view_params'] == made[False]['view_params']
+        for fast, plain in zip(made[True]['img'], made[False]['img'], strict=True):
+            assert fast.shape == plain.shape and fast.strides == plain.strides
+            difference = fast.astype(float) - plain
+            levels.append(difference.mean())
+            errors.append((difference**2).mean())
+    assert abs(np.mean(levels)) < 0.3
+    assert 10 * np.log10(255**2 / np.mean(errors)) > 40  # PSNR, dB
+
+
+@pytest.mark.parametrize('make', [np.ascontiguousarray, as_planes, lambda img: img[5:-7, 3:-2]])
+def test_the_given_image_is_left_alone(images, make):
+    img = make(images[0])
+    before = img.copy()
+    compiled.resize(img, (20, 30))
+    compiled.to_gray(img)
+    compiled.jitter(img, [('brightness', 0.5), ('contrast', 1.2), ('saturation', 2), ('hue', 0.1)])
+    np.testing.assert_array_equal(img, before)
+
+
+def test_planes(images):
+    """Every layout gives the same three planes, without a copy where they are there already."""
+    img = images[0]
+    want = np.ascontiguousarray(img.transpose(2, 0, 1))
+    for same in (img, as_planes(img), np.asfortranarray(img)):
+        got = compiled.planes(same)
+        assert got.flags.c_contiguous
+        np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(compiled.planes(as_planes(img)[:, ::-1]), want[..., ::-1])
+    np.testing.assert_array_equal(compiled.planes(as_planes(img)[::-1]), want[:, ::-1])
+    planar = as_planes(img)
+    assert np.shares_memory(compiled.planes(planar), planar)
+
+
+@pytest.mark.parametrize(
+    'img', [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 4), 'u1')]
+)
+def test_other_images_are_left_to_opencv(img):
+    assert not compiled.fits(img)
+
+
+def test_without_numba(tmp_path):
+    """The same script runs where numba cannot be imported, and says what would be quicker."""
+    cv2.imwrite(str(tmp_path / 'a.png'), np.full((40, 50, 3), 90, np.uint8))
+    code = (
+        'import sys, logging\n'
+        'sys.modules["numba"] = None\n'
+        'from mmengine.logging import MMLogger\n'
+        'MMLogger.get_instance("run", log_level="INFO")\n'
+        'import cv2, mmjoint\n'
+        'from mmjoint.transforms import JointView, compiled\n'
+        f'view = JointView([{VIEWS!r}], num_views=2)\n'
+        f'made = view(dict(img=cv2.imread({str(tmp_path / "a.png")!r})))\n'
+        'assert [v.shape for v in made["img"]] == [(96, 96, 3)] * 2 and not compiled.ENABLED\n'
+    )
+    run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "pip install 'mmjoint[fast]'" in run.stdout + run.stderr
+
+
+def test_importing_mmjoint_imports_no_numba():
+    code = 'import sys, mmjoint; assert "numba" not in sys.modules'
+    subprocess.run([sys.executable, '-c', code], check=True)
