@@ -1,0 +1,71 @@
+"""Writing a folder of images as shards of the WebDataset format."""
+
+import os
+import shutil
+from pathlib import Path
+
+from .image_folder import ImageFolder
+from .shards import _NO_WEBDATASET, read_indices
+
+
+def write_shards(
+    folder: str | Path, out: str | Path, images_per_shard: int = 2000, with_label: bool = False
+) -> tuple[int, int]:
+    """Write the images of a folder, at any depth and in sorted order, as they are into tar files.
+
+    ``train/n01440764/a.JPEG`` becomes ``n01440764/a.jpeg``, with ``n01440764/a.cls`` beside it if
+    labels are written. Each tar gets its index (see :class:`WebDatasetShards`).
+
+    Args:
+        folder (str | Path): As ``ImageFolder`` reads it.
+        out (str | Path): The folder to make, of ``000000.tar``, ``000001.tar`` and so on. It
+            appears when all is written.
+        images_per_shard (int): Defaults to 2000.
+        with_label (bool): Whether each subfolder is a class. Defaults to False.
+
+    Returns:
+        tuple[int, int]: The numbers of images and shards.
+
+    Raises:
+        FileExistsError: ``out`` exists already.
+        ValueError: Two images differ in nothing but their extension, or there is none.
+    """
+    try:
+        from webdataset import ShardWriter
+    except ImportError as error:
+        raise ImportError(_NO_WEBDATASET) from error
+    folder, out = Path(folder), Path(out)
+    if images_per_shard < 1:
+        raise ValueError(f'images_per_shard must be at least 1, got {images_per_shard}')
+    if out.exists():
+        raise FileExistsError(f'{out}: exists already; delete it or name another folder')
+    images = ImageFolder(str(folder), with_label=with_label)
+    partial = out.with_name(out.name + '.partial')
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    pattern = str(partial / '%06d.tar').replace('%', '%%').replace('%%06d', '%06d')
+    last = None
+    with ShardWriter(
+        pattern,
+        maxcount=images_per_shard,
+        maxsize=float('inf'),
+        encoder=False,
+        mtime=0,
+        verbose=0,
+    ) as writer:
+        for i in range(len(images)):
+            info = images.get_data_info(i)
+            path = Path(info['img_path'])
+            stem = path.stem.replace('.', '_')  # the first dot of a name ends a sample's key
+            key = (path.relative_to(folder).parent / stem).as_posix()
+            if key == last:
+                raise ValueError(f'{path}: another image has the same name but for its extension')
+            last = key
+            sample = {'__key__': key, path.suffix[1:].lower(): path.read_bytes()}
+            if with_label:
+                sample['cls'] = str(info['gt_label']).encode()
+            writer.write(sample)
+    shards = sorted(map(str, partial.glob('*.tar')))
+    read_indices(shards)
+    os.replace(partial, out)
+    return len(images), len(shards)
