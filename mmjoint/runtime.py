@@ -256,6 +256,8 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     if strict:
         runner.register_hook(_StrictLoadHook(cfg.load_from))
+    if cfg.get('resume'):
+        runner.register_hook(_ResumeOrderHook())
     build_train_loop = runner.build_train_loop
 
     def build_train_loop_with_batches(loop: object) -> BaseLoop:
@@ -319,6 +321,21 @@ class _StrictLoadHook(Hook):
                 f'{self.path}: not a checkpoint of this {type(model).__name__}: weights '
                 + ', '.join(told)
             )
+
+
+class _ResumeOrderHook(Hook):
+    """Shuffle a resumed run as the interrupted one was shuffled.
+
+    mmengine reads a checkpoint's seed when the sampler exists already, with a seed of this start.
+    """
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        seed = checkpoint.get('meta', {}).get('seed')
+        loader = runner.train_dataloader
+        for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
+            # A seed that the config gives to the sampler itself stays.
+            if seed is not None and getattr(sampler, 'seed', None) == runner.seed:
+                sampler.seed = seed
 
 
 def disconnect() -> None:
