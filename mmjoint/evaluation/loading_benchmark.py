@@ -18,7 +18,6 @@ from mmengine.dataset import DefaultSampler
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
 from PIL import Image
-from torchvision.io import ImageReadMode, decode_jpeg
 
 IMAGES_PER_FOLDER = 1000
 IMAGES_PER_SHARD = 2000
@@ -33,11 +32,20 @@ def decoders() -> dict[str, Decoder]:
     found: dict[str, Decoder] = {
         'OpenCV': lambda data: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR),
         'Pillow (RGB)': lambda data: np.asarray(Image.open(io.BytesIO(data)).convert('RGB')),
-        'torchvision (RGB)': _torchvision,
         'OpenCV, 1/2 size': lambda data: cv2.imdecode(
             np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_2
         ),
     }
+    try:  # deprecated since torchvision 0.29
+        from torchvision.io import ImageReadMode, decode_jpeg
+    except ImportError:
+        pass
+    else:
+        found['torchvision (RGB)'] = lambda data: (
+            decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB)
+            .permute(1, 2, 0)
+            .numpy()
+        )
     if find_spec('simplejpeg'):
         import simplejpeg
 
@@ -46,11 +54,6 @@ def decoders() -> dict[str, Decoder]:
             data, 'BGR', fastdct=True, fastupsample=True
         )
     return found
-
-
-def _torchvision(data: bytes) -> np.ndarray:
-    tensor = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    return decode_jpeg(tensor, ImageReadMode.RGB).permute(1, 2, 0).numpy()
 
 
 def benchmark_decoders(files: Sequence[str], seconds: float = 60.0) -> dict:
