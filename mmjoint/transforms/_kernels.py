@@ -23,6 +23,7 @@ def _compile(function: Callable) -> Callable:
 _ZERO, _ONE, _TWO, _THREE, _FOUR = (uint64(n) for n in range(5))
 _LUMA_B, _LUMA_G, _LUMA_R = float32(0.114), float32(0.587), float32(0.2989)
 _LEVELS = float32(255)
+_BLOCK = uint64(1 << 20)
 
 
 @_compile
@@ -68,24 +69,25 @@ def _taps(size_in, size_out, cubic):
 
 
 @_compile
-def resample_rows(src, channels, rows_in, cubic, out):
+def resample_rows(src, rows_in, row_step, channel_step, cubic, out):
     """Bring the number of rows to ``out``'s, each a weighted sum of rows, rounded.
 
-    ``src`` is flat, its row i of channel c at ``(i * channels + c) * width``; ``out`` is
-    (channels, rows, width).
+    ``out`` is (channels, rows, width). ``src`` is taken as flat: row i of its channel c begins at
+    ``i * row_step + c * channel_step``.
     """
+    src = src.reshape(-1)
+    step, channel_step = uint64(row_step), uint64(channel_step)
     rows, width = uint64(out.shape[1]), uint64(out.shape[2])
     first, count, weights = _taps(rows_in, out.shape[1], cubic)
     flat = out.reshape(-1)
-    step = width * uint64(channels)
     last = uint64(rows_in) - _ONE
     half = float32(0.5)
     sums = np.empty(width, np.float32)
-    for c in range(uint64(channels)):
+    for c in range(uint64(out.shape[0])):
         for y in range(rows):
             n = count[y]
             ahead = last - first[y]
-            a = c * width + first[y] * step
+            a = c * channel_step + first[y] * step
             b = a + min(_ONE, ahead) * step
             d = a + min(_TWO, ahead) * step
             e = a + min(_THREE, ahead) * step
@@ -130,12 +132,18 @@ def blend_with_level(pixels, factor, offset):
 @_compile
 def mean_luma(pixels):
     """Compute the mean luma, a float."""
-    total = int64(0)
     n = uint64(pixels.shape[1])
-    for i in range(n):
-        b, g, r = int32(pixels[0, i]), int32(pixels[1, i]), int32(pixels[2, i])
-        total += int32(1140) * b + int32(5870) * g + int32(2989) * r
-    return total / (10000.0 * n)
+    blue, green, red = int64(0), int64(0), int64(0)
+    for begin in range(_ZERO, n, _BLOCK):
+        b, g, r = int32(0), int32(0), int32(0)  # narrow sums, which a block does not overflow
+        for i in range(begin, min(begin + _BLOCK, n)):
+            b = int32(b + pixels[0, i])
+            g = int32(g + pixels[1, i])
+            r = int32(r + pixels[2, i])
+        blue += b
+        green += g
+        red += r
+    return (0.114 * blue + 0.587 * green + 0.2989 * red) / n
 
 
 @_compile
@@ -163,26 +171,30 @@ def luma(pixels, out):
 
 
 @_compile
-def _ramp(value):
-    return min(max(value, float32(0)), float32(1))
-
-
-@_compile
 def turn_hue(pixels, turns):
-    """Turn the hue in exact HSV, rounded, in place."""
-    one, two, three, four, six = float32(1), float32(2), float32(3), float32(4), float32(6)
+    """Turn the hue in exact HSV, by at most half a turn either way; rounded, in place.
+
+    The hue in sixths of a turn is ``side / chroma``, red at 0. All is kept times the chroma: so
+    nothing is divided.
+    """
+    zero, half = float32(0), float32(0.5)
+    two, three, four, six = float32(2), float32(3), float32(4), float32(6)
     shift = six * float32(turns)
     for i in range(uint64(pixels.shape[1])):
         b, g, r = float32(pixels[0, i]), float32(pixels[1, i]), float32(pixels[2, i])
         top, low = max(max(r, g), b), min(min(r, g), b)
         chroma = top - low
-        # The hue in sixths of a turn, red at 0; that of a gray pixel does not matter.
         side = r - g + four * chroma
         side = b - r + two * chroma if top == g else side
         side = g - b if top == r else side
-        hue = side / max(chroma, one) + shift
-        hue -= six * np.floor(hue * float32(1 / 6))
-        low += float32(0.5)
-        pixels[0, i] = uint8(int32(low + chroma * _ramp(two - abs(hue - four))))
-        pixels[1, i] = uint8(int32(low + chroma * _ramp(two - abs(hue - two))))
-        pixels[2, i] = uint8(int32(low + chroma * _ramp(abs(hue - three) - one)))
+        side += shift * chroma
+        circle = six * chroma
+        side = side + circle if side < zero else side
+        side = side - circle if side > circle else side
+        low += half
+        blue = two * chroma - abs(side - four * chroma)
+        green = two * chroma - abs(side - two * chroma)
+        red = abs(side - three * chroma) - chroma
+        pixels[0, i] = uint8(int32(low + min(max(blue, zero), chroma)))
+        pixels[1, i] = uint8(int32(low + min(max(green, zero), chroma)))
+        pixels[2, i] = uint8(int32(low + min(max(red, zero), chroma)))

@@ -63,13 +63,11 @@ def planes(img: np.ndarray) -> np.ndarray:
     moved = img.transpose(2, 0, 1)
     if moved.flags.c_contiguous:
         return moved
+    back = moved[..., ::-1]
+    if back.flags.c_contiguous:  # flipped by its strides, as mmcv's RandomFlip does
+        return cv2.flip(back.reshape(-1, img.shape[1]), 1).reshape(moved.shape)
     out = np.empty(moved.shape, np.uint8)
-    mirrored = moved[..., ::-1]
-    if mirrored.flags.c_contiguous:  # flipped by its strides, as mmcv's RandomFlip does
-        width = img.shape[1]
-        cv2.flip(mirrored.reshape(-1, width), 1, out.reshape(-1, width))
-    else:
-        cv2.split(img, list(out))
+    cv2.split(img, list(out))
     return out
 
 
@@ -92,23 +90,20 @@ def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinea
     """
     (width, height), (rows, columns) = size, img.shape[:2]
     cubic = interpolation == 'bicubic'
+    resample_rows = _loops().resample_rows
+    out = np.empty((3, height, width), np.uint8)
+    if width == columns:
+        resample_rows(planes(img), rows, width, rows * width, cubic, out)
+        return out.transpose(1, 2, 0)
+    # SIMD goes along rows, so the horizontal pass works on the transposed image: its rows are those
+    # of the first pixel's channels, then those of the second's.
     if img.strides[1:] != (3, 1):
         img = np.ascontiguousarray(img)
-    # SIMD goes along rows, so the horizontal pass works on the transposed image.
-    flat = img.reshape(rows, -1)  # a view
-    upright = np.empty((3, rows, width), np.uint8)
-    if width == columns:
-        cv2.split(img, list(upright))
-    else:
-        narrow = np.empty((3, width, rows), np.uint8)
-        _loops().resample_rows(cv2.transpose(flat).reshape(-1), 3, columns, cubic, narrow)
-        for plane, turned in zip(narrow, upright, strict=True):
-            cv2.transpose(plane, turned)
-    if height == rows:
-        return upright.transpose(1, 2, 0)
-    out = np.empty((3, height, width), np.uint8)
-    for plane, short in zip(upright, out, strict=True):
-        _loops().resample_rows(plane.reshape(-1), 1, rows, cubic, short[None])
+    turned = cv2.transpose(img.reshape(rows, -1))
+    narrow = np.empty((3, width, rows), np.uint8)
+    resample_rows(turned, columns, 3 * rows, rows, cubic, narrow)
+    upright = cv2.transpose(narrow.reshape(-1, rows))  # each row: blue, green, red
+    resample_rows(upright, rows, 3 * width, width, cubic, out)
     return out.transpose(1, 2, 0)
 
 

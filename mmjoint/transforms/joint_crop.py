@@ -161,9 +161,9 @@ class JointCrop(JointTransform):
 
     def _offset(self, size: int, extent: int, low: float, high: float, suppressed: bool) -> int:
         """Draw the offset of a crop whose centre is to lie between two fractions of the image."""
-        first, last = (
-            min(max(int(extent * limit) - size // 2, 0), extent - size) for limit in (low, high)
-        )
+        free = extent - size
+        first = min(max(int(extent * low) - size // 2, 0), free)
+        last = min(max(int(extent * high) - size // 2, 0), free)
         u = np.random.beta(self.alpha, self.alpha) if suppressed else np.random.random_sample()
         return min(first + int(u * (last - first + 1)), last)
 

@@ -24,7 +24,7 @@ def color(strength, saturation, hue, prob=0.8):
     )
 
 
-FLIP = dict(type='RandomFlip', prob=0.5)
+FLIP = dict(type='HorizontalFlip', prob=0.5)
 BLUR = dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=None)
 
 

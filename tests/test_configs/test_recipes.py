@@ -13,7 +13,7 @@ from mmjoint.evaluation.paper import TABLES
 HERE = Path(__file__).parent
 CONFIGS = HERE.parents[1] / 'configs'
 _NAMES = runpy.run_path(str(HERE / 'recipes.py'))
-RECIPES, PROBES, DATA, FLIP = (_NAMES[key] for key in ('RECIPES', 'PROBES', 'DATA', 'FLIP'))
+RECIPES, PROBES, DATA = (_NAMES[key] for key in ('RECIPES', 'PROBES', 'DATA'))
 # The only data without labels, and the images that come decoded.
 UNLABELLED, DECODED = 'folder', 'stl10'
 
@@ -129,7 +129,7 @@ def test_probe_recipe(load, name, recipe):
     views = [t for t in cfg.train_dataloader.dataset.pipeline if t.type != 'LoadImage']
     assert views == [
         dict(type='RandomResizedCrop', scale=recipe['size'], backend='pillow'),
-        FLIP,
+        dict(type='RandomFlip', prob=0.5),
         dict(type='PackInputs'),
     ]
     assert cfg.val_dataloader == cfg.test_dataloader == cfg.knn_val_dataloader

@@ -54,7 +54,7 @@ def config_of(recipe: str) -> list[dict]:
 def view_of(group: list[dict], place: int) -> tuple[View, list[str]]:
     """The numbers of one view of a pair and the order of its steps, read from a config."""
     names = dict(
-        JointCrop='crop', RandomFlip='flip', JointColor='color', ToGray='gray', JointBlur='blur'
+        JointCrop='crop', HorizontalFlip='flip', JointColor='color', ToGray='gray', JointBlur='blur'
     )
     steps, order = dict(blur=dict(prob=0.0), solarize=dict(prob=0.0)), []
     for step in group:

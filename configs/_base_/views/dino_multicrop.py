@@ -9,7 +9,7 @@ global_views = [
         interpolation='bicubic',
         beta=None,
     ),
-    dict(type='RandomFlip', prob=0.5),
+    dict(type='HorizontalFlip', prob=0.5),
     dict(
         type='JointColor',
         brightness=0.4,

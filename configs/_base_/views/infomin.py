@@ -32,7 +32,7 @@ rand_augment = dict(
 )
 pair_views = [
     dict(type='JointCrop', scale=224, crop_ratio_range=(0.2, 1.0), beta=None),
-    dict(type='RandomFlip', prob=0.5),
+    dict(type='HorizontalFlip', prob=0.5),
     dict(
         type='JointColor',
         brightness=0.8,
@@ -48,7 +48,7 @@ pair_views = [
 ]
 jigsaw_view = [
     dict(type='RandomResizedCrop', scale=255, crop_ratio_range=(0.6, 1.0), backend='pillow'),
-    dict(type='RandomFlip', prob=0.5),
+    dict(type='HorizontalFlip', prob=0.5),
     dict(type='JigsawPatches', grid=3, size=64),
 ]
 train_pipeline = [

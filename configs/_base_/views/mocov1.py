@@ -11,7 +11,7 @@ views = [
         prob=1.0,
         beta=None,
     ),
-    dict(type='RandomFlip', prob=0.5),
+    dict(type='HorizontalFlip', prob=0.5),
 ]
 train_pipeline = [
     dict(type='LoadImage'),

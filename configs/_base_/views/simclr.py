@@ -1,7 +1,7 @@
 # Views of SimCLR (arXiv 2002.05709, appendix A) at 224 px.
 views = [
     dict(type='JointCrop', scale=224, crop_ratio_range=(0.08, 1.0), beta=None),
-    dict(type='RandomFlip', prob=0.5),
+    dict(type='HorizontalFlip', prob=0.5),
     dict(
         type='JointColor',
         brightness=0.8,

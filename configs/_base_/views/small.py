@@ -2,7 +2,7 @@
 # is that of Tiny-ImageNet; data sets of another size set their own.
 views = [
     dict(type='JointCrop', scale=64, crop_ratio_range=(0.2, 1.0), beta=None),
-    dict(type='RandomFlip', prob=0.5),
+    dict(type='HorizontalFlip', prob=0.5),
     dict(
         type='JointColor',
         brightness=0.4,

@@ -1,7 +1,7 @@
 # Views of SwAV (arXiv 2006.09882, the order of its repository): two of 224 px and six of 96 px.
 global_views = [
     dict(type='JointCrop', scale=224, crop_ratio_range=(0.14, 1.0), beta=None),
-    dict(type='RandomFlip', prob=0.5),
+    dict(type='HorizontalFlip', prob=0.5),
     dict(
         type='JointColor',
         brightness=0.8,
