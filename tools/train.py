@@ -1,10 +1,11 @@
 """Trains from a config; its interface is that of mmpretrain's tools/train.py."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
 from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
 
-from mmjoint import runtime
+from mmjoint import acceleration, runtime
 from mmjoint.errors import one_line_errors
 
 
@@ -20,7 +21,18 @@ def parse_args() -> Namespace:
         help='go on from a checkpoint; without CKPT, from the last in the work directory if any',
     )
     parser.add_argument(
-        '--amp', action='store_true', help='automatic mixed precision (bfloat16 on the CPU)'
+        '--amp',
+        action='store_true',
+        help='automatic mixed precision: float16 on a GPU, or bfloat16 with --cfg-options '
+        'optim_wrapper.dtype=bfloat16; bfloat16 on the CPU',
+    )
+    parser.add_argument(
+        '--channels-last',
+        action=BooleanOptionalAction,
+        help='convolutions in the memory layout NHWC (default: on the CPU, where it is faster)',
+    )
+    parser.add_argument(
+        '--compile', action='store_true', help='compile the backbone with torch.compile'
     )
     parser.add_argument(
         '--auto-scale-lr',
@@ -45,8 +57,11 @@ def apply(args: Namespace, cfg: Config) -> None:
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        acceleration.use_amp(cfg)
+    if args.channels_last or (args.channels_last is None and get_device() == 'cpu'):
+        acceleration.use_channels_last(cfg)
+    if args.compile:
+        acceleration.use_compile(cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError(

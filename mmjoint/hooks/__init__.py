@@ -1,7 +1,9 @@
 """Hooks that watch or guard a run."""
 
+from .channels_last import ChannelsLastHook
 from .checkpoint import AtomicCheckpointHook
 from .collapse import CollapseHook
+from .compile import CompileHook
 from .contrastive_crop import ContrastiveCropHook
 from .dino import DINOHook
 from .fixed_lr import FixedLRHook
@@ -11,7 +13,9 @@ from .pair_stats import PairStatsHook
 
 __all__ = [
     'AtomicCheckpointHook',
+    'ChannelsLastHook',
     'CollapseHook',
+    'CompileHook',
     'ContrastiveCropHook',
     'DINOHook',
     'FixedLRHook',

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import subprocess
 import warnings
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 RunTool = Callable[..., tuple[int, str, str]]
 
@@ -144,3 +146,84 @@ train_dataloader = dict(batch_size=16, dataset=dict(pipeline=[
     one, two = logged(tmp_path / 'one', 'loss'), logged(tmp_path / 'two', 'loss')
     assert len(one) == 6 and max(one) - min(one) > 1e-2  # it does move
     assert two == pytest.approx(one, rel=2e-6)
+
+
+@pytest.mark.parametrize(
+    'flags, hooks',
+    [
+        ([], {'ChannelsLastHook'}),
+        (['--channels-last'], {'ChannelsLastHook'}),
+        (['--no-channels-last'], set()),
+    ],
+)
+def test_memory_layout(
+    flags: list[str], hooks: set[str], pretrain_config: Path, run_tool: RunTool, tmp_path: Path
+) -> None:
+    """The hook stands in the config that a run saves."""
+    if torch.cuda.is_available():
+        pytest.skip('this machine has a GPU, where the default is another')
+    status, _, err = run_tool('train.py', pretrain_config, '--work-dir', 'run', *flags)
+    assert status == 0, err
+    saved = Config.fromfile(tmp_path / 'run/tiny.py')
+    assert {hook['type'] for hook in saved.custom_hooks} - {'NonFiniteLossHook'} == hooks
+
+
+def test_resumes_in_another_memory_layout(
+    pretrain_config: Path, run_tool: RunTool, tmp_path: Path
+) -> None:
+    """One epoch with the channels last and one without give what two of a kind give."""
+    exact = tmp_path / 'exact.py'
+    exact.write_text("_base_ = './tiny.py'\nmodel = dict(backbone=dict(norm_eval=True))\n")
+    assert run_tool('train.py', exact, '--work-dir', 'whole', '--no-channels-last')[0] == 0
+    for epochs, flag in ((1, '--channels-last'), (2, '--no-channels-last')):
+        options = ['--resume', flag, '--cfg-options', f'train_cfg.max_epochs={epochs}']
+        status, _, err = run_tool('train.py', exact, '--work-dir', 'parts', *options)
+        assert status == 0, err
+    whole, parts = (logged(tmp_path / name, 'loss') for name in ('whole', 'parts'))
+    # The parts' second epoch has views of its own: random states are not saved.
+    assert parts[:6] == pytest.approx(whole[:6], rel=1e-5)
+    assert len(parts) == 12
+
+
+@pytest.mark.slow
+def test_compiles(pretrain_config: Path, run_tool: RunTool, tmp_path: Path) -> None:
+    """Losses, names and values are those of an uncompiled run, in training and after resuming."""
+    if not shutil.which('g++'):
+        pytest.skip('no g++')
+    exact = tmp_path / 'exact.py'
+    exact.write_text("_base_ = './tiny.py'\nmodel = dict(backbone=dict(norm_eval=True))\n")
+    for name, flags in (('plain', []), ('compiled', ['--compile'])):
+        status, _, err = run_tool('train.py', exact, '--work-dir', name, *flags)
+        assert status == 0, err
+    plain, compiled = (logged(tmp_path / name, 'loss') for name in ('plain', 'compiled'))
+    assert compiled == pytest.approx(plain, rel=1e-5)
+    plain, compiled = (
+        torch.load(tmp_path / name / 'epoch_2.pth', weights_only=False)['state_dict']
+        for name in ('plain', 'compiled')
+    )
+    torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=1e-5)
+    longer = ['--resume', '--cfg-options', 'train_cfg.max_epochs=3']
+    status, _, err = run_tool('train.py', exact, '--work-dir', 'compiled', *longer)
+    assert status == 0, err
+
+
+def test_compile_without_a_compiler(
+    pretrain_config: Path, run_tool: RunTool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip('this machine has a GPU, for which Triton compiles')
+    monkeypatch.setenv('CXX', str(tmp_path / 'no-compiler'))
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'cache'))
+    monkeypatch.setattr('torch._inductor.config.cpp.cxx', (None, str(tmp_path / 'no-compiler')))
+    status, _, err = run_tool('train.py', pretrain_config, '--work-dir', 'run', '--compile')
+    assert status == 1
+    assert err.splitlines()[-1].startswith(
+        'error: torch.compile does not work here: it needs a C++'
+    )
+
+
+def test_compile_twice(pretrain_config: Path, run_tool: RunTool) -> None:
+    options = ['--compile', '--cfg-options', 'compile=True']
+    status, _, err = run_tool('train.py', pretrain_config, '--work-dir', 'run', *options)
+    assert status == 1
+    assert err.splitlines()[-1].startswith("error: --compile: the config sets mmengine's compile")
