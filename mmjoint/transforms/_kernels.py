@@ -20,7 +20,7 @@ def _compile(function: Callable) -> Callable:
         return njit(function, **options)
 
 
-_ZERO, _ONE, _TWO, _THREE, _FOUR = (uint64(n) for n in range(5))
+_ZERO, _ONE, _TWO, _THREE, _FOUR, _FIVE = (uint64(n) for n in range(6))
 _LUMA_B, _LUMA_G, _LUMA_R = float32(0.114), float32(0.587), float32(0.2989)
 _LEVELS = float32(255)
 _BLOCK = uint64(1 << 20)
@@ -83,16 +83,19 @@ def resample_rows(src, rows_in, row_step, channel_step, cubic, out):
     last = uint64(rows_in) - _ONE
     half = float32(0.5)
     sums = np.empty(width, np.float32)
-    for c in range(uint64(out.shape[0])):
+    for channel in range(uint64(out.shape[0])):
         for y in range(rows):
             n = count[y]
             ahead = last - first[y]
-            a = c * channel_step + first[y] * step
+            a = channel * channel_step + first[y] * step
             b = a + min(_ONE, ahead) * step
-            d = a + min(_TWO, ahead) * step
-            e = a + min(_THREE, ahead) * step
-            wa, wb, wd, we = weights[y, 0], weights[y, 1], weights[y, 2], weights[y, 3]
-            to = (c * rows + y) * width
+            c = a + min(_TWO, ahead) * step
+            d = a + min(_THREE, ahead) * step
+            e = a + min(_FOUR, ahead) * step
+            wa, wb, wc = weights[y, 0], weights[y, 1], weights[y, 2]
+            wd, we = weights[y, 3], weights[y, 4]
+            to = (channel * rows + y) * width
+            # The usual numbers of taps go without sums in memory.
             if n <= _TWO:
                 for x in range(width):
                     s = wa * float32(src[a + x]) + wb * float32(src[b + x])
@@ -100,22 +103,28 @@ def resample_rows(src, rows_in, row_step, channel_step, cubic, out):
             elif n == _THREE:
                 for x in range(width):
                     s = wa * float32(src[a + x]) + wb * float32(src[b + x])
-                    flat[to + x] = _level(s + wd * float32(src[d + x]) + half)
+                    flat[to + x] = _level(s + wc * float32(src[c + x]) + half)
             elif n == _FOUR:
                 for x in range(width):
                     s = wa * float32(src[a + x]) + wb * float32(src[b + x])
-                    s += wd * float32(src[d + x]) + we * float32(src[e + x])
+                    s += wc * float32(src[c + x]) + wd * float32(src[d + x])
                     flat[to + x] = _level(s + half)
+            elif n == _FIVE:
+                for x in range(width):
+                    s = wa * float32(src[a + x]) + wb * float32(src[b + x])
+                    s += wc * float32(src[c + x]) + wd * float32(src[d + x])
+                    flat[to + x] = _level(s + we * float32(src[e + x]) + half)
             else:
                 for x in range(width):
                     s = wa * float32(src[a + x]) + wb * float32(src[b + x])
-                    sums[x] = s + wd * float32(src[d + x]) + we * float32(src[e + x]) + half
-                for k in range(_FOUR, n, _TWO):
+                    s += wc * float32(src[c + x]) + wd * float32(src[d + x])
+                    sums[x] = s + we * float32(src[e + x]) + half
+                for k in range(_FIVE, n, _TWO):
                     b = a + min(k, ahead) * step
-                    d = a + min(k + _ONE, ahead) * step
-                    wb, wd = weights[y, k], weights[y, k + _ONE]
+                    c = a + min(k + _ONE, ahead) * step
+                    wb, wc = weights[y, k], weights[y, k + _ONE]
                     for x in range(width):
-                        sums[x] += wb * float32(src[b + x]) + wd * float32(src[d + x])
+                        sums[x] += wb * float32(src[b + x]) + wc * float32(src[c + x])
                 for x in range(width):
                     flat[to + x] = _level(sums[x])
 
