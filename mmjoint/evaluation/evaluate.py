@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import os
+import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -189,9 +190,18 @@ def _fingerprint(cfg: Config, checkpoint: str | Path) -> str:
         images = DATASETS.build({**dataset, 'pipeline': []})
         for i in range(len(images)):
             path = images.get_data_info(i).get('img_path')
-            facts = os.stat(path) if path else None
+            facts = os.stat(_file_behind(path, dataset.get('data_root'))) if path else None
             parts.append(f'{path} {facts and facts.st_size} {facts and facts.st_mtime_ns}')
     return hashlib.sha256('\n'.join(parts).encode()).hexdigest()
+
+
+def _file_behind(path: str, data_root: str | None) -> str:
+    """Return the file that holds an image: itself, or a shard, or one of STL-10's."""
+    if path.startswith('tar://'):
+        return path.partition('@')[2].rpartition('#')[0]
+    if os.path.isfile(path):
+        return path
+    return os.path.join(data_root or '', re.sub(r'\[\d+\]$', '', path))
 
 
 def file_sha256(path: str | Path) -> str:

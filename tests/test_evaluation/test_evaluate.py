@@ -1,6 +1,7 @@
 """Protocols on features with a known answer, label subsets, and folders of labelled images."""
 
 import math
+import os
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmjoint.datasets.shard_writer import write_shards
 from mmjoint.evaluation import (
     balanced_subset,
     evaluate_protocols,
@@ -17,6 +19,7 @@ from mmjoint.evaluation import (
     linear_accuracy,
     use_folder,
 )
+from mmjoint.evaluation.evaluate import _fingerprint
 
 
 def blobs(num: int, seed: int, spread: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -134,3 +137,34 @@ def test_folders_that_do_not_do(tmp_path):
         write_images(tmp_path / part / 'a')
     with pytest.raises(ValueError, match='the size of the images is not known'):
         use_folder(Config(), tmp_path)
+
+
+def write_stl10(root: Path) -> dict:
+    (root / 'test_X.bin').write_bytes(bytes(2 * 3 * 96 * 96))
+    (root / 'test_y.bin').write_bytes(bytes([1, 2]))
+    return dict(type='STL10', data_root=str(root), split='test')
+
+
+def write_tar(root: Path) -> dict:
+    write_images(root / 'photos/a')
+    write_shards(root / 'photos', root / 'shards', with_label=True)
+    return dict(type='WebDatasetShards', data_root=str(root / 'shards'), shards='000000.tar')
+
+
+@pytest.mark.parametrize(
+    'write,holder', [(write_stl10, 'test_X.bin'), (write_tar, 'shards/000000.tar')]
+)
+def test_features_of_images_inside_a_larger_file_are_cached_by_that_file(tmp_path, write, holder):
+    loader = dict(dataset=write(tmp_path))
+    (tmp_path / 'weights.pth').write_bytes(b'weights')
+    cfg = Config(
+        dict(
+            model=dict(backbone=dict(type='ResNet', depth=18)),
+            knn_train_dataloader=loader,
+            knn_val_dataloader=loader,
+        )
+    )
+    before = _fingerprint(cfg, tmp_path / 'weights.pth')
+    assert _fingerprint(cfg, tmp_path / 'weights.pth') == before
+    os.utime(tmp_path / holder, ns=(0, 0))
+    assert _fingerprint(cfg, tmp_path / 'weights.pth') != before
