@@ -91,6 +91,14 @@ def test_views_keep_their_joint_numbers(root):
     assert (pair[0].crop_ratio_range, local[0].crop_ratio_range) == ((0.4, 1.0), (0.05, 0.4))
 
 
+def test_dino_gets_what_makes_a_short_run_start(root):
+    cfg = reduced('dino/dino_resnet50_8xb64-coslr-100e_in1k', root)
+    assert cfg.model.neck.with_bn is True
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(0.1)  # 0.2 for 256, 128 images
+    vit = reduced('dino/dino_vit-small_8xb64-coslr-100e_in1k', root)
+    assert vit.optim_wrapper.optimizer.lr == pytest.approx(1e-3 * 128 / 512)
+
+
 def test_contrastive_crop(root):
     name = 'mocov1/mocov1_resnet50_contrastivecrop-8xb32-steplr-100e_in1k'
     cfg = reduced(name, root, size=48)
