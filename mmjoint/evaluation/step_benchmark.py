@@ -189,10 +189,10 @@ def benchmark_step(
 
     Returns:
         dict: ``rounds``, ``steps`` and ``batch_size``; over the rounds, as ``dict(median,
-        quartiles)``, ``runner`` and ``bare``, images (pairs of views) a second, ``ratio`` of the
-        two, and ``cpu_ratio``, that of images a second of CPU time; ``data_time``, the Runner's
-        median wait for a batch, seconds; ``losses``, one list of the Runner's and one of the bare
-        loop's, of all steps.
+        quartiles)``, ``runner`` and ``bare``, images (pairs of views) a second, ``runner_cpu`` and
+        ``bare_cpu``, images a second of CPU time, ``ratio`` and ``cpu_ratio``, the Runner's by the
+        bare loop's; ``data_time``, the Runner's median wait for a batch, seconds; ``losses``, one
+        list of the Runner's and one of the bare loop's, of all steps.
 
     Raises:
         ValueError: The config is of another model, ``rounds`` or ``steps`` is less than 2, or the
@@ -279,6 +279,8 @@ def _summary(comparison: _Comparison, batch_size: int) -> dict:
         batch_size=batch_size,
         runner=over_rounds(lambda ours, theirs: images / ours[0]),
         bare=over_rounds(lambda ours, theirs: images / theirs[0]),
+        runner_cpu=over_rounds(lambda ours, theirs: images / ours[1]),
+        bare_cpu=over_rounds(lambda ours, theirs: images / theirs[1]),
         ratio=over_rounds(lambda ours, theirs: theirs[0] / ours[0]),
         cpu_ratio=over_rounds(lambda ours, theirs: theirs[1] / ours[1]),
         data_time=statistics.median(comparison.data_times),
