@@ -68,7 +68,8 @@ def _keep_freed_memory() -> None:
     """Have glibc keep what is freed for the next step.
 
     By default it gives arrays above 32 MB, most feature maps, back to the kernel at once, and the
-    kernel clears their pages again in each step: 15 to 27 % of the CPU time of SimCLR's step.
+    kernel clears their pages again in each step. Without that a step of SimCLR took 10 to 21 % less
+    CPU time, for 29 % more memory.
     """
     if sys.platform == 'linux' and hasattr(ctypes.CDLL(None), 'gnu_get_libc_version'):
         mallopt = ctypes.CDLL(None).mallopt
