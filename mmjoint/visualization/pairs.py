@@ -69,6 +69,7 @@ def draw_pair(
     """
     scale = height / source.shape[0]
     canvas = resize(source, (max(1, round(source.shape[1] * scale)), height))
+    canvas = np.ascontiguousarray(canvas)  # OpenCV draws on no other
     tiles = []
     for view, drawn, colour in zip(views[:2], params[:2], VIEW_COLOURS, strict=True):
         for crop in (p for _, p in drawn if isinstance(p, CropParams)):
@@ -78,7 +79,7 @@ def draw_pair(
             (x1, y1), (x2, y2) = np.rint(corners * scale).astype(int)
             cv2.rectangle(canvas, (int(x1), int(y1)), (int(x2) - 1, int(y2) - 1), colour, 2)
         width = max(1, round(view.shape[1] * height / view.shape[0]))
-        tile = resize(view, (width, height))
+        tile = np.ascontiguousarray(resize(view, (width, height)))
         cv2.rectangle(tile, (0, 0), (width - 1, height - 1), colour, 3)
         tiles.append(tile)
     gap = np.full((height, 6, 3), 255, np.uint8)

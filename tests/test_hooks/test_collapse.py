@@ -22,7 +22,7 @@ def hook_of(runner) -> CollapseHook:
 
 
 def test_a_run_without_stop_gradient_is_flagged_within_an_epoch(tiny_run):
-    runner = tiny_run('collapsing', [WATCH], repeat=6, **FAST)
+    runner = tiny_run('collapsing', [WATCH], repeat=12, **FAST)
     runner.train()
     assert hook_of(runner).collapsed
     (log,) = Path(runner.log_dir).glob('*.log')
@@ -31,7 +31,7 @@ def test_a_run_without_stop_gradient_is_flagged_within_an_epoch(tiny_run):
 
 
 def test_the_same_run_with_it_is_not(tiny_run):
-    runner = tiny_run('SimSiam', [WATCH], repeat=6, **FAST)
+    runner = tiny_run('SimSiam', [WATCH], repeat=12, **FAST)
     runner.train()
     assert not hook_of(runner).collapsed
 

@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from mmengine.config import Config
 
 RunTool = Callable[..., tuple[int, str, str]]
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 
 def logged(work_dir: Path, key: str) -> list:
@@ -208,16 +210,24 @@ def test_compiles(pretrain_config: Path, run_tool: RunTool, tmp_path: Path) -> N
 
 
 def test_compile_without_a_compiler(
-    pretrain_config: Path, run_tool: RunTool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pretrain_config: Path, tool_environment: dict, tmp_path: Path
 ) -> None:
+    """In a process of its own: one that has compiled before remembers how."""
     if torch.cuda.is_available():
         pytest.skip('this machine has a GPU, for which Triton compiles')
-    monkeypatch.setenv('CXX', str(tmp_path / 'no-compiler'))
-    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'cache'))
-    monkeypatch.setattr('torch._inductor.config.cpp.cxx', (None, str(tmp_path / 'no-compiler')))
-    status, _, err = run_tool('train.py', pretrain_config, '--work-dir', 'run', '--compile')
-    assert status == 1
-    assert err.splitlines()[-1].startswith(
+    done = subprocess.run(
+        [sys.executable, TOOLS / 'train.py', pretrain_config, '--work-dir', 'run', '--compile'],
+        env={
+            **tool_environment,
+            'CXX': str(tmp_path / 'no-compiler'),
+            'TORCHINDUCTOR_CACHE_DIR': str(tmp_path / 'cache'),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
         'error: torch.compile does not work here: it needs a C++'
     )
 

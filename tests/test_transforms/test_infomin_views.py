@@ -71,14 +71,14 @@ def test_recipe():
     assert pair.pop(4)['type'] == 'RandAugment'
     assert pair == [
         dict(type='JointCrop', scale=224, crop_ratio_range=(0.2, 1.0), beta=None),
-        dict(type='RandomFlip', prob=0.5),
+        dict(type='HorizontalFlip', prob=0.5),
         dict(type='JointColor', **jitter, beta=None),
         dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=None),
         dict(type='ToGray', prob=0.2),
     ]
     assert jigsaw == [
         dict(type='RandomResizedCrop', scale=255, crop_ratio_range=(0.6, 1.0), backend='pillow'),
-        dict(type='RandomFlip', prob=0.5),
+        dict(type='HorizontalFlip', prob=0.5),
         dict(type='JigsawPatches', grid=3, size=64),
     ]
 

@@ -2,7 +2,6 @@
 
 import copy
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -174,11 +173,9 @@ def time_rounds(
 
 
 def one_thread() -> None:
-    """Keep OpenCV, torch and, where it is loaded, numba to one thread, here and in the peers."""
+    """Keep OpenCV and torch to one thread, here and in the peers; compiled loops have one."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    if 'numba' in sys.modules:
-        sys.modules['numba'].set_num_threads(1)
 
 
 def summary(values: Sequence[float]) -> dict:
