@@ -207,3 +207,20 @@ def turn_hue(pixels, turns):
         pixels[0, i] = uint8(int32(low + min(max(blue, zero), chroma)))
         pixels[1, i] = uint8(int32(low + min(max(green, zero), chroma)))
         pixels[2, i] = uint8(int32(low + min(max(red, zero), chroma)))
+
+
+@_compile
+def jitter(pixels, first, second, third, fourth):
+    """Apply up to four operations, in place: pairs of its number (0 to 3, below 0 none) and value.
+
+    0 is brightness, 1 contrast, 2 saturation, 3 hue.
+    """
+    for operation, value in (first, second, third, fourth):
+        if operation == 0:
+            blend_with_level(pixels, value, 0.0)
+        elif operation == 1:
+            blend_with_level(pixels, value, (1 - value) * mean_luma(pixels))
+        elif operation == 2:
+            blend_with_luma(pixels, value)
+        elif operation == 3:
+            turn_hue(pixels, value)

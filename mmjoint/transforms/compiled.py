@@ -19,6 +19,9 @@ from mmengine.logging import print_log
 ENABLED = find_spec('numba') is not None
 _prepared = False
 
+_OPERATIONS = dict(brightness=0, contrast=1, saturation=2, hue=3)
+_NO_STEPS = [(-1, 0.0)] * len(_OPERATIONS)
+
 
 def prepare() -> None:
     """Compile the loops, or read them from numba's cache, before the loader's workers start.
@@ -32,11 +35,11 @@ def prepare() -> None:
     missing = 'numba is not installed'
     if ENABLED:
         try:
-            img = jitter(resize(np.zeros((2, 2, 3), np.uint8), (3, 3)), [('contrast', 1.0)])
+            img = jitter(resize(np.zeros((2, 2, 3), np.uint8), (3, 3)), [('hue', 0.0)])
         except ImportError as error:  # numba refuses a version of NumPy that it does not know
             ENABLED, missing = False, str(error)
         else:
-            to_gray(jitter(img, [(name, 1.0) for name in ('brightness', 'saturation', 'hue')]))
+            to_gray(img)
             return
     print_log(
         f'views are made without compiled loops, which are quicker: {missing} '
@@ -112,8 +115,8 @@ def jitter(img: np.ndarray, operations: list[tuple[str, float]]) -> np.ndarray:
 
     Args:
         img (np.ndarray): (H, W, 3), uint8, BGR.
-        operations (list[tuple[str, float]]): ``'brightness'``, ``'contrast'`` or ``'saturation'``
-            with its factor, or ``'hue'`` with its shift in turns.
+        operations (list[tuple[str, float]]): At most four: ``'brightness'``, ``'contrast'`` or
+            ``'saturation'`` with its factor, or ``'hue'`` with its shift in turns.
 
     Returns:
         np.ndarray: A new image.
@@ -121,18 +124,8 @@ def jitter(img: np.ndarray, operations: list[tuple[str, float]]) -> np.ndarray:
     out = planes(img)
     if np.may_share_memory(out, img):
         out = out.copy()
-    pixels = out.reshape(3, -1)
-    loops = _loops()
-    for name, value in operations:
-        if name == 'brightness':
-            loops.blend_with_level(pixels, value, 0.0)
-        elif name == 'contrast':
-            mean = loops.mean_luma(pixels)
-            loops.blend_with_level(pixels, value, (1 - value) * mean)
-        elif name == 'saturation':
-            loops.blend_with_luma(pixels, value)
-        else:
-            loops.turn_hue(pixels, value)
+    steps = [(_OPERATIONS[name], float(value)) for name, value in operations]
+    _loops().jitter(out.reshape(3, -1), *steps, *_NO_STEPS[len(steps) :])
     return out.transpose(1, 2, 0)
 
 

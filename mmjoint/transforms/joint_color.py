@@ -1,5 +1,6 @@
 """JointColor: colour jitter whose factors over the pair are drawn from JC(beta)."""
 
+import itertools
 from dataclasses import dataclass
 
 import cv2
@@ -10,7 +11,6 @@ from ..distributions import JointDistribution
 from . import compiled
 from .base import JointTransform, check_probability
 
-_OPS = ('brightness', 'contrast', 'saturation', 'hue')
 # ITU-R 601-2 luma, as torchvision and Pillow have it, in mmcv's channel order (BGR).
 _LUMA_BGR = (0.114, 0.587, 0.2989)
 
@@ -100,6 +100,7 @@ class JointColor(JointTransform):
         self.factors = {
             name: self._distribution(name, width, betas.get(name)) for name, width in used.items()
         }
+        self._orders = list(itertools.permutations(self.factors))
 
     @staticmethod
     def _distribution(name: str, width: float, beta: float | None) -> JointDistribution:
@@ -117,9 +118,7 @@ class JointColor(JointTransform):
         for view in range(2):
             order = ()
             if np.random.random_sample() < self.prob:
-                # A random permutation, drawn faster than np.random.permutation does.
-                shuffled = np.random.random_sample(4).argsort().tolist()
-                order = tuple(_OPS[i] for i in shuffled if _OPS[i] in drawn)
+                order = self._orders[int(np.random.random_sample() * len(self._orders))]
             factors = {name: pair[view] for name, pair in drawn.items()}
             params.append(ColorParams(order, **factors))
         return params[0], params[1]
