@@ -100,9 +100,6 @@ def gaussian_blur(img: np.ndarray, sigma: float) -> np.ndarray:
         np.ndarray: The blurred image, of the same shape and type.
     """
     kernel = cv2.getGaussianKernel(2 * math.ceil(4 * sigma) + 1, sigma, cv2.CV_32F)
-    # So little of a pixel's value comes from others that no level changes.
-    if img.dtype == np.uint8 and 255 * (1 - kernel.max() ** 2) < 0.499:
-        return img.copy()
     if img.ndim == 3 and img.transpose(2, 0, 1).flags.c_contiguous:
         # OpenCV would copy the planes into pixels, and JointView lay them out again.
         out = np.empty_like(img)
