@@ -162,12 +162,15 @@ def _reduce_data(cfg: Config, reduction: Reduction) -> None:
         dict(type='Resize', scale=(reduction.size, reduction.size), backend='pillow'),
         dict(type='PackInputs'),
     ]
-    for loader, split in (('knn_train_dataloader', 'train'), ('knn_val_dataloader', 'val')):
-        cfg[loader].dataset = dict(dataset, **{name: split}, pipeline=evaluation)
     cfg.train_dataloader.batch_size = reduction.batch_size
-    for loader in ('train_dataloader', 'knn_train_dataloader', 'knn_val_dataloader'):
+    splits = dict(train_dataloader='train', knn_train_dataloader='train', knn_val_dataloader='val')
+    for loader, split in splits.items():
+        if loader not in cfg:  # a folder without labels has no kNN
+            continue
         cfg[loader].num_workers = 0
         cfg[loader].pop('persistent_workers', None)
+        if loader != 'train_dataloader':
+            cfg[loader].dataset = dict(dataset, **{name: split}, pipeline=evaluation)
 
 
 def _spread(cfg: Config, images: int) -> list[int]:

@@ -123,6 +123,12 @@ def test_data(data, root):
         assert dataset.with_label and 'indices' not in dataset
 
 
+def test_a_folder_without_labels_gets_no_knn(root):
+    cfg = reduced('simclr/simclr_resnet18_1xb256-coslr-200e_folder', root)
+    assert cfg.train_dataloader.dataset.data_root == str(root)
+    assert 'knn_train_dataloader' not in cfg and 'knn_val_dataloader' not in cfg
+
+
 def test_tiny_imagenet_as_published(tmp_path):
     (tmp_path / 'val').mkdir()
     (tmp_path / 'val/val_annotations.txt').touch()
