@@ -96,7 +96,8 @@ def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinea
     resample_rows = _loops().resample_rows
     out = np.empty((3, height, width), np.uint8)
     if width == columns:
-        resample_rows(planes(img), rows, width, rows * width, cubic, out)
+        source = planes(img).reshape(-1, width)
+        resample_rows(source, rows, width, rows * width, cubic, out)
         return out.transpose(1, 2, 0)
     # SIMD goes along rows, so the horizontal pass works on the transposed image: its rows are those
     # of the first pixel's channels, then those of the second's.
