@@ -5,7 +5,6 @@ A trial that is done is not run again, one that was killed goes on, a folder hol
 """
 
 import argparse
-import hashlib
 import json
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .checkpoints import convert
+from .checkpoints import convert, file_sha256
 from .detection import (
     TASKS,
     data_root,
@@ -177,8 +176,7 @@ def find_config(engine: Engine, task: str, name: str | None) -> Path:
 
 def _sha256(path: str) -> str:
     try:
-        with open(path, 'rb') as file:
-            return hashlib.file_digest(file, 'sha256').hexdigest()
+        return file_sha256(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{path}: no such checkpoint file') from error
 

@@ -5,7 +5,7 @@ Needs PyTorch alone: an environment that converts checkpoints may have no mm sta
 
 from .conversion import TARGETS, backbone_weights, convert, read_provenance
 from .key_maps import BLOCKS, resnet_keys
-from .reading import CheckpointError, load_backbone, read_checkpoint
+from .reading import CheckpointError, file_sha256, load_backbone, read_checkpoint
 
 __all__ = [
     'BLOCKS',
@@ -13,6 +13,7 @@ __all__ = [
     'CheckpointError',
     'backbone_weights',
     'convert',
+    'file_sha256',
     'load_backbone',
     'read_checkpoint',
     'read_provenance',

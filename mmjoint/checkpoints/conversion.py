@@ -1,7 +1,6 @@
 """Backbones out of any known checkpoint into any known format, whole or not at all."""
 
 import ast
-import hashlib
 import io
 import json
 import os
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from ..version import __version__
 from .key_maps import find_backbones, pick_backbone, resnet_keys
-from .reading import CheckpointError, read_checkpoint
+from .reading import CheckpointError, file_sha256, read_checkpoint
 
 
 def backbone_weights(
@@ -128,7 +127,7 @@ def _read(path: Path, which: str, trust: bool) -> tuple[OrderedDict[str, Tensor]
     meta = checkpoint.get('meta') if isinstance(checkpoint.get('meta'), dict) else checkpoint
     provenance = dict(
         source=path.name,
-        sha256=_sha256(path),
+        sha256=file_sha256(path),
         format=source.format,
         which=which,
         available=list(found),
@@ -142,14 +141,6 @@ def _read(path: Path, which: str, trust: bool) -> tuple[OrderedDict[str, Tensor]
     )
     origin = _provenance_in(checkpoint)
     return OrderedDict(weights), provenance | ({'origin': origin} if origin else {})
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _integer(value: object) -> int | None:

@@ -1,5 +1,6 @@
 """Reading checkpoints and loading backbones from them, strictly."""
 
+import hashlib
 import importlib
 import pickle
 import re
@@ -224,3 +225,12 @@ def load_backbone(model: nn.Module, path: str | Path, prefix: str = 'backbone.')
             f'{path}: the weights under {prefix!r} do not fit {type(model).__name__}: {faults}'
         )
     model.load_state_dict(found)
+
+
+def file_sha256(path: str | Path) -> str:
+    """Compute the SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS
 from torch import Tensor
 
-from ..checkpoints import read_checkpoint
+from ..checkpoints import file_sha256, read_checkpoint
 from ..outputs import write_output
 from ..version import __version__
 from .knn import LOADERS, knn_accuracy, labelled_features
@@ -202,12 +202,6 @@ def _file_behind(path: str, data_root: str | None) -> str:
     if os.path.isfile(path):
         return path
     return os.path.join(data_root or '', re.sub(r'\[\d+\]$', '', path))
-
-
-def file_sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def provenance(cfg: Config, checkpoint: str | Path | None) -> dict:
