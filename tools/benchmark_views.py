@@ -11,7 +11,7 @@ from pathlib import Path
 # albumentations, which mmpretrain imports if it is there, asks PyPI for its newest version.
 os.environ['NO_ALBUMENTATIONS_UPDATE'] = '1'
 # One core's speed is measured. It must stand before the first import of NumPy and torch.
-THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'NUMBA_NUM_THREADS')
+THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
 os.environ.update(dict.fromkeys(THREADS, '1'))
 
 import cv2  # noqa: E402

@@ -2,9 +2,7 @@
 
 import io
 import os
-import random
 import resource
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -18,6 +16,8 @@ from mmengine.dataset import DefaultSampler
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
 from PIL import Image
+
+from .rounds import summary, time_rounds
 
 IMAGES_PER_FOLDER = 1000
 IMAGES_PER_SHARD = 2000
@@ -76,31 +76,19 @@ def benchmark_decoders(files: Sequence[str], seconds: float = 60.0) -> dict:
     Raises:
         ValueError: No photo is left.
     """
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
     photos = [data for data in map(_read, files) if data[:2] == b'\xff\xd8' and b'Exif' not in data]
     if not photos:
         raise ValueError('benchmark_decoders needs at least one JPEG without EXIF, got none')
     decode = decoders()
     pixels = {name: _compare(decode[name], photos, 'RGB' in name) for name in decode}
-    rounds: list[dict[str, float]] = []
-    start = time.perf_counter()
-    while len(rounds) < 3 or time.perf_counter() - start < seconds:
-        some = random.choices(photos, k=20)
-        spent = {}
-        for name in random.sample(list(decode), len(decode)):
-            begin = time.process_time()
-            for data in some:
-                decode[name](data)
-            spent[name] = (time.process_time() - begin) / len(some)
-        rounds.append(spent)
+    rounds = time_rounds(decode, photos, seconds, photos_per_round=20)
     return dict(
         photos=len(photos),
         rounds=len(rounds),
         decoders={
             name: dict(
-                milliseconds=_quartiles([1e3 * r[name] for r in rounds]),
-                times_opencv=_quartiles([r['OpenCV'] / r[name] for r in rounds]),
+                milliseconds=summary([r[name] for r in rounds]),
+                times_opencv=summary([r['OpenCV'] / r[name] for r in rounds]),
                 pixels=pixels[name],
             )
             for name in decode
@@ -110,11 +98,6 @@ def benchmark_decoders(files: Sequence[str], seconds: float = 60.0) -> dict:
 
 def _read(file: str) -> bytes:
     return Path(file).read_bytes()
-
-
-def _quartiles(values: list[float]) -> dict:
-    low, _, high = statistics.quantiles(values, n=4)
-    return dict(median=statistics.median(values), quartiles=[low, high])
 
 
 def _compare(decode: Decoder, photos: list[bytes], is_rgb: bool) -> dict | None:

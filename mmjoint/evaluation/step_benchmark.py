@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from .. import acceleration, runtime
+from .rounds import summary
 
 # Accelerations of each variant, by the flags of tools/train.py.
 VARIANTS = {
@@ -268,9 +269,7 @@ def _batches(cfg: Config, number: int, loader: bool) -> DataLoader:
 
 def _summary(comparison: _Comparison, batch_size: int) -> dict:
     def over_rounds(value: Callable[[tuple, tuple], float]) -> dict:
-        values = [value(ours, theirs) for ours, theirs in comparison.times]
-        low, _, high = statistics.quantiles(values, n=4)
-        return dict(median=statistics.median(values), quartiles=[low, high])
+        return summary([value(ours, theirs) for ours, theirs in comparison.times])
 
     images = comparison.steps * batch_size
     return dict(

@@ -1,226 +1,382 @@
-"""The loops behind ``compiled``, on planes: flat or (3, pixels), uint8.
+"""The loops behind ``compiled``: a view's pixels from the decoded image to three planes of memory.
 
-Written for LLVM's vectoriser. Indices are unsigned, since with signed ones numba looks after
-negative indices at every step; arrays are not sliced, since a slice costs as much as a row.
+Pixels are uint8; between load and store they are 16-bit numbers with 7 or 8 bits of fraction. All
+arrays are flat, colours in the order B, G, R. Indices are unsigned, since with signed ones numba
+looks after negative indices at every step; arrays are not sliced, since a slice costs as much as a
+row. Rows are written in whole vectors: what a row's last vector writes too much, the next row
+overwrites, and buffers end with room for it.
 """
 
 import math
 from collections.abc import Callable
 
 import numpy as np
-from numba import float32, int32, int64, njit, uint8, uint64
+from numba import int32, int64, njit, uint8, uint16, uint64
+
+from . import _vectors as vectors
+from ._vectors import add, add_cut, lesser, lowered, raised, sub, sub_cut, upper
 
 
-def _compile(function: Callable) -> Callable:
-    # Sums may be taken in any order, as SIMD does; no NaN occurs.
-    options = dict(nogil=True, error_model='numpy', fastmath=True)
+def _compile(function: Callable, **options: bool) -> Callable:
+    return njit(function, nogil=True, error_model='numpy', **options)
+
+
+def _compile_entry(function: Callable) -> Callable:
     try:
-        return njit(function, cache=True, **options)
+        return _compile(function, cache=True)
     except RuntimeError:  # no folder that numba could write its cache to: compiled in each process
-        return njit(function, **options)
+        return _compile(function)
 
 
-_ZERO, _ONE, _TWO, _THREE, _FOUR, _FIVE = (uint64(n) for n in range(6))
-_LUMA_B, _LUMA_G, _LUMA_R = float32(0.114), float32(0.587), float32(0.2989)
-_LEVELS = float32(255)
+_ZERO, _ONE, _TWO, _THREE = (uint64(n) for n in range(4))
+_LANES, _TILE = uint64(vectors.LANES), uint64(16)
+_LANES_3, _LANES_4 = _LANES * _THREE, _LANES * uint64(4)
 _BLOCK = uint64(1 << 20)
 
-
-@_compile
-def _level(value):
-    """Cut to a whole level in [0, 255]."""
-    return uint8(int32(min(max(value, float32(0)), _LEVELS)))
+# Operations on planes, numbered as ``compiled`` numbers them.
+BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAY, BLUR = range(6)
 
 
 @_compile
-def _taps(size_in, size_out, cubic):
+def _taps(size_in, size_out, cubic, flip):
     """Weights of Pillow's antialiased resize.
 
-    Returns the first tap of each output pixel, the number of taps, and the weights, with zeros
-    after the last for loops that take several at a time.
+    Returns the first tap of each output pixel; the number of taps of all; their weights, as
+    ``vectors.weigh_1`` takes them or, for bicubic and where many errors of rounding would add up,
+    as ``weigh_real_1`` does (the other array is empty); and how many there are an output pixel.
     """
     scale = size_in / size_out
     stretch = max(scale, 1.0)
+    shrink = 1.0 / stretch
     reach = 2.0 * stretch if cubic else stretch
     most = int(math.ceil(reach)) * 2 + 1
     first = np.empty(size_out, np.uint64)
-    count = np.empty(size_out, np.uint64)
-    weights = np.zeros((size_out, most + 4), np.float32)
+    exact = cubic or scale > 6.0
+    whole = np.zeros(0 if exact else size_out * most, np.uint16)
+    real = np.zeros(size_out * most if exact else 0, np.float32)
+    weights = np.empty(most)
+    count = 1
     for i in range(size_out):
         centre = (i + 0.5) * scale
         begin = max(0, int(centre - reach + 0.5))
-        end = min(size_in, int(centre + reach + 0.5))
+        taps = min(size_in, int(centre + reach + 0.5)) - begin
         total = 0.0
-        for k in range(begin, end):
-            t = abs(k + 0.5 - centre) / stretch
+        for k in range(taps):
+            t = abs(begin + k + 0.5 - centre) * shrink
             if not cubic:
                 w = max(0.0, 1.0 - t)
             elif t < 1.0:
                 w = (1.5 * t - 2.5) * t * t + 1.0
             else:
                 w = max(0.0, 2.0 - t) * (1.0 - t) * (t - 2.0) * -0.5
-            weights[i, k - begin] = w
+            weights[k] = w
             total += w
-        for k in range(end - begin):
-            weights[i, k] /= total
-        first[i] = begin
-        count[i] = end - begin
-    return first, count, weights
+        place = size_out - 1 - i if flip else i
+        first[place] = begin
+        place *= most
+        if exact:
+            for k in range(taps):
+                real[place + k] = weights[k] / total
+            count = max(count, taps)
+            continue
+        unit, running, so_far = 65536 / total, 0.5, 0
+        for k in range(taps):  # rounded so that the sum is one
+            running += weights[k] * unit
+            whole[place + k] = min(int(running) - so_far, 65535)
+            if int(running) != so_far:
+                count = max(count, k + 1)
+            so_far = int(running)
+    return first, uint64(count), whole, real, uint64(most)
 
 
 @_compile
-def resample_rows(src, rows_in, row_step, channel_step, cubic, out):
-    """Bring the number of rows to ``out``'s, each a weighted sum of rows, rounded.
+def _narrow(src, start, pitch, rows, columns, width, cubic, flip, out):
+    """Resize rows of interleaved pixels to ``width``; ``out``: rows of blue, of green, of red.
 
-    ``out`` is (channels, rows, width). ``src`` is taken as flat: row i of its channel c begins at
-    ``i * row_step + c * channel_step``.
+    SIMD goes along rows, so strips of 32 rows are transposed before and after.
     """
-    src = src.reshape(-1)
-    step, channel_step = uint64(row_step), uint64(channel_step)
-    rows, width = uint64(out.shape[1]), uint64(out.shape[2])
-    first, count, weights = _taps(rows_in, out.shape[1], cubic)
-    flat = out.reshape(-1)
-    last = uint64(rows_in) - _ONE
-    half = float32(0.5)
-    sums = np.empty(width, np.float32)
-    for channel in range(uint64(out.shape[0])):
-        for y in range(rows):
-            n = count[y]
-            ahead = last - first[y]
-            a = channel * channel_step + first[y] * step
-            b = a + min(_ONE, ahead) * step
-            c = a + min(_TWO, ahead) * step
-            d = a + min(_THREE, ahead) * step
-            e = a + min(_FOUR, ahead) * step
-            wa, wb, wc = weights[y, 0], weights[y, 1], weights[y, 2]
-            wd, we = weights[y, 3], weights[y, 4]
-            to = (channel * rows + y) * width
-            # The usual numbers of taps go without sums in memory.
-            if n <= _TWO:
-                for x in range(width):
-                    s = wa * float32(src[a + x]) + wb * float32(src[b + x])
-                    flat[to + x] = _level(s + half)
-            elif n == _THREE:
-                for x in range(width):
-                    s = wa * float32(src[a + x]) + wb * float32(src[b + x])
-                    flat[to + x] = _level(s + wc * float32(src[c + x]) + half)
-            elif n == _FOUR:
-                for x in range(width):
-                    s = wa * float32(src[a + x]) + wb * float32(src[b + x])
-                    s += wc * float32(src[c + x]) + wd * float32(src[d + x])
-                    flat[to + x] = _level(s + half)
-            elif n == _FIVE:
-                for x in range(width):
-                    s = wa * float32(src[a + x]) + wb * float32(src[b + x])
-                    s += wc * float32(src[c + x]) + wd * float32(src[d + x])
-                    flat[to + x] = _level(s + we * float32(src[e + x]) + half)
+    first, count, whole, real, most = _taps(columns, width, cubic, flip)
+    exact = real.size > 0
+    width, values = uint64(width), uint64(columns) * _THREE
+    row_out = width * _THREE
+    strip = np.empty(values * _LANES + count * _LANES_3, np.uint8)
+    turned = np.empty(row_out * _LANES, np.uint8)
+    for begin in range(_ZERO, rows, _LANES):
+        top = min(begin, rows - _LANES)  # the last strip overlaps
+        at = start + top * pitch
+        for column in range(_ZERO, values, _TILE):
+            column = min(column, values - _TILE)
+            for half in range(_ZERO, _LANES, _TILE):
+                vectors.transpose_tile(
+                    src, at + half * pitch + column, pitch, strip, column * _LANES + half, _LANES
+                )
+        for x in range(width):
+            a, w, to = first[x] * _LANES_3, x * most, x * _LANES_3
+            if exact:
+                vectors.weigh_real_3(strip, a, _LANES_3, real, w, count, turned, to)
             else:
-                for x in range(width):
-                    s = wa * float32(src[a + x]) + wb * float32(src[b + x])
-                    s += wc * float32(src[c + x]) + wd * float32(src[d + x])
-                    sums[x] = s + we * float32(src[e + x]) + half
-                for k in range(_FIVE, n, _TWO):
-                    b = a + min(k, ahead) * step
-                    c = a + min(k + _ONE, ahead) * step
-                    wb, wc = weights[y, k], weights[y, k + _ONE]
-                    for x in range(width):
-                        sums[x] += wb * float32(src[b + x]) + wc * float32(src[c + x])
-                for x in range(width):
-                    flat[to + x] = _level(sums[x])
+                vectors.weigh_3(strip, a, _LANES_3, whole, w, count, turned, to)
+        for channel in range(_THREE):
+            for x in range(_ZERO, width, _TILE):
+                x = min(x, width - _TILE)
+                for half in range(_ZERO, _LANES, _TILE):
+                    vectors.transpose_tile(
+                        turned,
+                        x * _LANES_3 + channel * _LANES + half,
+                        _LANES_3,
+                        out,
+                        (top + half) * row_out + channel * width + x,
+                        row_out,
+                    )
 
 
 @_compile
-def blend_with_level(pixels, factor, offset):
-    """Map every value to ``factor * value + offset``, in place."""
-    factor, offset = float32(factor), float32(offset)
-    flat = pixels.reshape(-1)
-    for i in range(uint64(flat.shape[0])):
-        flat[i] = _level(factor * float32(flat[i]) + offset)
+def _shorten(src, rows, width, height, cubic, out):
+    """Bring the number of rows, each of three colours, to ``height``; ``out``: three planes."""
+    first, count, whole, real, most = _taps(rows, height, cubic, False)
+    exact = real.size > 0
+    row = width * _THREE
+    for channel in range(_THREE):
+        for y in range(uint64(height)):
+            a, w = first[y] * row + channel * width, y * most
+            to = (channel * uint64(height) + y) * width
+            x = _ZERO
+            while not exact and x + _LANES_4 <= width:
+                vectors.weigh_4(src, a + x, row, whole, w, count, out, to + x)
+                x += _LANES_4
+            while exact and x + _LANES_3 <= width:
+                vectors.weigh_real_3(src, a + x, row, real, w, count, out, to + x)
+                x += _LANES_3
+            while x < width:
+                if exact:
+                    vectors.weigh_real_1(src, a + x, row, real, w, count, out, to + x)
+                else:
+                    vectors.weigh_1(src, a + x, row, whole, w, count, out, to + x)
+                x += _LANES
 
 
 @_compile
-def mean_luma(pixels):
+def _brightness(pixels, size, bits, factor, offset):
+    """Map every value to ``factor * value + offset``, cut to a whole level, in place.
+
+    ``bits`` of fraction leave room for the factor, below ``2 ** (8 - bits)``.
+    """
+    # Rounded up, so that a product that is a whole level stays one.
+    times = uint16(math.ceil(factor * 2.0 ** (8 + bits)))
+    more = uint16(max(offset, 0.0) * 2.0**bits)
+    less = uint16(max(-offset, 0.0) * 2.0**bits)
+    bits = uint16(bits)
+    for i in range(_THREE * size):
+        value = upper(raised(uint16(pixels[i]), uint16(8)), times)
+        value = sub_cut(add_cut(value, more), less)
+        pixels[i] = uint8(lesser(lowered(value, bits), uint16(255)))
+
+
+@_compile
+def _mean_luma(pixels, size):
     """Compute the mean luma, a float."""
-    n = uint64(pixels.shape[1])
     blue, green, red = int64(0), int64(0), int64(0)
-    for begin in range(_ZERO, n, _BLOCK):
+    for begin in range(_ZERO, size, _BLOCK):
         b, g, r = int32(0), int32(0), int32(0)  # narrow sums, which a block does not overflow
-        for i in range(begin, min(begin + _BLOCK, n)):
-            b = int32(b + pixels[0, i])
-            g = int32(g + pixels[1, i])
-            r = int32(r + pixels[2, i])
+        for i in range(begin, min(begin + _BLOCK, size)):
+            b = int32(b + pixels[i])
+            g = int32(g + pixels[size + i])
+            r = int32(r + pixels[size + size + i])
         blue += b
         green += g
         red += r
-    return (0.114 * blue + 0.587 * green + 0.2989 * red) / n
+    return (0.114 * blue + 0.587 * green + 0.2989 * red) / size
 
 
 @_compile
-def blend_with_luma(pixels, factor):
-    """Map every value to ``factor * value + (1 - factor) * luma``, in place."""
-    factor = float32(factor)
-    rest = float32(1) - factor
-    for i in range(uint64(pixels.shape[1])):
-        b, g, r = float32(pixels[0, i]), float32(pixels[1, i]), float32(pixels[2, i])
-        gray = rest * (_LUMA_B * b + _LUMA_G * g + _LUMA_R * r)
-        pixels[0, i] = _level(factor * b + gray)
-        pixels[1, i] = _level(factor * g + gray)
-        pixels[2, i] = _level(factor * r + gray)
+def _luma(b, g, r):
+    """ITU-R 601-2 luma of three pixels in 1 / 256, in 1 / 128."""
+    value = add(upper(b, uint16(3736)), upper(g, uint16(19235)))
+    # The weights add up to 0.9999; with the last one rounded up, equal colours keep their level.
+    return add(add(value, upper(r, uint16(9797))), uint16(1))
 
 
 @_compile
-def luma(pixels, out):
-    """Write the luma, rounded, to all three channels."""
-    for i in range(uint64(pixels.shape[1])):
-        b, g, r = float32(pixels[0, i]), float32(pixels[1, i]), float32(pixels[2, i])
-        gray = uint8(int32(_LUMA_B * b + _LUMA_G * g + _LUMA_R * r + float32(0.5)))
-        out[0, i] = gray
-        out[1, i] = gray
-        out[2, i] = gray
+def _saturation(pixels, size, bits, factor):
+    """Map every value to ``factor * value + (1 - factor) * luma``, in place; ``bits`` as above."""
+    times = uint16(math.ceil(factor * 2.0 ** (8 + bits)))
+    more = uint16(max(1.0 - factor, 0.0) * 2.0 ** (8 + bits))
+    less = uint16(max(factor - 1.0, 0.0) * 2.0 ** (8 + bits))
+    bits = uint16(bits)
+    for i in range(size):
+        b = raised(uint16(pixels[i]), uint16(8))
+        g = raised(uint16(pixels[size + i]), uint16(8))
+        r = raised(uint16(pixels[size + size + i]), uint16(8))
+        luma = raised(_luma(b, g, r), uint16(1))
+        plus, minus = upper(luma, more), upper(luma, less)
+        b = sub_cut(add_cut(upper(b, times), plus), minus)
+        g = sub_cut(add_cut(upper(g, times), plus), minus)
+        r = sub_cut(add_cut(upper(r, times), plus), minus)
+        pixels[i] = uint8(lesser(lowered(b, bits), uint16(255)))
+        pixels[size + i] = uint8(lesser(lowered(g, bits), uint16(255)))
+        pixels[size + size + i] = uint8(lesser(lowered(r, bits), uint16(255)))
 
 
 @_compile
-def turn_hue(pixels, turns):
-    """Turn the hue in exact HSV, by at most half a turn either way; rounded, in place.
+def _gray(pixels, size):
+    """Replace the three colours by their luma, rounded, in place."""
+    for i in range(size):
+        b = raised(uint16(pixels[i]), uint16(8))
+        g = raised(uint16(pixels[size + i]), uint16(8))
+        r = raised(uint16(pixels[size + size + i]), uint16(8))
+        gray = uint8(lowered(add(_luma(b, g, r), uint16(64)), uint16(7)))
+        pixels[i] = gray
+        pixels[size + i] = gray
+        pixels[size + size + i] = gray
 
-    The hue in sixths of a turn is ``side / chroma``, red at 0. All is kept times the chroma: so
-    nothing is divided.
+
+@_compile
+def _apart(a, b):
+    """The absolute difference of two uint16."""
+    return add(sub_cut(a, b), sub_cut(b, a))
+
+
+@_compile
+def _hue(pixels, size, turns):
+    """Turn the hue in exact HSV, rounded, in place.
+
+    The hue in sixths of a turn is ``side / chroma``, red at 0. All is kept times the chroma, in
+    1 / 16: so nothing is divided.
     """
-    zero, half = float32(0), float32(0.5)
-    two, three, four, six = float32(2), float32(3), float32(4), float32(6)
-    shift = six * float32(turns)
-    for i in range(uint64(pixels.shape[1])):
-        b, g, r = float32(pixels[0, i]), float32(pixels[1, i]), float32(pixels[2, i])
-        top, low = max(max(r, g), b), min(min(r, g), b)
-        chroma = top - low
-        side = r - g + four * chroma
-        side = b - r + two * chroma if top == g else side
-        side = g - b if top == r else side
-        side += shift * chroma
-        circle = six * chroma
-        side = side + circle if side < zero else side
-        side = side - circle if side > circle else side
-        low += half
-        blue = two * chroma - abs(side - four * chroma)
-        green = two * chroma - abs(side - two * chroma)
-        red = abs(side - three * chroma) - chroma
-        pixels[0, i] = uint8(int32(low + min(max(blue, zero), chroma)))
-        pixels[1, i] = uint8(int32(low + min(max(green, zero), chroma)))
-        pixels[2, i] = uint8(int32(low + min(max(red, zero), chroma)))
+    most, four, half = uint16(255), uint16(4), uint16(8)
+    turn = uint16((turns - math.floor(turns)) * 6 * 4096 + 0.5)
+    for i in range(size):
+        b = uint16(pixels[i])
+        g = uint16(pixels[size + i])
+        r = uint16(pixels[size + size + i])
+        # 255 less the least of the rests: the greatest.
+        rest = lesser(lesser(sub(most, b), sub(most, g)), sub(most, r))
+        top, low = sub(most, rest), lesser(lesser(b, g), r)
+        chroma = sub(top, low)
+        once = raised(chroma, four)
+        twice = add(once, once)
+        thrice, fourfold = add(once, twice), add(twice, twice)
+        circle = add(thrice, thrice)
+        # One chroma too much, lest it be negative.
+        side = add(raised(sub(r, g), four), add(once, fourfold))
+        side = add(raised(sub(b, r), four), thrice) if top == g else side
+        side = add(raised(sub(g, b), four), once) if top == r else side
+        side = add(side, upper(raised(chroma, uint16(8)), turn))
+        # Numbers below 0 are large ones, so the lesser of two is the one in the circle.
+        side = lesser(side, sub(side, circle))
+        side = sub(side, once)
+        side = lesser(side, add(side, circle))
+        low = add(raised(low, four), half)
+        blue = lesser(sub_cut(twice, _apart(side, fourfold)), once)
+        green = lesser(sub_cut(twice, _apart(side, twice)), once)
+        red = lesser(sub_cut(_apart(side, thrice), once), once)
+        pixels[i] = uint8(lowered(add(low, blue), four))
+        pixels[size + i] = uint8(lowered(add(low, green), four))
+        pixels[size + size + i] = uint8(lowered(add(low, red), four))
 
 
 @_compile
-def jitter(pixels, first, second, third, fourth):
-    """Apply up to four operations, in place: pairs of its number (0 to 3, below 0 none) and value.
+def _mirrored(i, size):
+    """Index in a row that is continued beyond its ends as in a mirror, the edge not repeated."""
+    period = max(2 * size - 2, 1)
+    i = abs(i) % period
+    return min(i, period - i)
 
-    0 is brightness, 1 contrast, 2 saturation, 3 hue.
+
+@_compile
+def _blur(pixels, width, height, sigma):
+    """Blur by a Gaussian cut off at four sigma, in place, each plane for itself."""
+    radius = int(math.ceil(4 * sigma))
+    exact = np.exp(np.arange(radius + 1) ** 2 / (-2 * sigma * sigma))
+    exact /= 2 * exact.sum() - 1
+    weights = np.zeros(radius + 1, np.uint16)
+    # Rounded from the outside so that the sum, both sides and the middle, is one.
+    running, so_far, count = 0.0, 0, 1
+    for k in range(radius, 0, -1):
+        running += exact[k] * 65536
+        whole = int(running + 0.5)
+        weights[k] = whole - so_far
+        if whole != so_far:
+            count = max(count, k + 1)
+        so_far = whole
+    if count == 1:
+        return
+    weights[0] = 65536 - 2 * so_far
+    count, reach = uint64(count), uint64(radius)
+    columns, rows = uint64(width), uint64(height)
+    size, pitch = columns * rows, columns + reach + reach
+    whole_row = np.array([_mirrored(x, width) for x in range(-radius, width + radius)])
+    wide = np.empty(pitch * (rows + reach + reach) + _LANES_4, np.uint16)
+    row = np.empty(pitch + _LANES_4, np.uint16)
+    blurred = np.empty(columns + _LANES_4, np.uint8)
+    for channel in range(_THREE):
+        plane = channel * size
+        for y in range(rows + reach + reach):
+            at = plane + uint64(_mirrored(int64(y) - radius, height)) * columns
+            to = y * pitch
+            for x in range(columns):
+                wide[to + reach + x] = raised(uint16(pixels[at + x]), uint16(7))
+            for x in range(reach):
+                wide[to + x] = wide[to + reach + uint64(whole_row[x])]
+                last = pitch - _ONE - x
+                wide[to + last] = wide[to + reach + uint64(whole_row[last])]
+        for y in range(rows):
+            centre = (y + reach) * pitch
+            for x in range(_ZERO, pitch, _LANES_4):
+                vectors.weigh_pairs_4(wide, centre + x, pitch, weights, count, row, x)
+            for x in range(_ZERO, columns, _LANES_4):
+                vectors.weigh_pairs_last_4(row, reach + x, _ONE, weights, count, blurred, x)
+            at = plane + y * columns
+            for x in range(columns):
+                pixels[at + x] = blurred[x]
+
+
+@_compile
+def _apply(pixels, width, height, steps):
+    size = uint64(width) * uint64(height)
+    for i in range(steps.shape[0]):
+        operation, value = int(steps[i, 0]), steps[i, 1]
+        bits = 7
+        while value >= 2 ** (8 - bits):
+            bits -= 1
+        if operation == BRIGHTNESS:
+            _brightness(pixels, size, bits, value, 0.0)
+        elif operation == CONTRAST:
+            _brightness(pixels, size, bits, value, (1 - value) * _mean_luma(pixels, size))
+        elif operation == SATURATION:
+            _saturation(pixels, size, bits, value)
+        elif operation == HUE:
+            _hue(pixels, size, value)
+        elif operation == GRAY:
+            _gray(pixels, size)
+        elif operation == BLUR:
+            _blur(pixels, width, height, value)
+
+
+@_compile_entry
+def apply(planes, steps):
+    """Apply operations to three planes, in place.
+
+    ``planes`` is (3, H, W), uint8; ``steps`` (n, 2), float64: the number of an operation and its
+    factor (up to 16), its shift (turns) or its sigma (pixels).
     """
-    for operation, value in (first, second, third, fourth):
-        if operation == 0:
-            blend_with_level(pixels, value, 0.0)
-        elif operation == 1:
-            blend_with_level(pixels, value, (1 - value) * mean_luma(pixels))
-        elif operation == 2:
-            blend_with_luma(pixels, value)
-        elif operation == 3:
-            turn_hue(pixels, value)
+    _apply(planes.reshape(-1), planes.shape[2], planes.shape[1], steps)
+
+
+@_compile_entry
+def draw(img, x, y, columns, rows, width, height, cubic, flip, steps):
+    """Cut a box out of an image, resize it as Pillow does, mirror it, apply operations.
+
+    ``img`` is (H, W, 3), uint8; the box at least 6 wide and 32 high, the result 16 wide. Returns
+    (3, height, width).
+    """
+    src, pitch = img.reshape(-1), uint64(img.shape[1]) * _THREE
+    start = uint64(y) * pitch + uint64(x) * _THREE
+    row = uint64(width) * _THREE
+    # Taps of weight 0 reach over the last row.
+    narrow = np.empty(uint64(rows + 3 * (rows // height + 2)) * row + _LANES_4, np.uint8)
+    _narrow(src, start, pitch, uint64(rows), columns, width, cubic, flip, narrow)
+    out = np.empty(row * uint64(height) + _LANES, np.uint8)
+    _shorten(narrow, rows, uint64(width), height, cubic, out)
+    _apply(out, width, height, steps)
+    return out[: 3 * height * width].reshape(3, height, width)

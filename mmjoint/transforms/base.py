@@ -45,6 +45,9 @@ class JointTransform(PairTransform):
     What was drawn is appended to the view's ``view_params``, a list of ``(class name, params)``
     in the order of the pipeline.
 
+    A class with ``takes_deferred = True`` may get ``compiled.Deferred`` for an image in ``apply``,
+    to which it adds what it does; all others get arrays.
+
     Modified Keys:
 
     - view_params
@@ -93,6 +96,10 @@ def transform_views(transforms: list, views: list[dict]) -> list[dict] | None:
         list[dict] | None: The result dicts, or None if a transform dropped a view.
     """
     for transform in transforms:
+        # Asked of the class itself, not of its bases: a subclass may look at pixels.
+        if not vars(type(transform)).get('takes_deferred', False):
+            for view in views:
+                view['img'] = compiled.array_of(view['img'])
         if isinstance(transform, PairTransform):
             outputs = []
             for i in range(0, len(views), 2):

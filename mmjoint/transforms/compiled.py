@@ -1,15 +1,19 @@
 """The pixel work of the views, compiled by numba for the CPU it runs on; for uint8 BGR images.
 
 numba is optional (extra ``fast``). Where it is not installed, ``fits`` is False throughout and the
-transforms work through OpenCV and torch, with the same pixels to one level (hue: to two steps of
-8-bit HSV). Images go in and out as (H, W, 3) arrays whose memory is three planes, one a channel.
+transforms work through OpenCV and torch; each operation gives the same pixels to one level (hue: to
+two steps of 8-bit HSV). What the functions below return are (H, W, 3) arrays whose memory is three
+planes, one a channel.
 
 The loops themselves are in ``_kernels``, imported at first use since importing numba takes time.
 """
 
 import logging
+from collections.abc import Iterable
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,10 +21,99 @@ from mmengine.logging import print_log
 
 # Whether the loops are used. To be changed before the first view is made, or by tests.
 ENABLED = find_spec('numba') is not None
+# Largest factor of a colour operation and largest sigma, pixels, that the loops take.
+MAX_FACTOR, MAX_SIGMA = 16.0, 60.0
 _prepared = False
 
-_OPERATIONS = dict(brightness=0, contrast=1, saturation=2, hue=3)
-_NO_STEPS = [(-1, 0.0)] * len(_OPERATIONS)
+# As ``_kernels`` numbers them.
+_NUMBERS = dict(brightness=0, contrast=1, saturation=2, hue=3, gray=4, blur=5)
+
+
+class Deferred:
+    """A view that ``JointView`` has yet to draw: what is to be done to an image, not the result.
+
+    One compiled call does it all, where each transform by itself would read and write the view
+    again. Transforms that have ``takes_deferred`` add to it; everybody else gets ``array()``.
+
+    Args:
+        source (np.ndarray): The decoded image, (H, W, 3), uint8, C-contiguous. A crop is to be the
+            first that is done to it.
+    """
+
+    __slots__ = ('source', 'box', 'size', 'cubic', 'mirrored', 'steps')
+    dtype = np.dtype(np.uint8)
+    ndim = 3
+
+    def __init__(self, source: np.ndarray) -> None:
+        self.source = source
+        self.box = None
+        self.steps: list[tuple[int, float]] = []
+        self.mirrored = False
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, 3) of what will be drawn."""
+        return self.source.shape if self.box is None else (self.size[1], self.size[0], 3)
+
+    def crop(
+        self, box: tuple[int, int, int, int], size: tuple[int, int], interpolation: str
+    ) -> None:
+        """Cut out ``box`` (x, y, width, height), resize it to ``size`` (width, height), pixels.
+
+        Raises:
+            ValueError: The box is not in the image, or what ``can_resize`` leaves to others.
+        """
+        x, y, columns, rows = box
+        height, width = self.source.shape[:2]
+        if x < 0 or y < 0 or x + columns > width or y + rows > height:
+            raise ValueError(
+                f'box {box} (x, y, width, height) is not in the {width}x{height} image'
+            )
+        if not can_resize(columns, rows, size):
+            raise ValueError(f'{columns}x{rows} pixels to {size}: too small for the compiled loops')
+        self.box, self.size, self.cubic = box, size, interpolation == 'bicubic'
+
+    def mirror(self) -> None:
+        """Mirror left to right."""
+        self.mirrored = not self.mirrored
+
+    def do(self, operations: Iterable[tuple[str, float]]) -> None:
+        """Do operations as those of ``apply``."""
+        self.steps += operations
+
+    def array(self) -> np.ndarray:
+        """Draw the view, (H, W, 3), its memory three planes; before the crop, the image itself."""
+        if self.box is None:
+            return self.source
+        (x, y, columns, rows), (width, height) = self.box, self.size
+        planes = _loops().draw(
+            self.source,
+            x,
+            y,
+            columns,
+            rows,
+            width,
+            height,
+            self.cubic,
+            self.mirrored,
+            _numbered(self.steps),
+        )
+        return planes.transpose(1, 2, 0)
+
+
+def can_defer(img: Any) -> bool:
+    """Whether views of this image may be ``Deferred``."""
+    return isinstance(img, np.ndarray) and fits(img) and img.flags.carray
+
+
+def can_resize(columns: int, rows: int, size: tuple[int, int]) -> bool:
+    """Whether ``resize`` takes images of this size to ``size`` (width, height): not tiny ones."""
+    return columns >= 6 and rows >= 32 and size[0] >= 16
+
+
+def array_of(img: Any) -> Any:
+    """Draw a ``Deferred`` image; leave anything else as it is."""
+    return img.array() if type(img) is Deferred else img
 
 
 def prepare() -> None:
@@ -35,11 +128,11 @@ def prepare() -> None:
     missing = 'numba is not installed'
     if ENABLED:
         try:
-            img = jitter(resize(np.zeros((2, 2, 3), np.uint8), (3, 3)), [('hue', 0.0)])
+            _drop_stale_cache()
+            apply(resize(np.zeros((32, 32, 3), np.uint8), (16, 16)), [('hue', 0.0)])
         except ImportError as error:  # numba refuses a version of NumPy that it does not know
             ENABLED, missing = False, str(error)
         else:
-            to_gray(img)
             return
     print_log(
         f'views are made without compiled loops, which are quicker: {missing} '
@@ -47,6 +140,14 @@ def prepare() -> None:
         logger='current',
         level=logging.INFO,
     )
+
+
+def _drop_stale_cache() -> None:
+    """Delete numba's index of ``_kernels`` if ``_vectors`` is newer, which numba does not see."""
+    changed = Path(__file__).with_name('_vectors.py').stat().st_mtime
+    for index in Path(_loops().draw.stats.cache_path or '').glob('_kernels.*.nbi'):
+        if index.stat().st_mtime < changed:
+            index.unlink(missing_ok=True)
 
 
 def fits(img: np.ndarray) -> bool:
@@ -80,6 +181,11 @@ def _loops() -> ModuleType:
     return _kernels
 
 
+def _numbered(operations: Iterable[tuple[str, float]]) -> np.ndarray:
+    numbered = [(_NUMBERS[name], value) for name, value in operations]
+    return np.array(numbered, np.float64).reshape(-1, 2)
+
+
 def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinear') -> np.ndarray:
     """Resize with antialiasing, in Pillow's two passes.
 
@@ -89,35 +195,21 @@ def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinea
         interpolation (str): ``'bilinear'`` or ``'bicubic'``. Defaults to ``'bilinear'``.
 
     Returns:
-        np.ndarray: A new image, of shape (height, width, 3), its memory three planes.
+        np.ndarray: A new image, of shape (height, width, 3).
     """
-    (width, height), (rows, columns) = size, img.shape[:2]
-    cubic = interpolation == 'bicubic'
-    resample_rows = _loops().resample_rows
-    out = np.empty((3, height, width), np.uint8)
-    if width == columns:
-        source = planes(img).reshape(-1, width)
-        resample_rows(source, rows, width, rows * width, cubic, out)
-        return out.transpose(1, 2, 0)
-    # SIMD goes along rows, so the horizontal pass works on the transposed image: its rows are those
-    # of the first pixel's channels, then those of the second's.
-    if img.strides[1:] != (3, 1):
-        img = np.ascontiguousarray(img)
-    turned = cv2.transpose(img.reshape(rows, -1))
-    narrow = np.empty((3, width, rows), np.uint8)
-    resample_rows(turned, columns, 3 * rows, rows, cubic, narrow)
-    upright = cv2.transpose(narrow.reshape(-1, rows))  # each row: blue, green, red
-    resample_rows(upright, rows, 3 * width, width, cubic, out)
-    return out.transpose(1, 2, 0)
+    whole = Deferred(np.require(img, requirements=['C', 'W']))
+    whole.crop((0, 0, img.shape[1], img.shape[0]), size, interpolation)
+    return whole.array()
 
 
-def jitter(img: np.ndarray, operations: list[tuple[str, float]]) -> np.ndarray:
-    """Apply colour operations one after the other, each cut to whole levels as torchvision's.
+def apply(img: np.ndarray, operations: Iterable[tuple[str, float]]) -> np.ndarray:
+    """Apply operations one after the other, each cut to whole levels.
 
     Args:
         img (np.ndarray): (H, W, 3), uint8, BGR.
-        operations (list[tuple[str, float]]): At most four: ``'brightness'``, ``'contrast'`` or
-            ``'saturation'`` with its factor, or ``'hue'`` with its shift in turns.
+        operations (Iterable[tuple[str, float]]): ``'brightness'``, ``'contrast'``, ``'saturation'``
+            with a factor up to ``MAX_FACTOR``; ``'hue'`` with a shift in turns; ``'blur'`` with a
+            sigma in pixels, above 0 and up to ``MAX_SIGMA``; ``'gray'`` with any number.
 
     Returns:
         np.ndarray: A new image.
@@ -125,20 +217,5 @@ def jitter(img: np.ndarray, operations: list[tuple[str, float]]) -> np.ndarray:
     out = planes(img)
     if np.may_share_memory(out, img):
         out = out.copy()
-    steps = [(_OPERATIONS[name], float(value)) for name, value in operations]
-    _loops().jitter(out.reshape(3, -1), *steps, *_NO_STEPS[len(steps) :])
-    return out.transpose(1, 2, 0)
-
-
-def to_gray(img: np.ndarray) -> np.ndarray:
-    """Replace the channels by their luma, rounded.
-
-    Args:
-        img (np.ndarray): (H, W, 3), uint8, BGR.
-
-    Returns:
-        np.ndarray: A new image of three equal channels.
-    """
-    out = np.empty((3, img.shape[0], img.shape[1]), np.uint8)
-    _loops().luma(planes(img).reshape(3, -1), out.reshape(3, -1))
+    _loops().apply(out, _numbered(operations))
     return out.transpose(1, 2, 0)

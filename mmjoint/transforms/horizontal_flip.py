@@ -39,13 +39,17 @@ class HorizontalFlip(BaseTransform):
         >>> dict(type='HorizontalFlip', prob=0.5)
     """
 
+    takes_deferred = True
+
     def __init__(self, prob: float = 0.5) -> None:
         self.prob = check_probability('prob', prob)
 
     def transform(self, results: dict) -> dict:
         """Mirror ``results['img']``, or leave it."""
         flip = bool(np.random.random_sample() < self.prob)
-        if flip:
+        if flip and isinstance(results['img'], compiled.Deferred):
+            results['img'].mirror()
+        elif flip:
             results['img'] = mirrored(results['img'])
         results['flip'] = flip
         results['flip_direction'] = 'horizontal' if flip else None

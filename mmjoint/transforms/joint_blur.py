@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.registry import TRANSFORMS
 
 from ..distributions import JointDistribution
+from . import compiled
 from .base import JointTransform, check_probability, check_range
 
 
@@ -55,6 +56,8 @@ class JointBlur(JointTransform):
         >>> dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=(1.0, 0.1), beta=0)
     """
 
+    takes_deferred = True
+
     def __init__(
         self,
         sigma_range: tuple[float, float] = (0.1, 2.0),
@@ -79,7 +82,11 @@ class JointBlur(JointTransform):
     def apply(self, results: dict, params: BlurParams) -> dict:
         """Blur ``results['img']`` if ``params`` say so."""
         if params.applied:
-            results['img'] = gaussian_blur(results['img'], params.sigma)
+            img = results['img']
+            if isinstance(img, compiled.Deferred) and params.sigma <= compiled.MAX_SIGMA:
+                img.do([('blur', params.sigma)])
+            else:
+                results['img'] = gaussian_blur(compiled.array_of(img), params.sigma)
         return results
 
     def __repr__(self) -> str:
@@ -99,14 +106,7 @@ def gaussian_blur(img: np.ndarray, sigma: float) -> np.ndarray:
     Returns:
         np.ndarray: The blurred image, of the same shape and type.
     """
+    if compiled.fits(img) and sigma <= compiled.MAX_SIGMA:
+        return compiled.apply(img, [('blur', sigma)])
     kernel = cv2.getGaussianKernel(2 * math.ceil(4 * sigma) + 1, sigma, cv2.CV_32F)
-    if img.ndim == 3 and img.transpose(2, 0, 1).flags.c_contiguous:
-        # OpenCV would copy the planes into pixels, and JointView lay them out again.
-        out = np.empty_like(img)
-        for channel in range(img.shape[2]):
-            plane = out[..., channel]
-            cv2.sepFilter2D(
-                img[..., channel], -1, kernel, kernel, plane, borderType=cv2.BORDER_REFLECT_101
-            )
-        return out
     return cv2.sepFilter2D(img, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)

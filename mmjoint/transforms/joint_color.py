@@ -69,6 +69,8 @@ class JointColor(JointTransform):
         >>>      prob=0.8, beta=dict(brightness=0))
     """
 
+    takes_deferred = True
+
     def __init__(
         self,
         brightness: float = 0.0,
@@ -125,15 +127,23 @@ class JointColor(JointTransform):
 
     def apply(self, results: dict, params: ColorParams) -> dict:
         """Apply the operations of ``params`` to ``results['img']``."""
-        if results['img'].dtype != np.uint8:
-            raise TypeError(f'JointColor needs a uint8 image, got {results["img"].dtype}')
+        img = results['img']
+        if img.dtype != np.uint8:
+            raise TypeError(f'JointColor needs a uint8 image, got {img.dtype}')
         operations = [(name, getattr(params, name)) for name in params.order]
-        if compiled.fits(results['img']):
-            if operations:
-                results['img'] = compiled.jitter(results['img'], operations)
+        if not operations:
             return results
-        for name, value in operations:
-            results['img'] = _FUNCTIONS[name](results['img'], value)
+        small = max(value for _, value in operations) <= compiled.MAX_FACTOR
+        if isinstance(img, compiled.Deferred) and small:
+            img.do(operations)
+            return results
+        img = compiled.array_of(img)
+        if compiled.fits(img) and small:
+            img = compiled.apply(img, operations)
+        else:
+            for name, value in operations:
+                img = _FUNCTIONS[name](img, value)
+        results['img'] = img
         return results
 
     def __repr__(self) -> str:

@@ -90,6 +90,7 @@ class JointCrop(JointTransform):
     """
 
     makes_new_image = True
+    takes_deferred = True
 
     def __init__(
         self,
@@ -176,8 +177,16 @@ class JointCrop(JointTransform):
                 f'but this view is {img.shape[:2]}: nothing before JointCrop may give the two '
                 'views of a pair different sizes'
             )
-        box = img[params.y : params.y + params.height, params.x : params.x + params.width]
-        results['img'] = resize(box, self.scale, self.interpolation)
+        x, y, width, height = params.x, params.y, params.width, params.height
+        if (
+            isinstance(img, compiled.Deferred)
+            and img.box is None
+            and compiled.can_resize(width, height, self.scale)
+        ):
+            img.crop((x, y, width, height), self.scale, self.interpolation)
+        else:
+            box = compiled.array_of(img)[y : y + height, x : x + width]
+            results['img'] = resize(box, self.scale, self.interpolation)
         results['img_shape'] = results['img'].shape[:2]
         return results
 
@@ -206,8 +215,7 @@ def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinea
     width, height = size
     if img.shape[:2] == (height, width):
         return img.copy()
-    # Of more than two steps down torch is the quicker.
-    if compiled.fits(img) and img.shape[0] <= 2.5 * height and img.shape[1] <= 2.5 * width:
+    if compiled.fits(img) and compiled.can_resize(img.shape[1], img.shape[0], size):
         return compiled.resize(img, size, interpolation)
     if min(img.strides) < 0:  # flipped, which torch cannot view
         img = np.ascontiguousarray(img)

@@ -134,7 +134,11 @@ class JointView(BaseTransform):
 
 def _start_view(results: dict, share_image: bool) -> dict:
     view = {key: _copied(value) for key, value in results.items() if key != 'img'}
-    view['img'] = results['img'] if share_image else results['img'].copy()
+    view['img'] = results['img']
+    if not share_image:
+        view['img'] = view['img'].copy()
+    elif compiled.can_defer(view['img']):
+        view['img'] = compiled.Deferred(view['img'])
     view['view_params'] = []
     return view
 
@@ -152,6 +156,7 @@ def _planar(img: Any) -> Any:
 
     ``PackInputs`` then takes the view as it is, where it would rearrange it several times slower.
     """
+    img = compiled.array_of(img)
     if not isinstance(img, np.ndarray) or img.dtype != np.uint8 or img.shape[2:] != (3,):
         return img  # gray, or a PIL image or tensor, which torchvision's transforms give
     return compiled.planes(img).transpose(1, 2, 0)
@@ -174,6 +179,8 @@ class PerView(PairTransform):
     Examples:
         >>> dict(type='PerView', transforms=[[], [dict(type='Solarize', thr=128, prob=0.2)]])
     """
+
+    takes_deferred = True
 
     def __init__(self, transforms: Sequence[Sequence[Transform]]) -> None:
         self.pipelines = _build_pipelines('PerView', transforms)
@@ -222,6 +229,8 @@ class JointChoice(PairTransform):
         >>>      dict(type='JointBlur', prob=0.5, beta=0)],
         >>> ])
     """
+
+    takes_deferred = True
 
     def __init__(
         self, transforms: Sequence[Sequence[Transform]], prob: Sequence[float] | None = None

