@@ -1,8 +1,9 @@
-"""Building blocks of ``_kernels``: 16-bit fixed-point arithmetic on vectors of pixels, as LLVM's IR.
+"""Building blocks of ``_kernels``: 16-bit fixed-point arithmetic on vectors of pixels.
 
-LLVM's vectoriser makes 32-bit arithmetic of products of pixels and weights, half as quick, and does
-not see how bytes are transposed; so these are spelt out. They are portable: LLVM cuts the vectors
-into what the CPU has. Arrays are flat, uint8 or uint16, indices uint64; nothing checks bounds.
+They are spelt out in LLVM's own language, since its vectoriser makes 32-bit arithmetic of products
+of pixels and weights, half as quick, and does not see how bytes are transposed. They are portable:
+LLVM cuts the vectors into what the CPU has. Arrays are flat, uint8 or uint16, indices uint64;
+nothing checks bounds.
 
 Functions named ``build`` run at compile time: they emit the instructions.
 """
@@ -47,8 +48,8 @@ def _scalar(build: Callable) -> Callable:
     return operation
 
 
-# On two uint16: the upper half of the product (a * b >> 16), the sum and the difference cut to what
-# 16 bits hold, both modulo 2^16, a >> b, a << b, the lesser. Loops of these are vectorised well, while
+# On two uint16: the upper half of the product (a * b >> 16), sum and difference cut to what 16 bits
+# hold, both modulo 2^16, a >> b, a << b, the lesser. Loops of these are vectorised well, while
 # numba's own operators first make 64 bits of them.
 upper = _scalar(_upper)
 add_cut = _scalar(lambda builder, a, b: _call(builder, 'uadd.sat', a, b))
@@ -207,8 +208,8 @@ weigh_real_1, weigh_real_3 = (_weigh(vectors, _Real) for vectors in (1, 3))
 def _weigh_pairs(vectors: int, last: bool) -> Callable:
     """Make ``weigh_pairs(src, centre, step, weights, count, dst, to)``, for symmetric filters.
 
-    For i < vectors * LANES: ``dst[to + i]`` becomes ``weights[0] * src[centre + i]`` plus the sum
-    over 0 < k < count of ``weights[k] * (src[centre - k * step + i] + src[centre + k * step + i])``.
+    For i < vectors * LANES: ``dst[to + i]`` becomes ``weights[0] * src[centre + i]`` plus, for
+    0 < k < count, ``weights[k] * (src[centre - k * step + i] + src[centre + k * step + i])``.
     ``src`` is uint16, pixels in 1 / 128, weights in 1 / 65536; ``dst`` is as ``src``, or, if
     ``last``, uint8, rounded.
     """

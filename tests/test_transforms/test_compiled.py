@@ -27,18 +27,39 @@ def as_planes(img: np.ndarray) -> np.ndarray:
     return compiled.planes(img).transpose(1, 2, 0)
 
 
+def antialiased(rows: np.ndarray, size: int, interpolation: str) -> np.ndarray:
+    """Resample axis 0 with the stretched filter in double precision; round, ties up."""
+    scale = max(len(rows) / size, 1)
+    centres = (np.arange(size)[:, None] + 0.5) * len(rows) / size
+    t = np.abs(np.arange(len(rows)) + 0.5 - centres) / scale
+    if interpolation == 'bilinear':
+        weights = np.maximum(0, 1 - t)
+    else:  # Keys' kernel with a = -0.5
+        inner, outer = (1.5 * t - 2.5) * t * t + 1, ((-0.5 * t + 2.5) * t - 4) * t + 2
+        weights = np.where(t < 1, inner, np.where(t < 2, outer, 0))
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.floor(np.clip(np.tensordot(weights, rows, 1), 0, 255) + 0.5 + 1e-9)
+
+
 @pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
-@pytest.mark.parametrize('shape', [(33, 7), (32, 500), (96, 40), (150, 300), (500, 333)])
+@pytest.mark.parametrize('shape', [(32, 6), (33, 500), (96, 40), (150, 300), (500, 333)])
 @pytest.mark.parametrize('size', [(96, 96), (224, 224), (64, 33), (16, 5), (61, 97)])
 def test_resize_is_pillows(interpolation, shape, size):
-    """The same but for one value in a hundred, a level off; noise is the hardest case."""
+    """Pillow's within a level, and exact arithmetic's but for one value in a hundred.
+
+    Pillow's own distance from exact arithmetic is up to 2 in 100, where a value lies just between
+    two levels. Noise is the hardest case.
+    """
     img = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    got = compiled.resize(img, size, interpolation).astype(int)
     filters = dict(bilinear=Image.BILINEAR, bicubic=Image.BICUBIC)
     # Horizontally first, as the paper's Pillow did.
-    want = Image.fromarray(img).resize((size[0], shape[0]), filters[interpolation])
-    want = np.asarray(want.resize(size, filters[interpolation]))
-    error = np.abs(compiled.resize(img, size, interpolation).astype(int) - want)
-    assert error.max() <= 1 and (error > 0).sum() <= 4 + 0.015 * error.size
+    pillow = Image.fromarray(img).resize((size[0], shape[0]), filters[interpolation])
+    pillow = np.asarray(pillow.resize(size, filters[interpolation]))
+    assert np.abs(got - pillow).max() <= 1
+    exact = antialiased(img.swapaxes(0, 1), size[0], interpolation).swapaxes(0, 1)
+    error = np.abs(got - antialiased(exact, size[1], interpolation))
+    assert error.max() <= 1 and (error > 0).mean() < 0.01
 
 
 @pytest.mark.parametrize('shift', [-0.5, -0.2, -0.01, 0.0, 0.1, 0.37, 0.5])
