@@ -95,17 +95,19 @@ class JointDistribution:
     def _sample_given(self, t: float) -> tuple[float, float]:
         """Draw a pair of the given t: a1 uniformly where both parameters stay in range."""
         low, high = self.low, self.high
-        if self.space == 'ratio':
-            ratio = math.exp(t)
-            start = max(low, low / ratio)
-            a1 = start + (min(high, high / ratio) - start) * np.random.random_sample()
-            a2 = ratio * a1
+        ratio = math.exp(t) if self.space == 'ratio' else None
+        if t >= 0:  # a2 is the larger
+            start, end = low, high - t if ratio is None else high / ratio
         else:
-            start = max(low, low - t)
-            a1 = start + (min(high, high - t) - start) * np.random.random_sample()
-            a2 = a1 + t
+            start, end = low - t if ratio is None else low / ratio, high
+        a1 = start + (end - start) * np.random.random_sample()
+        a2 = a1 + t if ratio is None else ratio * a1
         # Rounding may step over a limit by one unit in the last place.
-        return min(max(a1, low), high), min(max(a2, low), high)
+        if not low <= a1 <= high:
+            a1 = low if a1 < low else high
+        if not low <= a2 <= high:
+            a2 = low if a2 < low else high
+        return a1, a2
 
     def _sample_t(self) -> float:
         """Draw t, which is symmetric about 0: its size by the inverse of the CDF, then its sign."""

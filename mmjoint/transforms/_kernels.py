@@ -334,8 +334,8 @@ def _blur(pixels, width, height, sigma):
 @_compile
 def _apply(pixels, width, height, steps):
     size = uint64(width) * uint64(height)
-    for i in range(steps.shape[0]):
-        operation, value = int(steps[i, 0]), steps[i, 1]
+    for i in range(0, steps.shape[0], 2):
+        operation, value = int(steps[i]), steps[i + 1]
         bits = 7
         while value >= 2 ** (8 - bits):
             bits -= 1
@@ -357,8 +357,8 @@ def _apply(pixels, width, height, steps):
 def apply(planes, steps):
     """Apply operations to three planes, in place.
 
-    ``planes`` is (3, H, W), uint8; ``steps`` (n, 2), float64: the number of an operation and its
-    factor (up to 16), its shift (turns) or its sigma (pixels).
+    ``planes`` is (3, H, W), uint8; ``steps`` float64: the number of an operation, its factor (up to
+    16), its shift (turns) or its sigma (pixels), then the next.
     """
     _apply(planes.reshape(-1), planes.shape[2], planes.shape[1], steps)
 

@@ -47,7 +47,7 @@ class Deferred:
     def __init__(self, source: np.ndarray) -> None:
         self.source = source
         self.box = None
-        self.steps: list[tuple[int, float]] = []
+        self.steps: list[float] = []
         self.mirrored = False
 
     @property
@@ -79,7 +79,7 @@ class Deferred:
 
     def do(self, operations: Iterable[tuple[str, float]]) -> None:
         """Do operations as those of ``apply``."""
-        self.steps += operations
+        self.steps += _numbered(operations)
 
     def array(self) -> np.ndarray:
         """Draw the view, (H, W, 3), its memory three planes; before the crop, the image itself."""
@@ -96,7 +96,7 @@ class Deferred:
             height,
             self.cubic,
             self.mirrored,
-            _numbered(self.steps),
+            np.array(self.steps, np.float64),
         )
         return planes.transpose(1, 2, 0)
 
@@ -181,9 +181,8 @@ def _loops() -> ModuleType:
     return _kernels
 
 
-def _numbered(operations: Iterable[tuple[str, float]]) -> np.ndarray:
-    numbered = [(_NUMBERS[name], value) for name, value in operations]
-    return np.array(numbered, np.float64).reshape(-1, 2)
+def _numbered(operations: Iterable[tuple[str, float]]) -> list[float]:
+    return [part for name, value in operations for part in (_NUMBERS[name], value)]
 
 
 def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinear') -> np.ndarray:
@@ -217,5 +216,5 @@ def apply(img: np.ndarray, operations: Iterable[tuple[str, float]]) -> np.ndarra
     out = planes(img)
     if np.may_share_memory(out, img):
         out = out.copy()
-    _loops().apply(out, _numbered(operations))
+    _loops().apply(out, np.array(_numbered(operations), np.float64))
     return out.transpose(1, 2, 0)

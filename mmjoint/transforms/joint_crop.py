@@ -13,7 +13,6 @@ from . import compiled
 from .base import JointTransform, check_range
 
 _POSITIONS = ('uniform', 'center_suppressed', 'semantic')
-_WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -149,10 +148,12 @@ class JointCrop(JointTransform):
             pixels = area * width * height
             w, h = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
             if 0 < w <= width and 0 < h <= height:
-                suppressed = self.position == 'center_suppressed' or box is not None
-                x0, y0, x1, y1 = box or _WHOLE
-                x = self._offset(w, width, x0, x1, suppressed)
-                y = self._offset(h, height, y0, y1, suppressed)
+                if box is None:
+                    x, y = self._between(0, width - w), self._between(0, height - h)
+                else:
+                    x0, y0, x1, y1 = box
+                    x = self._centred_between(w, width, x0, x1)
+                    y = self._centred_between(h, height, y0, y1)
                 return CropParams(x, y, w, h, area, (height, width))
         # No box fits: the largest central one of an allowed aspect ratio.
         aspect = min(max(width / height, self.aspect_ratio_range[0]), self.aspect_ratio_range[1])
@@ -160,13 +161,21 @@ class JointCrop(JointTransform):
         h = min(height, max(1, round(width / aspect)))
         return CropParams((width - w) // 2, (height - h) // 2, w, h, area, (height, width))
 
-    def _offset(self, size: int, extent: int, low: float, high: float, suppressed: bool) -> int:
+    def _centred_between(self, size: int, extent: int, low: float, high: float) -> int:
         """Draw the offset of a crop whose centre is to lie between two fractions of the image."""
         free = extent - size
         first = min(max(int(extent * low) - size // 2, 0), free)
         last = min(max(int(extent * high) - size // 2, 0), free)
-        u = np.random.beta(self.alpha, self.alpha) if suppressed else np.random.random_sample()
-        return min(first + int(u * (last - first + 1)), last)
+        return self._between(first, last, suppressed=True)
+
+    def _between(self, first: int, last: int, suppressed: bool = False) -> int:
+        """Draw one of the offsets from first to last, both included."""
+        if suppressed or self.position == 'center_suppressed':
+            u = np.random.beta(self.alpha, self.alpha)
+        else:
+            u = np.random.random_sample()
+        offset = first + int(u * (last - first + 1))
+        return offset if offset < last else last
 
     def apply(self, results: dict, params: CropParams) -> dict:
         """Cut ``params``' box out of ``results['img']`` and resize it."""

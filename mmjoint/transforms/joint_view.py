@@ -112,9 +112,12 @@ class JointView(BaseTransform):
             dict | None: The result dict with the list of views, or None if a transform dropped one.
         """
         images, params = [], []
+        mutable = [
+            key for key, value in results.items() if key != 'img' and not _is_immutable(value)
+        ]
         for num, pipeline in zip(self.num_views, self.pipelines, strict=True):
             share = _makes_new_image([pipeline])
-            views = [_start_view(results, share) for _ in range(num)]
+            views = [_start_view(results, mutable, share) for _ in range(num)]
             views = transform_views(pipeline, views)
             if views is None:
                 return None
@@ -132,9 +135,10 @@ class JointView(BaseTransform):
         return f'{self.__class__.__name__}({groups})'
 
 
-def _start_view(results: dict, share_image: bool) -> dict:
-    view = {key: _copied(value) for key, value in results.items() if key != 'img'}
-    view['img'] = results['img']
+def _start_view(results: dict, mutable: list[str], share_image: bool) -> dict:
+    view = results.copy()
+    for key in mutable:
+        view[key] = copy.deepcopy(view[key])
     if not share_image:
         view['img'] = view['img'].copy()
     elif compiled.can_defer(view['img']):
@@ -143,12 +147,10 @@ def _start_view(results: dict, share_image: bool) -> dict:
     return view
 
 
-def _copied(value: Any) -> Any:
-    if type(value) in _IMMUTABLE or (
+def _is_immutable(value: Any) -> bool:
+    return type(value) in _IMMUTABLE or (
         type(value) is tuple and all(type(item) in _IMMUTABLE for item in value)
-    ):
-        return value
-    return copy.deepcopy(value)
+    )
 
 
 def _planar(img: Any) -> Any:
@@ -156,7 +158,8 @@ def _planar(img: Any) -> Any:
 
     ``PackInputs`` then takes the view as it is, where it would rearrange it several times slower.
     """
-    img = compiled.array_of(img)
+    if isinstance(img, compiled.Deferred):
+        return img.array()
     if not isinstance(img, np.ndarray) or img.dtype != np.uint8 or img.shape[2:] != (3,):
         return img  # gray, or a PIL image or tensor, which torchvision's transforms give
     return compiled.planes(img).transpose(1, 2, 0)
