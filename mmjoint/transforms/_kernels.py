@@ -3,8 +3,7 @@
 Pixels are uint8; between load and store they are 16-bit numbers with 7 or 8 bits of fraction. All
 arrays are flat, colours in the order B, G, R. Indices are unsigned, since with signed ones numba
 looks after negative indices at every step; arrays are not sliced, since a slice costs as much as a
-row. Rows are written in whole vectors: what a row's last vector writes too much, the next row
-overwrites, and buffers end with room for it.
+row.
 """
 
 import math
@@ -90,69 +89,95 @@ def _taps(size_in, size_out, cubic, flip):
 
 
 @_compile
-def _narrow(src, start, pitch, rows, columns, width, cubic, flip, out):
-    """Resize rows of interleaved pixels to ``width``; ``out``: rows of blue, of green, of red.
+def _narrow(src, start, pitch, columns, width, taps, strip, turned, out, to):
+    """Resize 32 rows of interleaved pixels to ``width``; ``out``: rows of blue, of green, of red.
 
-    SIMD goes along rows, so strips of 32 rows are transposed before and after.
+    SIMD goes along rows, so they are transposed before, to ``strip``, and after, from ``turned``.
     """
-    first, count, whole, real, most = _taps(columns, width, cubic, flip)
-    exact = real.size > 0
-    width, values = uint64(width), uint64(columns) * _THREE
-    row_out = width * _THREE
-    strip = np.empty(values * _LANES + count * _LANES_3, np.uint8)
-    turned = np.empty(row_out * _LANES, np.uint8)
-    for begin in range(_ZERO, rows, _LANES):
-        top = min(begin, rows - _LANES)  # the last strip overlaps
-        at = start + top * pitch
-        for column in range(_ZERO, values, _TILE):
-            column = min(column, values - _TILE)
+    first, count, whole, real, most = taps
+    values, row = columns * _THREE, width * _THREE
+    for column in range(_ZERO, values, _TILE):
+        column = min(column, values - _TILE)
+        for half in range(_ZERO, _LANES, _TILE):
+            vectors.transpose_tile(
+                src, start + half * pitch + column, pitch, strip, column * _LANES + half, _LANES
+            )
+    for x in range(width):
+        a, w = first[x] * _LANES_3, x * most
+        if real.size:
+            vectors.weigh_real_3(strip, a, _LANES_3, real, w, count, turned, x * _LANES_3)
+        else:
+            vectors.weigh_3(strip, a, _LANES_3, whole, w, count, turned, x * _LANES_3)
+    for channel in range(_THREE):
+        for x in range(_ZERO, width, _TILE):
+            x = min(x, width - _TILE)
             for half in range(_ZERO, _LANES, _TILE):
                 vectors.transpose_tile(
-                    src, at + half * pitch + column, pitch, strip, column * _LANES + half, _LANES
+                    turned,
+                    x * _LANES_3 + channel * _LANES + half,
+                    _LANES_3,
+                    out,
+                    to + half * row + channel * width + x,
+                    row,
                 )
-        for x in range(width):
-            a, w, to = first[x] * _LANES_3, x * most, x * _LANES_3
-            if exact:
-                vectors.weigh_real_3(strip, a, _LANES_3, real, w, count, turned, to)
-            else:
-                vectors.weigh_3(strip, a, _LANES_3, whole, w, count, turned, to)
-        for channel in range(_THREE):
-            for x in range(_ZERO, width, _TILE):
-                x = min(x, width - _TILE)
-                for half in range(_ZERO, _LANES, _TILE):
-                    vectors.transpose_tile(
-                        turned,
-                        x * _LANES_3 + channel * _LANES + half,
-                        _LANES_3,
-                        out,
-                        (top + half) * row_out + channel * width + x,
-                        row_out,
-                    )
 
 
 @_compile
-def _shorten(src, rows, width, height, cubic, out):
-    """Bring the number of rows, each of three colours, to ``height``; ``out``: three planes."""
+def _weigh_rows(src, start, step, whole, real, w, count, out, to, width):
+    """Sum rows of pixels up, weighted; the last vector of the row overlaps."""
+    x = _ZERO
+    if real.size:
+        while x + _LANES_3 <= width:
+            vectors.weigh_real_3(src, start + x, step, real, w, count, out, to + x)
+            x += _LANES_3
+    else:
+        while x + _LANES_4 <= width:
+            vectors.weigh_4(src, start + x, step, whole, w, count, out, to + x)
+            x += _LANES_4
+    while x < width:
+        x = min(x, width - _LANES)
+        if real.size:
+            vectors.weigh_real_1(src, start + x, step, real, w, count, out, to + x)
+        else:
+            vectors.weigh_1(src, start + x, step, whole, w, count, out, to + x)
+        x += _LANES
+
+
+@_compile
+def _resize(src, start, pitch, columns, rows, out, cubic, flip):
+    """Resize a box of interleaved pixels to three planes, horizontally first as Pillow does.
+
+    Strip by strip of 32 rows: output rows are summed up as soon as their taps are there.
+    """
+    height, width = out.shape[1], uint64(out.shape[2])
+    across = _taps(columns, out.shape[2], cubic, flip)
     first, count, whole, real, most = _taps(rows, height, cubic, False)
-    exact = real.size > 0
-    row = width * _THREE
-    for channel in range(_THREE):
-        for y in range(uint64(height)):
-            a, w = first[y] * row + channel * width, y * most
-            to = (channel * uint64(height) + y) * width
-            x = _ZERO
-            while not exact and x + _LANES_4 <= width:
-                vectors.weigh_4(src, a + x, row, whole, w, count, out, to + x)
-                x += _LANES_4
-            while exact and x + _LANES_3 <= width:
-                vectors.weigh_real_3(src, a + x, row, real, w, count, out, to + x)
-                x += _LANES_3
-            while x < width:
-                if exact:
-                    vectors.weigh_real_1(src, a + x, row, real, w, count, out, to + x)
-                else:
-                    vectors.weigh_1(src, a + x, row, whole, w, count, out, to + x)
-                x += _LANES
+    columns, rows, height, row = uint64(columns), uint64(rows), uint64(height), width * _THREE
+    # Taps of weight 0 reach beyond the box.
+    strip = np.empty(columns * _LANES_3 + across[1] * _LANES_3, np.uint8)
+    turned = np.empty(row * _LANES, np.uint8)
+    # Narrow rows from row ``begin`` of the box on: those still needed, and a new strip.
+    held = np.empty((_LANES + count + count) * row, np.uint8)
+    begin, end, y = _ZERO, _ZERO, _ZERO
+    flat = out.reshape(-1)
+    while y < height:
+        top = min(end, rows - _LANES)  # the last strip overlaps
+        kept = min(first[y], end)
+        if top < kept:
+            begin = top
+        else:
+            for i in range((end - kept) * row):
+                held[i] = held[(kept - begin) * row + i]
+            begin = kept
+        at = start + top * pitch
+        _narrow(src, at, pitch, columns, width, across, strip, turned, held, (top - begin) * row)
+        end = top + _LANES
+        while y < height and (end == rows or first[y] + count <= end):
+            for channel in range(_THREE):
+                a, w = (first[y] - begin) * row + channel * width, y * most
+                to = (channel * height + y) * width
+                _weigh_rows(held, a, row, whole, real, w, count, flat, to, width)
+            y += _ONE
 
 
 @_compile
@@ -277,9 +302,11 @@ def _hue(pixels, size, turns):
 
 @_compile
 def _mirrored(i, size):
-    """Index in a row that is continued beyond its ends as in a mirror, the edge not repeated."""
+    """Index in a row that is continued beyond its end as in a mirror, the edge not repeated."""
+    if i < size:
+        return i
     period = max(2 * size - 2, 1)
-    i = abs(i) % period
+    i %= period
     return min(i, period - i)
 
 
@@ -304,31 +331,48 @@ def _blur(pixels, width, height, sigma):
     weights[0] = 65536 - 2 * so_far
     count, reach = uint64(count), uint64(radius)
     columns, rows = uint64(width), uint64(height)
-    size, pitch = columns * rows, columns + reach + reach
-    whole_row = np.array([_mirrored(x, width) for x in range(-radius, width + radius)])
-    wide = np.empty(pitch * (rows + reach + reach) + _LANES_4, np.uint16)
-    row = np.empty(pitch + _LANES_4, np.uint16)
-    blurred = np.empty(columns + _LANES_4, np.uint8)
+    size = columns * rows
+    tall = np.empty(size + _TWO * reach * columns + _LANES_4, np.uint16)
+    row = np.empty(columns + _TWO * reach + _LANES_4, np.uint16)
+    last_row = np.empty(columns + _LANES_4, np.uint8)
     for channel in range(_THREE):
-        plane = channel * size
-        for y in range(rows + reach + reach):
-            at = plane + uint64(_mirrored(int64(y) - radius, height)) * columns
-            to = y * pitch
+        plane, first = channel * size, reach * columns
+        for i in range(size):
+            tall[first + i] = raised(uint16(pixels[plane + i]), uint16(7))
+        for k in range(_ONE, reach + _ONE):
+            inside = uint64(_mirrored(int64(k), height)) * columns
             for x in range(columns):
-                wide[to + reach + x] = raised(uint16(pixels[at + x]), uint16(7))
-            for x in range(reach):
-                wide[to + x] = wide[to + reach + uint64(whole_row[x])]
-                last = pitch - _ONE - x
-                wide[to + last] = wide[to + reach + uint64(whole_row[last])]
+                tall[first - k * columns + x] = tall[first + inside + x]
+                tall[first + size - columns + k * columns + x] = tall[
+                    first + size - columns - inside + x
+                ]
         for y in range(rows):
-            centre = (y + reach) * pitch
-            for x in range(_ZERO, pitch, _LANES_4):
-                vectors.weigh_pairs_4(wide, centre + x, pitch, weights, count, row, x)
-            for x in range(_ZERO, columns, _LANES_4):
-                vectors.weigh_pairs_last_4(row, reach + x, _ONE, weights, count, blurred, x)
-            at = plane + y * columns
-            for x in range(columns):
-                pixels[at + x] = blurred[x]
+            at = first + y * columns
+            x = _ZERO
+            while x + _LANES_4 <= columns:
+                vectors.weigh_pairs_4(tall, at + x, columns, weights, count, row, reach + x)
+                x += _LANES_4
+            while x < columns:
+                vectors.weigh_pairs_1(tall, at + x, columns, weights, count, row, reach + x)
+                x += _LANES
+            for k in range(_ONE, reach + _ONE):
+                inside = uint64(_mirrored(int64(k), width))
+                row[reach - k] = row[reach + inside]
+                row[reach + columns - _ONE + k] = row[reach + columns - _ONE - inside]
+            # What is written beyond the plane's last row would be the next plane's first.
+            to, x = plane + y * columns, _ZERO
+            out = pixels
+            if y + _ONE == rows:
+                out, to = last_row, _ZERO
+            while x + _LANES_4 <= columns:
+                vectors.weigh_pairs_last_4(row, reach + x, _ONE, weights, count, out, to + x)
+                x += _LANES_4
+            while x < columns:
+                vectors.weigh_pairs_last_1(row, reach + x, _ONE, weights, count, out, to + x)
+                x += _LANES
+        to = plane + size - columns
+        for x in range(columns):
+            pixels[to + x] = last_row[x]
 
 
 @_compile
@@ -367,16 +411,12 @@ def apply(planes, steps):
 def draw(img, x, y, columns, rows, width, height, cubic, flip, steps):
     """Cut a box out of an image, resize it as Pillow does, mirror it, apply operations.
 
-    ``img`` is (H, W, 3), uint8; the box at least 6 wide and 32 high, the result 16 wide. Returns
+    ``img`` is (H, W, 3), uint8; the box at least 6 wide and 32 high, the result 32 wide. Returns
     (3, height, width).
     """
-    src, pitch = img.reshape(-1), uint64(img.shape[1]) * _THREE
+    out = np.empty((3, height, width), np.uint8)
+    pitch = uint64(img.shape[1]) * _THREE
     start = uint64(y) * pitch + uint64(x) * _THREE
-    row = uint64(width) * _THREE
-    # Taps of weight 0 reach over the last row.
-    narrow = np.empty(uint64(rows + 3 * (rows // height + 2)) * row + _LANES_4, np.uint8)
-    _narrow(src, start, pitch, uint64(rows), columns, width, cubic, flip, narrow)
-    out = np.empty(row * uint64(height) + _LANES, np.uint8)
-    _shorten(narrow, rows, uint64(width), height, cubic, out)
-    _apply(out, width, height, steps)
-    return out[: 3 * height * width].reshape(3, height, width)
+    _resize(img.reshape(-1), start, pitch, columns, rows, out, cubic, flip)
+    _apply(out.reshape(-1), width, height, steps)
+    return out

@@ -258,5 +258,5 @@ def _weigh_pairs(vectors: int, last: bool) -> Callable:
     return weigh_pairs
 
 
-weigh_pairs_4 = _weigh_pairs(4, last=False)
-weigh_pairs_last_4 = _weigh_pairs(4, last=True)
+weigh_pairs_1, weigh_pairs_4 = (_weigh_pairs(vectors, last=False) for vectors in (1, 4))
+weigh_pairs_last_1, weigh_pairs_last_4 = (_weigh_pairs(vectors, last=True) for vectors in (1, 4))

@@ -1,6 +1,7 @@
 """What a joint augmentation is, and the record of what it drew."""
 
 from abc import abstractmethod
+from functools import cache
 from typing import Any
 
 import cv2
@@ -96,11 +97,11 @@ def transform_views(transforms: list, views: list[dict]) -> list[dict] | None:
         list[dict] | None: The result dicts, or None if a transform dropped a view.
     """
     for transform in transforms:
-        # Asked of the class itself, not of its bases: a subclass may look at pixels.
-        if not vars(type(transform)).get('takes_deferred', False):
+        sees_pairs, takes_deferred = _traits(type(transform))
+        if not takes_deferred:
             for view in views:
                 view['img'] = compiled.array_of(view['img'])
-        if isinstance(transform, PairTransform):
+        if sees_pairs:
             outputs = []
             for i in range(0, len(views), 2):
                 pair = transform.transform_pair(views[i : i + 2])
@@ -115,6 +116,15 @@ def transform_views(transforms: list, views: list[dict]) -> list[dict] | None:
                 view['img'] = _unflip_strides(view['img'])
         views = outputs
     return views
+
+
+@cache
+def _traits(kind: type) -> tuple[bool, bool]:
+    """Whether transforms of a class see pairs, and whether they take ``compiled.Deferred`` images.
+
+    The second is asked of the class itself, not of its bases: a subclass may look at pixels.
+    """
+    return issubclass(kind, PairTransform), vars(kind).get('takes_deferred', False)
 
 
 def _unflip_strides(img: Any) -> Any:

@@ -108,7 +108,7 @@ def can_defer(img: Any) -> bool:
 
 def can_resize(columns: int, rows: int, size: tuple[int, int]) -> bool:
     """Whether ``resize`` takes images of this size to ``size`` (width, height): not tiny ones."""
-    return columns >= 6 and rows >= 32 and size[0] >= 16
+    return columns >= 6 and rows >= 32 and size[0] >= 32
 
 
 def array_of(img: Any) -> Any:
@@ -129,7 +129,7 @@ def prepare() -> None:
     if ENABLED:
         try:
             _drop_stale_cache()
-            apply(resize(np.zeros((32, 32, 3), np.uint8), (16, 16)), [('hue', 0.0)])
+            apply(resize(np.zeros((32, 32, 3), np.uint8), (32, 32)), [('hue', 0.0)])
         except ImportError as error:  # numba refuses a version of NumPy that it does not know
             ENABLED, missing = False, str(error)
         else:

@@ -43,7 +43,7 @@ def antialiased(rows: np.ndarray, size: int, interpolation: str) -> np.ndarray:
 
 @pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
 @pytest.mark.parametrize('shape', [(32, 6), (33, 500), (96, 40), (150, 300), (500, 333)])
-@pytest.mark.parametrize('size', [(96, 96), (224, 224), (64, 33), (16, 5), (61, 97)])
+@pytest.mark.parametrize('size', [(96, 96), (224, 224), (64, 33), (32, 5), (61, 97)])
 def test_resize_is_pillows(interpolation, shape, size):
     """Pillow's within a level, and exact arithmetic's but for one value in a hundred.
 
@@ -98,7 +98,7 @@ def test_views_are_those_of_the_plain_way(images, monkeypatch):
 def test_the_given_image_is_left_alone(images, make):
     img = make(images[0])
     before = img.copy()
-    compiled.resize(img, (20, 30))
+    compiled.resize(img, (40, 30))
     operations = dict(brightness=0.5, contrast=1.2, saturation=2, hue=0.1, blur=1, gray=0)
     compiled.apply(img, operations.items())
     np.testing.assert_array_equal(img, before)
