@@ -144,25 +144,32 @@ def _weigh_rows(src, start, step, whole, real, w, count, out, to, width):
 
 
 @_compile
-def _resize(src, start, pitch, columns, rows, out, cubic, flip):
-    """Resize a box of interleaved pixels to three planes, horizontally first as Pillow does.
+def _resize(img, x, y, columns, rows, out, cubic, flip):
+    """Resize a box of an image to three planes, horizontally first as Pillow does.
 
     Strip by strip of 32 rows: output rows are summed up as soon as their taps are there.
     """
+    src, pitch = img.reshape(-1), uint64(img.shape[1]) * _THREE
+    start = uint64(y) * pitch + uint64(x) * _THREE
     height, width = out.shape[1], uint64(out.shape[2])
     across = _taps(columns, out.shape[2], cubic, flip)
     first, count, whole, real, most = _taps(rows, height, cubic, False)
+    if rows < _LANES:  # a strip reaches over the box, but not over the image
+        lead = uint64(y) - min(uint64(y), uint64(img.shape[0]) - _LANES)
+        start -= lead * pitch
+        first += lead
+        rows = int64(_LANES)
     columns, rows, height, row = uint64(columns), uint64(rows), uint64(height), width * _THREE
     # Taps of weight 0 reach beyond the box.
     strip = np.empty(columns * _LANES_3 + across[1] * _LANES_3, np.uint8)
     turned = np.empty(row * _LANES, np.uint8)
     # Narrow rows from row ``begin`` of the box on: those still needed, and a new strip.
     held = np.empty((_LANES + count + count) * row, np.uint8)
-    begin, end, y = _ZERO, _ZERO, _ZERO
+    begin, end, done = _ZERO, _ZERO, _ZERO
     flat = out.reshape(-1)
-    while y < height:
+    while done < height:
         top = min(end, rows - _LANES)  # the last strip overlaps
-        kept = min(first[y], end)
+        kept = min(first[done], end)
         if top < kept:
             begin = top
         else:
@@ -172,12 +179,12 @@ def _resize(src, start, pitch, columns, rows, out, cubic, flip):
         at = start + top * pitch
         _narrow(src, at, pitch, columns, width, across, strip, turned, held, (top - begin) * row)
         end = top + _LANES
-        while y < height and (end == rows or first[y] + count <= end):
+        while done < height and (end == rows or first[done] + count <= end):
             for channel in range(_THREE):
-                a, w = (first[y] - begin) * row + channel * width, y * most
-                to = (channel * height + y) * width
+                a, w = (first[done] - begin) * row + channel * width, done * most
+                to = (channel * height + done) * width
                 _weigh_rows(held, a, row, whole, real, w, count, flat, to, width)
-            y += _ONE
+            done += _ONE
 
 
 @_compile
@@ -334,7 +341,7 @@ def _blur(pixels, width, height, sigma):
     size = columns * rows
     tall = np.empty(size + _TWO * reach * columns + _LANES_4, np.uint16)
     row = np.empty(columns + _TWO * reach + _LANES_4, np.uint16)
-    last_row = np.empty(columns + _LANES_4, np.uint8)
+    spilled = np.empty(columns + _LANES, np.uint8)
     for channel in range(_THREE):
         plane, first = channel * size, reach * columns
         for i in range(size):
@@ -359,20 +366,20 @@ def _blur(pixels, width, height, sigma):
                 inside = uint64(_mirrored(int64(k), width))
                 row[reach - k] = row[reach + inside]
                 row[reach + columns - _ONE + k] = row[reach + columns - _ONE - inside]
-            # What is written beyond the plane's last row would be the next plane's first.
-            to, x = plane + y * columns, _ZERO
-            out = pixels
-            if y + _ONE == rows:
-                out, to = last_row, _ZERO
+            # Vectors reach over the row's end: into rows that are still to come, or nowhere.
+            to, x, out = plane + y * columns, _ZERO, pixels
+            spills = y * columns + columns + _LANES > size
+            if spills:
+                to, out = _ZERO, spilled
             while x + _LANES_4 <= columns:
                 vectors.weigh_pairs_last_4(row, reach + x, _ONE, weights, count, out, to + x)
                 x += _LANES_4
             while x < columns:
                 vectors.weigh_pairs_last_1(row, reach + x, _ONE, weights, count, out, to + x)
                 x += _LANES
-        to = plane + size - columns
-        for x in range(columns):
-            pixels[to + x] = last_row[x]
+            if spills:
+                for x in range(columns):
+                    pixels[plane + y * columns + x] = spilled[x]
 
 
 @_compile
@@ -411,12 +418,10 @@ def apply(planes, steps):
 def draw(img, x, y, columns, rows, width, height, cubic, flip, steps):
     """Cut a box out of an image, resize it as Pillow does, mirror it, apply operations.
 
-    ``img`` is (H, W, 3), uint8; the box at least 6 wide and 32 high, the result 32 wide. Returns
+    ``img`` is (H, W, 3), uint8, at least 32 high; the box at least 6 wide, the result 32. Returns
     (3, height, width).
     """
     out = np.empty((3, height, width), np.uint8)
-    pitch = uint64(img.shape[1]) * _THREE
-    start = uint64(y) * pitch + uint64(x) * _THREE
-    _resize(img.reshape(-1), start, pitch, columns, rows, out, cubic, flip)
+    _resize(img, x, y, columns, rows, out, cubic, flip)
     _apply(out.reshape(-1), width, height, steps)
     return out

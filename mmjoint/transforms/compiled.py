@@ -69,8 +69,10 @@ class Deferred:
             raise ValueError(
                 f'box {box} (x, y, width, height) is not in the {width}x{height} image'
             )
-        if not can_resize(columns, rows, size):
-            raise ValueError(f'{columns}x{rows} pixels to {size}: too small for the compiled loops')
+        if not can_resize(self.source, columns, size):
+            raise ValueError(
+                f'{columns} columns of {height} rows to {size}: too small for the loops'
+            )
         self.box, self.size, self.cubic = box, size, interpolation == 'bicubic'
 
     def mirror(self) -> None:
@@ -106,9 +108,12 @@ def can_defer(img: Any) -> bool:
     return isinstance(img, np.ndarray) and fits(img) and img.flags.carray
 
 
-def can_resize(columns: int, rows: int, size: tuple[int, int]) -> bool:
-    """Whether ``resize`` takes images of this size to ``size`` (width, height): not tiny ones."""
-    return columns >= 6 and rows >= 32 and size[0] >= 32
+def can_resize(img: np.ndarray, columns: int, size: tuple[int, int]) -> bool:
+    """Whether boxes as wide as this, in pixels, can be resized to ``size`` (width, height).
+
+    What is tiny is left to torch.
+    """
+    return img.shape[0] >= 32 and columns >= 6 and size[0] >= 32
 
 
 def array_of(img: Any) -> Any:

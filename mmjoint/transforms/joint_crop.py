@@ -190,7 +190,7 @@ class JointCrop(JointTransform):
         if (
             isinstance(img, compiled.Deferred)
             and img.box is None
-            and compiled.can_resize(width, height, self.scale)
+            and compiled.can_resize(img, width, self.scale)
         ):
             img.crop((x, y, width, height), self.scale, self.interpolation)
         else:
@@ -224,7 +224,7 @@ def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinea
     width, height = size
     if img.shape[:2] == (height, width):
         return img.copy()
-    if compiled.fits(img) and compiled.can_resize(img.shape[1], img.shape[0], size):
+    if compiled.fits(img) and compiled.can_resize(img, img.shape[1], size):
         return compiled.resize(img, size, interpolation)
     if min(img.strides) < 0:  # flipped, which torch cannot view
         img = np.ascontiguousarray(img)

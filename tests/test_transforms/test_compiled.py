@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -60,6 +61,88 @@ def test_resize_is_pillows(interpolation, shape, size):
     exact = antialiased(img.swapaxes(0, 1), size[0], interpolation).swapaxes(0, 1)
     error = np.abs(got - antialiased(exact, size[1], interpolation))
     assert error.max() <= 1 and (error > 0).mean() < 0.01
+
+
+@pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
+@pytest.mark.parametrize('shape', [(32, 40), (64, 64), (180, 233)])
+def test_any_box_of_an_image(interpolation, shape):
+    """Boxes of every size and place, those too that a strip of 32 rows reaches over; mirrored."""
+    rng = np.random.default_rng(0)
+    img = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    wrong = []
+    for _ in range(40):
+        columns, rows = int(rng.integers(6, shape[1] + 1)), int(rng.integers(1, shape[0] + 1))
+        x, y = rng.integers(0, shape[1] - columns + 1), rng.integers(0, shape[0] - rows + 1)
+        size = (int(rng.integers(32, 100)), int(rng.integers(1, 100)))
+        view = compiled.Deferred(img)
+        view.crop((int(x), int(y), columns, rows), size, interpolation)
+        view.mirror()
+        box = img[y : y + rows, x : x + columns].swapaxes(0, 1)
+        exact = antialiased(box, size[0], interpolation).swapaxes(0, 1)
+        error = np.abs(view.array()[:, ::-1] - antialiased(exact, size[1], interpolation))
+        assert error.max() <= 1
+        wrong.append((error > 0).mean())
+    assert np.mean(wrong) < 0.01
+
+
+def test_boxes_that_the_loops_do_not_take_are_refused(images):
+    height, width = images[0].shape[:2]
+    boxes = [(-1, 0, 50, 50), (0, 5, 50, height), (width - 9, 0, 10, 50), (0, 0, 5, 50)]
+    for box in boxes:
+        with pytest.raises(ValueError, match=r'box \(|too small'):
+            compiled.Deferred(images[0]).crop(box, (64, 64), 'bilinear')
+
+
+def test_no_index_leaves_its_array(monkeypatch):
+    """What the vectors read and write, looked at call by call, since nothing else checks it."""
+    kernels = compiled._loops()
+    lanes = kernels.vectors.LANES
+    calls = []
+
+    def inside(array, start, length):
+        calls.append(start)
+        assert 0 <= int(start) and int(start) + length <= array.size
+
+    def transpose_tile(src, start, step, dst, to, dst_step):
+        inside(src, start, 15 * int(step) + 16)
+        inside(dst, to, 15 * int(dst_step) + 16)
+
+    def weigh(vectors):
+        def check(src, start, step, weights, first, count, dst, to):
+            inside(src, start, int(step) * (int(count) - 1) + lanes * vectors)
+            inside(weights, first, int(count))
+            inside(dst, to, lanes * vectors)
+
+        return check
+
+    def weigh_pairs(vectors):
+        def check(src, centre, step, weights, count, dst, to):
+            reach = int(step) * (int(count) - 1)
+            inside(src, int(centre) - reach, 2 * reach + lanes * vectors)
+            inside(weights, 0, int(count))
+            inside(dst, to, lanes * vectors)
+
+        return check
+
+    made = dict(transpose_tile=transpose_tile)
+    for n in (1, 3, 4):
+        made |= {f'weigh_{n}': weigh(n), f'weigh_real_{n}': weigh(n)}
+        made |= {f'weigh_pairs_{n}': weigh_pairs(n), f'weigh_pairs_last_{n}': weigh_pairs(n)}
+    monkeypatch.setattr(kernels, 'vectors', SimpleNamespace(**made))
+    monkeypatch.setattr(kernels, 'raised', lambda value, bits: value)
+    for name in ('_mirrored', '_narrow', '_weigh_rows', '_resize', '_blur'):
+        monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
+
+    boxes = [(0, 0, 60, 50), (54, 48, 6, 2), (7, 9, 33, 32), (3, 1, 41, 33), (0, 0, 6, 50)]
+    img = np.zeros((50, 60, 3), np.uint8)
+    for box in boxes:
+        for height, width in [(32, 32), (1, 129), (97, 63), (224, 160)]:
+            for cubic in (False, True):
+                out = np.zeros((3, height, width), np.uint8)
+                kernels._resize(img, *box, out, cubic, False)
+    for height, width, sigma in [(3, 2, 2.0), (9, 40, 1.0), (5, 130, 0.4), (1, 1, 0.5)]:
+        kernels._blur(np.zeros(3 * height * width, np.uint8), width, height, sigma)
+    assert len(calls) > 1000
 
 
 @pytest.mark.parametrize('shift', [-0.5, -0.2, -0.01, 0.0, 0.1, 0.37, 0.5])
