@@ -5,7 +5,7 @@ transforms work through OpenCV and torch; each operation gives the same pixels t
 two steps of 8-bit HSV). What the functions below return are (H, W, 3) arrays whose memory is three
 planes, one a channel.
 
-The loops themselves are in ``_kernels``, imported at first use since importing numba takes time.
+The loops themselves are in ``_kernels``, which is imported at first use since importing numba takes time.
 """
 
 import logging
@@ -148,9 +148,9 @@ def prepare() -> None:
 
 
 def _drop_stale_cache() -> None:
-    """Delete numba's index of ``_kernels`` if ``_vectors`` is newer, which numba does not see."""
-    changed = Path(__file__).with_name('_vectors.py').stat().st_mtime
-    for index in Path(_loops().draw.stats.cache_path or '').glob('_kernels.*.nbi'):
+    """Delete numba's index if a file of ``_kernels`` is newer: numba looks at one only."""
+    changed = max(file.stat().st_mtime for file in Path(_loops().__file__).parent.glob('*.py'))
+    for index in Path(_loops().draw.stats.cache_path or '').glob('*.nbi'):
         if index.stat().st_mtime < changed:
             index.unlink(missing_ok=True)
 

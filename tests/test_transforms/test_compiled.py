@@ -1,5 +1,6 @@
 """The compiled loops against Pillow, torchvision and exact arithmetic, and life without numba."""
 
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -95,8 +96,9 @@ def test_boxes_that_the_loops_do_not_take_are_refused(images):
 
 def test_no_index_leaves_its_array(monkeypatch):
     """What the vectors read and write, looked at call by call, since nothing else checks it."""
-    kernels = compiled._loops()
-    lanes = kernels.vectors.LANES
+    from mmjoint.transforms._kernels import blur, resize
+
+    lanes = blur.vectors.LANES
     calls = []
 
     def inside(array, start, length):
@@ -128,10 +130,11 @@ def test_no_index_leaves_its_array(monkeypatch):
     for n in (1, 3, 4):
         made |= {f'weigh_{n}': weigh(n), f'weigh_real_{n}': weigh(n)}
         made |= {f'weigh_pairs_{n}': weigh_pairs(n), f'weigh_pairs_last_{n}': weigh_pairs(n)}
-    monkeypatch.setattr(kernels, 'vectors', SimpleNamespace(**made))
-    monkeypatch.setattr(kernels, 'raised', lambda value, bits: value)
-    for name in ('_mirrored', '_narrow', '_weigh_rows', '_resize', '_blur'):
-        monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
+    for module in (resize, blur):
+        monkeypatch.setattr(module, 'vectors', SimpleNamespace(**made))
+    monkeypatch.setattr(blur, 'raised', lambda value, bits: value)
+    for module, name in (resize, '_narrow'), (resize, '_weigh_rows'), (blur, '_mirrored'):
+        monkeypatch.setattr(module, name, getattr(module, name).py_func)
 
     boxes = [(0, 0, 60, 50), (54, 48, 6, 2), (7, 9, 33, 32), (3, 1, 41, 33), (0, 0, 6, 50)]
     img = np.zeros((50, 60, 3), np.uint8)
@@ -139,9 +142,9 @@ def test_no_index_leaves_its_array(monkeypatch):
         for height, width in [(32, 32), (1, 129), (97, 63), (224, 160)]:
             for cubic in (False, True):
                 out = np.zeros((3, height, width), np.uint8)
-                kernels._resize(img, *box, out, cubic, False)
+                resize.resize.py_func(img, *box, out, cubic, False)
     for height, width, sigma in [(3, 2, 2.0), (9, 40, 1.0), (5, 130, 0.4), (1, 1, 0.5)]:
-        kernels._blur(np.zeros(3 * height * width, np.uint8), width, height, sigma)
+        blur.blur.py_func(np.zeros(3 * height * width, np.uint8), width, height, sigma)
     assert len(calls) > 1000
 
 
@@ -225,6 +228,19 @@ def test_without_numba(tmp_path):
     run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "pip install 'mmjoint[fast]'" in run.stdout + run.stderr
+
+
+def test_a_stale_cache_is_dropped(tmp_path, monkeypatch):
+    """numba compares its index with one source file only; ours are several."""
+    source, index, newer = (tmp_path / name for name in ('loop.py', 'old.nbi', 'new.nbi'))
+    for seconds, file in enumerate((index, source, newer)):
+        file.touch()
+        os.utime(file, (seconds, seconds))
+    stats = SimpleNamespace(cache_path=str(tmp_path))
+    loops = SimpleNamespace(__file__=str(source), draw=SimpleNamespace(stats=stats))
+    monkeypatch.setattr(compiled, '_loops', lambda: loops)
+    compiled._drop_stale_cache()
+    assert not index.exists() and newer.exists()
 
 
 def test_importing_mmjoint_imports_no_numba():

@@ -1,4 +1,4 @@
-"""Building blocks of ``_kernels``: 16-bit fixed-point arithmetic on vectors of pixels.
+"""Building blocks of the loops: 16-bit fixed-point arithmetic on vectors of pixels.
 
 They are spelt out in LLVM's own language, since its vectoriser makes 32-bit arithmetic of products
 of pixels and weights, half as quick, and does not see how bytes are transposed. They are portable:
@@ -16,11 +16,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = 32  # pixels a vector
+TILE = 16  # bytes, the side of what is transposed at once
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _BYTES, _WORDS, _INTS = (ir.VectorType(kind, LANES) for kind in (_I8, _I16, _I32))
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
-_TILE = 16
 _u64 = types.uint64
 
 
@@ -87,26 +87,26 @@ def transpose_tile(typing, src, start, step, dst, to, dst_step):
         kinds = signature.args
         src = _data(context, builder, kinds[0], src)
         dst = _data(context, builder, kinds[3], dst)
-        row = ir.VectorType(_I8, _TILE)
+        row = ir.VectorType(_I8, TILE)
 
         def pointer(data, first, step, i):
             return _pointer(
                 builder, data, builder.add(first, builder.mul(step, ir.Constant(_I64, i))), row
             )
 
-        rows = [builder.load(pointer(src, start, step, i), align=1) for i in range(_TILE)]
+        rows = [builder.load(pointer(src, start, step, i), align=1) for i in range(TILE)]
         # Interleaving rows 8 apart, four times over, transposes.
         halves = [
             ir.Constant(
-                ir.VectorType(_I32, _TILE),
-                [half + i // 2 + _TILE * (i % 2) for i in range(_TILE)],
+                ir.VectorType(_I32, TILE),
+                [half + i // 2 + TILE * (i % 2) for i in range(TILE)],
             )
-            for half in (0, _TILE // 2)
+            for half in (0, TILE // 2)
         ]
         for _ in range(4):
             rows = [
-                builder.shuffle_vector(rows[i], rows[i + _TILE // 2], half)
-                for i in range(_TILE // 2)
+                builder.shuffle_vector(rows[i], rows[i + TILE // 2], half)
+                for i in range(TILE // 2)
                 for half in halves
             ]
         for i, vector in enumerate(rows):
