@@ -5,7 +5,7 @@ transforms work through OpenCV and torch; each operation gives the same pixels t
 two steps of 8-bit HSV). What the functions below return are (H, W, 3) arrays whose memory is three
 planes, one a channel.
 
-The loops themselves are in ``_kernels``, which is imported at first use since importing numba takes time.
+The loops themselves are in ``_kernels``, imported when first used: importing numba takes time.
 """
 
 import logging

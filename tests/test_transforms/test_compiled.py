@@ -133,7 +133,12 @@ def test_no_index_leaves_its_array(monkeypatch):
     for module in (resize, blur):
         monkeypatch.setattr(module, 'vectors', SimpleNamespace(**made))
     monkeypatch.setattr(blur, 'raised', lambda value, bits: value)
-    for module, name in (resize, '_narrow'), (resize, '_weigh_rows'), (blur, '_mirrored'):
+    for module, name in (
+        (resize, '_narrow'),
+        (resize, '_weigh_rows'),
+        (blur, '_mirrored'),
+        (blur, '_mirror_ends'),
+    ):
         monkeypatch.setattr(module, name, getattr(module, name).py_func)
 
     boxes = [(0, 0, 60, 50), (54, 48, 6, 2), (7, 9, 33, 32), (3, 1, 41, 33), (0, 0, 6, 50)]

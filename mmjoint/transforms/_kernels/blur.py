@@ -21,6 +21,16 @@ def _mirrored(i, size):
 
 
 @jit
+def _mirror_ends(row, reach, columns):
+    """Continue the row from ``reach`` to ``reach + columns`` by ``reach`` to both sides."""
+    last = reach + columns - ONE
+    for k in range(ONE, reach + ONE):
+        inside = uint64(_mirrored(int64(k), int64(columns)))
+        row[reach - k] = row[reach + inside]
+        row[last + k] = row[last - inside]
+
+
+@jit
 def blur(pixels, width, height, sigma):
     """Blur by a Gaussian cut off at four sigma, in place, each plane for itself."""
     radius = int(math.ceil(4 * sigma))
@@ -44,7 +54,7 @@ def blur(pixels, width, height, sigma):
     size = columns * rows
     tall = np.empty(size + TWO * reach * columns + LANES_4, np.uint16)
     row = np.empty(columns + TWO * reach + LANES_4, np.uint16)
-    spilled = np.empty(columns + LANES, np.uint8)
+    short = np.empty(LANES_4, np.uint8)
     for channel in range(THREE):
         plane, first = channel * size, reach * columns
         for i in range(size):
@@ -57,29 +67,20 @@ def blur(pixels, width, height, sigma):
                     first + size - columns - inside + x
                 ]
         for y in range(rows):
-            at = first + y * columns
-            x = ZERO
-            while x + LANES_4 <= columns:
-                vectors.weigh_pairs_4(tall, at + x, columns, weights, count, row, reach + x)
-                x += LANES_4
-            while x < columns:
-                vectors.weigh_pairs_1(tall, at + x, columns, weights, count, row, reach + x)
-                x += LANES
-            for k in range(ONE, reach + ONE):
-                inside = uint64(_mirrored(int64(k), width))
-                row[reach - k] = row[reach + inside]
-                row[reach + columns - ONE + k] = row[reach + columns - ONE - inside]
-            # Vectors reach over the row's end: into rows that are still to come, or nowhere.
-            to, x, out = plane + y * columns, ZERO, pixels
-            spills = y * columns + columns + LANES > size
-            if spills:
-                to, out = ZERO, spilled
-            while x + LANES_4 <= columns:
-                vectors.weigh_pairs_last_4(row, reach + x, ONE, weights, count, out, to + x)
-                x += LANES_4
-            while x < columns:
-                vectors.weigh_pairs_last_1(row, reach + x, ONE, weights, count, out, to + x)
-                x += LANES
-            if spills:
+            at, to = first + y * columns, plane + y * columns
+            if columns >= LANES_4:  # the last vectors of a row overlap
+                for x in range(ZERO, columns, LANES_4):
+                    x = min(x, columns - LANES_4)
+                    vectors.weigh_pairs_4(tall, at + x, columns, weights, count, row, reach + x)
+                _mirror_ends(row, reach, columns)
+                for x in range(ZERO, columns, LANES_4):
+                    x = min(x, columns - LANES_4)
+                    vectors.weigh_pairs_last_4(row, reach + x, ONE, weights, count, pixels, to + x)
+            else:
+                for x in range(ZERO, columns, LANES):
+                    vectors.weigh_pairs_1(tall, at + x, columns, weights, count, row, reach + x)
+                _mirror_ends(row, reach, columns)
+                for x in range(ZERO, columns, LANES):
+                    vectors.weigh_pairs_last_1(row, reach + x, ONE, weights, count, short, x)
                 for x in range(columns):
-                    pixels[plane + y * columns + x] = spilled[x]
+                    pixels[to + x] = short[x]
