@@ -9,6 +9,7 @@ from .joint_crop import CropParams, JointCrop
 from .joint_view import JointChoice, JointView, PerView
 from .load_image import LoadImage
 from .semantic_box import LoadSemanticBox
+from .solarization import Solarization
 from .to_gray import ToGray
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     'LoadSemanticBox',
     'PairTransform',
     'PerView',
+    'Solarization',
     'ToGray',
 ]

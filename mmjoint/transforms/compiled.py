@@ -26,7 +26,7 @@ MAX_FACTOR, MAX_SIGMA = 16.0, 60.0
 _prepared = False
 
 # As ``_kernels`` numbers them.
-_NUMBERS = dict(brightness=0, contrast=1, saturation=2, hue=3, gray=4, blur=5)
+_NUMBERS = dict(brightness=0, contrast=1, saturation=2, hue=3, gray=4, blur=5, solarize=6)
 
 
 class Deferred:
@@ -213,7 +213,8 @@ def apply(img: np.ndarray, operations: Iterable[tuple[str, float]]) -> np.ndarra
         img (np.ndarray): (H, W, 3), uint8, BGR.
         operations (Iterable[tuple[str, float]]): ``'brightness'``, ``'contrast'``, ``'saturation'``
             with a factor up to ``MAX_FACTOR``; ``'hue'`` with a shift in turns; ``'blur'`` with a
-            sigma in pixels, above 0 and up to ``MAX_SIGMA``; ``'gray'`` with any number.
+            sigma in pixels, above 0 and up to ``MAX_SIGMA``; ``'solarize'`` with the least level
+            that is inverted; ``'gray'`` with any number.
 
     Returns:
         np.ndarray: A new image.

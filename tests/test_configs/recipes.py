@@ -39,7 +39,7 @@ MOCOV1_VIEWS = [crop(224, 0.2), gray(), color(0.4, 0.4, 0.4, prob=1.0), FLIP]
 # View 1 is always blurred, view 2 seldom, but solarized now and then.
 UNEQUAL = [
     dict(BLUR, prob=(1.0, 0.1)),
-    dict(type='PerView', transforms=[[], [dict(type='Solarize', thr=128, prob=0.2)]]),
+    dict(type='PerView', transforms=[[], [dict(type='Solarization', thr=128, prob=0.2)]]),
 ]
 MOCOV3_VIEWS = [crop(224, 0.2), color(0.4, 0.2, 0.1), gray(), *UNEQUAL, FLIP]
 BYOL_VIEWS = [crop(224, 0.08, interpolation='bicubic'), *MOCOV3_VIEWS[1:]]

@@ -22,6 +22,7 @@ VIEWS = [
     dict(type='JointColor', brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, prob=0.8),
     dict(type='ToGray', prob=0.2),
     dict(type='JointBlur', prob=0.5, beta=0),
+    dict(type='PerView', transforms=[[], [dict(type='Solarization', prob=0.5)]]),
 ]
 
 
@@ -190,7 +191,9 @@ def test_the_given_image_is_left_alone(images, make):
     img = make(images[0])
     before = img.copy()
     compiled.resize(img, (40, 30))
-    operations = dict(brightness=0.5, contrast=1.2, saturation=2, hue=0.1, blur=1, gray=0)
+    operations = dict(
+        brightness=0.5, contrast=1.2, saturation=2, hue=0.1, blur=1, solarize=99, gray=0
+    )
     compiled.apply(img, operations.items())
     np.testing.assert_array_equal(img, before)
 

@@ -13,7 +13,7 @@ views = [
     ),
     dict(type='ToGray', prob=0.2),
     dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=(1.0, 0.1), beta=None),
-    dict(type='PerView', transforms=[[], [dict(type='Solarize', thr=128, prob=0.2)]]),
+    dict(type='PerView', transforms=[[], [dict(type='Solarization', thr=128, prob=0.2)]]),
     dict(type='HorizontalFlip', prob=0.5),
 ]
 train_pipeline = [

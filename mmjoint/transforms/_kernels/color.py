@@ -89,6 +89,15 @@ def gray(pixels, size):
 
 
 @jit
+def solarize(pixels, size, threshold):
+    """Invert the values from ``threshold`` on, in place."""
+    threshold = uint16(threshold)
+    for i in range(THREE * size):
+        if uint16(pixels[i]) >= threshold:
+            pixels[i] = uint8(pixels[i] ^ uint8(255))
+
+
+@jit
 def _apart(a, b):
     """The absolute difference of two uint16."""
     return add(sub_cut(a, b), sub_cut(b, a))

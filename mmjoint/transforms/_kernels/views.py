@@ -9,7 +9,7 @@ from .common import jit, jit_cached
 from .resize import resize
 
 # Operations on planes, numbered as ``mmjoint.transforms.compiled`` numbers them.
-BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAY, BLUR = range(6)
+BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAY, BLUR, SOLARIZE = range(7)
 
 
 @jit
@@ -32,6 +32,8 @@ def _apply(pixels, width, height, steps):
             color.gray(pixels, size)
         elif operation == BLUR:
             blur(pixels, width, height, value)
+        elif operation == SOLARIZE:
+            color.solarize(pixels, size, value)
 
 
 @jit_cached
@@ -39,7 +41,7 @@ def apply(planes, steps):
     """Apply operations to three planes, in place.
 
     ``planes`` is (3, H, W), uint8; ``steps`` float64: the number of an operation, its factor (up to
-    16), its shift (turns) or its sigma (pixels), then the next.
+    16), shift (turns), sigma (pixels) or threshold (level), then the next.
     """
     _apply(planes.reshape(-1), planes.shape[2], planes.shape[1], steps)
 
