@@ -49,8 +49,8 @@ class JointCrop(JointTransform):
     arXiv 2412.16522, section 3.2, Alg. 1 and appendix G. (The authors' code falls back on the whole
     image; torchvision's fallback keeps the aspect ratio.)
 
-    The resize is antialiased: Pillow's (horizontal, then vertical pass) to one level of 255, two
-    for bicubic.
+    The resize is antialiased: Pillow's (horizontal, then vertical pass) to one level of 255, in
+    rare places two.
 
     Required Keys:
 
