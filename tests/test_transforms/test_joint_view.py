@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import TRANSFORMS
 
 import mmjoint  # noqa: F401
-from mmjoint.transforms import JointView
+from mmjoint.transforms import HorizontalFlip, JointBlur, JointCrop, JointView
 
 from .conftest import made_image
 
@@ -98,6 +98,38 @@ def test_views_pair_up_in_order_and_record_what_was_drawn():
                 pair = transform.sample(dict(img=made_image()))
                 recorded = [result['view_params'][i + j][k] for j in range(2)]
                 assert recorded == [(type(transform).__name__, p) for p in pair]
+
+
+@pytest.mark.usefixtures('each_way')
+@pytest.mark.parametrize('base', [JointCrop, JointBlur, HorizontalFlip])
+def test_whoever_looks_at_pixels_gets_them(base):
+    """A subclass of a transform that puts its work off, and a transform of one's own after it."""
+    seen = []
+
+    class Look(base):
+        def __call__(self, results: dict) -> dict:
+            seen.append(results['img'])
+            return super().__call__(results)
+
+        def apply(self, results: dict, params: object) -> dict:
+            seen.append(results['img'])
+            return super().apply(results, params)
+
+    class Darken(BaseTransform):
+        def transform(self, results: dict) -> dict:
+            seen.append(results['img'])
+            results['img'] = results['img'] // 2
+            return results
+
+    img = made_image()
+    crop, flip = JointCrop(64), HorizontalFlip(0.5)
+    rest = [] if base is JointCrop else [Look()]
+    crop = Look(64) if base is JointCrop else crop
+    views = views_of(JointView([[crop, flip, *rest, Darken(), JointBlur(prob=1.0)]], 2), img)['img']
+    assert len(seen) == 4 and all(isinstance(array, np.ndarray) for array in seen)
+    plain = [JointCrop(64), flip, *[base()] * len(rest), Darken(), JointBlur(prob=1.0)]
+    want = views_of(JointView([plain], 2), img)['img']
+    np.testing.assert_array_equal(views, want)
 
 
 @pytest.mark.usefixtures('each_way')
