@@ -110,7 +110,8 @@ def test_channels_last(name: str, train: Callable) -> None:
     last, after = train(name, dict(type='ChannelsLastHook'), Notes())
     assert all(last.layouts) and len(last.layouts) == len(plain.layouts) > 0
     assert not all(plain.layouts)
-    assert last.losses[0] == pytest.approx(plain.losses[0], rel=1e-5)
+    # BYOL's and SimSiam's are sums of cosines, which cancel: float32 rounds terms of order 1.
+    assert last.losses[0] == pytest.approx(plain.losses[0], rel=1e-5, abs=1e-6)
     # Batch norm over so few values and ReLU's kink can turn rounding into more.
     assert last.losses[1] == pytest.approx(plain.losses[1], rel=1e-2)
 
