@@ -166,6 +166,14 @@ def test_hue_is_torchvisions(images, shift):
             np.testing.assert_array_equal(got, img)
 
 
+@pytest.mark.parametrize('factor', [1.99999, 3.99999, 7.99999, 15.99999, 16.0])
+def test_factors_at_the_edge_of_sixteen_bits(images, factor):
+    """Where one bit of the fraction more would not fit: brightness within a level of exact."""
+    for img in images[:2]:
+        got = compiled.apply(img, [('brightness', factor)])
+        assert np.abs(got - np.floor(np.minimum(factor * img, 255))).max() <= 1
+
+
 def test_views_are_those_of_the_plain_way(images, monkeypatch):
     """The same parameters, whatever makes the pixels, and pixels that nobody can tell apart."""
     view = JointView([VIEWS], num_views=2)

@@ -14,13 +14,19 @@ BLOCK = uint64(1 << 20)
 
 
 @jit
+def _times(factor, bits):
+    """A factor below ``2 ** (8 - bits)`` in 16 bits."""
+    # Rounded up, so that a product that is a whole level stays one; but not beyond 16 bits.
+    return uint16(min(math.ceil(factor * 2.0 ** (8 + bits)), 65535))
+
+
+@jit
 def brightness(pixels, size, bits, factor, offset):
     """Map every value to ``factor * value + offset``, cut to a whole level, in place.
 
     ``bits`` of fraction leave room for the factor, below ``2 ** (8 - bits)``.
     """
-    # Rounded up, so that a product that is a whole level stays one.
-    times = uint16(math.ceil(factor * 2.0 ** (8 + bits)))
+    times = _times(factor, bits)
     more = uint16(max(offset, 0.0) * 2.0**bits)
     less = uint16(max(-offset, 0.0) * 2.0**bits)
     bits = uint16(bits)
@@ -57,7 +63,7 @@ def _luma(b, g, r):
 @jit
 def saturation(pixels, size, bits, factor):
     """Map every value to ``factor * value + (1 - factor) * luma``, in place; ``bits`` as above."""
-    times = uint16(math.ceil(factor * 2.0 ** (8 + bits)))
+    times = _times(factor, bits)
     more = uint16(max(1.0 - factor, 0.0) * 2.0 ** (8 + bits))
     less = uint16(max(factor - 1.0, 0.0) * 2.0 ** (8 + bits))
     bits = uint16(bits)

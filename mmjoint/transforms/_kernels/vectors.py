@@ -2,8 +2,8 @@
 
 They are spelt out in LLVM's own language, since its vectoriser makes 32-bit arithmetic of products
 of pixels and weights, half as quick, and does not see how bytes are transposed. They are portable:
-LLVM cuts the vectors into what the CPU has. Arrays are flat, uint8 or uint16, indices uint64;
-nothing checks bounds.
+LLVM cuts the vectors into what the CPU has. Arrays are flat, uint8 or uint16 (weights float32,
+too), indices uint64; nothing checks bounds.
 
 Functions named ``build`` run at compile time: they emit the instructions.
 """

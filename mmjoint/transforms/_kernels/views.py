@@ -14,6 +14,7 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAY, BLUR, SOLARIZE = range(7)
 
 @jit
 def _apply(pixels, width, height, steps):
+    """Apply operations, as ``apply`` takes them, to flat planes, in place."""
     size = uint64(width) * uint64(height)
     for i in range(0, steps.shape[0], 2):
         operation, value = int(steps[i]), steps[i + 1]
