@@ -10,6 +10,7 @@ The loops themselves are in ``_kernels``, imported when first used: importing nu
 
 import logging
 from collections.abc import Iterable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -133,7 +134,6 @@ def prepare() -> None:
     missing = 'numba is not installed'
     if ENABLED:
         try:
-            _drop_stale_cache()
             apply(resize(np.zeros((32, 32, 3), np.uint8), (32, 32)), [('hue', 0.0)])
         except ImportError as error:  # numba refuses a version of NumPy that it does not know
             ENABLED, missing = False, str(error)
@@ -145,14 +145,6 @@ def prepare() -> None:
         logger='current',
         level=logging.INFO,
     )
-
-
-def _drop_stale_cache() -> None:
-    """Delete numba's index if a file of ``_kernels`` is newer: numba looks at one only."""
-    changed = max(file.stat().st_mtime for file in Path(_loops().__file__).parent.glob('*.py'))
-    for index in Path(_loops().draw.stats.cache_path or '').glob('*.nbi'):
-        if index.stat().st_mtime < changed:
-            index.unlink(missing_ok=True)
 
 
 def fits(img: np.ndarray) -> bool:
@@ -180,10 +172,20 @@ def planes(img: np.ndarray) -> np.ndarray:
     return out
 
 
+@cache
 def _loops() -> ModuleType:
     from . import _kernels
 
+    _drop_stale_cache(_kernels)
     return _kernels
+
+
+def _drop_stale_cache(loops: ModuleType) -> None:
+    """Delete numba's index if a file of ``_kernels`` is newer: numba looks at one only."""
+    changed = max(file.stat().st_mtime for file in Path(loops.__file__).parent.glob('*.py'))
+    for index in Path(loops.draw.stats.cache_path or '').glob('*.nbi'):
+        if index.stat().st_mtime < changed:
+            index.unlink(missing_ok=True)
 
 
 def _numbered(operations: Iterable[tuple[str, float]]) -> list[float]:

@@ -246,7 +246,7 @@ def test_without_numba(tmp_path):
     assert "pip install 'mmjoint[fast]'" in run.stdout + run.stderr
 
 
-def test_a_stale_cache_is_dropped(tmp_path, monkeypatch):
+def test_a_stale_cache_is_dropped(tmp_path):
     """numba compares its index with one source file only; ours are several."""
     source, index, newer = (tmp_path / name for name in ('loop.py', 'old.nbi', 'new.nbi'))
     for seconds, file in enumerate((index, source, newer)):
@@ -254,8 +254,7 @@ def test_a_stale_cache_is_dropped(tmp_path, monkeypatch):
         os.utime(file, (seconds, seconds))
     stats = SimpleNamespace(cache_path=str(tmp_path))
     loops = SimpleNamespace(__file__=str(source), draw=SimpleNamespace(stats=stats))
-    monkeypatch.setattr(compiled, '_loops', lambda: loops)
-    compiled._drop_stale_cache()
+    compiled._drop_stale_cache(loops)
     assert not index.exists() and newer.exists()
 
 
