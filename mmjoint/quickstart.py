@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config
 
 from .datasets import ImageFolder, make_scenes
-from .detection import write_results
+from .detection.data import write_results
 from .evaluation import evaluate_protocols, labelled_features, provenance, write_evaluation
 from .version import __version__
 from .visualization import Run, add_pairs, read_run, read_scalars, write_report

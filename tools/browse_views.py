@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from mmjoint.errors import DEBUG_HELP, one_line_errors
-from mmjoint.evaluation.pairs import PairSource, parse_beta
-from mmjoint.outputs import check_output, write_output
-from mmjoint.runtime import load_config
+from mmjoint.engine.runner import load_config
+from mmjoint.pairs.source import PairSource, parse_beta
+from mmjoint.utils.errors import DEBUG_HELP, one_line_errors
+from mmjoint.utils.files import check_output, write_output
 from mmjoint.visualization.browse import browse_views
 
 

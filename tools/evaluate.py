@@ -6,7 +6,6 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
-from mmjoint.errors import DEBUG_HELP, one_line_errors
 from mmjoint.evaluation import (
     PROTOCOLS,
     cached_features,
@@ -15,7 +14,8 @@ from mmjoint.evaluation import (
     use_folder,
     write_evaluation,
 )
-from mmjoint.outputs import check_output
+from mmjoint.utils.errors import DEBUG_HELP, one_line_errors
+from mmjoint.utils.files import check_output
 
 
 def parse_args() -> argparse.Namespace:

@@ -7,8 +7,8 @@ import os
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
-from mmjoint.errors import one_line_errors
 from mmjoint.evaluation import evaluate_knn
+from mmjoint.utils.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmjoint.errors import one_line_errors
+from mmjoint.utils.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -8,11 +8,11 @@ from pathlib import Path
 from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 
-from mmjoint.errors import DEBUG_HELP, one_line_errors
-from mmjoint.evaluation.pairs import PairSource, parse_beta
-from mmjoint.evaluation.sdf import LAYERS, is_monotonic, measure_sdf, plot_sdf, settings_of
-from mmjoint.outputs import check_output, write_output
-from mmjoint.runtime import load_config
+from mmjoint.engine.runner import load_config
+from mmjoint.pairs.sdf import LAYERS, is_monotonic, measure_sdf, plot_sdf, settings_of
+from mmjoint.pairs.source import PairSource, parse_beta
+from mmjoint.utils.errors import DEBUG_HELP, one_line_errors
+from mmjoint.utils.files import check_output, write_output
 
 FORMATS = ('.pdf', '.png', '.svg')
 

@@ -22,9 +22,10 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from mmjoint import __version__
-from mmjoint.errors import one_line_errors
 from mmjoint.evaluation import knn_accuracy, labelled_features, linear_accuracy
-from mmjoint.evaluation.paper import (
+from mmjoint.paper.reduced import Reduction, reduce_config
+from mmjoint.paper.results import RESULT_FILE, find_results, format_table
+from mmjoint.paper.tables import (
     TABLES,
     Row,
     evaluate_command,
@@ -32,9 +33,8 @@ from mmjoint.evaluation.paper import (
     get_table,
     pretrain_command,
 )
-from mmjoint.evaluation.reduced import Reduction, reduce_config
-from mmjoint.evaluation.table_results import RESULT_FILE, find_results, format_table
-from mmjoint.outputs import write_output
+from mmjoint.utils.errors import one_line_errors
+from mmjoint.utils.files import write_output
 from mmjoint.visualization import read_scalars
 
 ROOT = Path(__file__).resolve().parents[1]

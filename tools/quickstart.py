@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mmengine.logging import MMLogger
 
-from mmjoint.errors import one_line_errors
 from mmjoint.quickstart import NOTE, QuickStart
+from mmjoint.utils.errors import one_line_errors
 
 
 def parse_args() -> QuickStart:

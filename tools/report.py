@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mmengine.logging import MMLogger
 
-from mmjoint.errors import DEBUG_HELP, one_line_errors
-from mmjoint.outputs import check_output
+from mmjoint.utils.errors import DEBUG_HELP, one_line_errors
+from mmjoint.utils.files import check_output
 from mmjoint.visualization import add_embedding, add_pairs, read_run, write_report
 
 

@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 
-from mmjoint import runtime
-from mmjoint.errors import one_line_errors
+from mmjoint import engine
+from mmjoint.utils.errors import one_line_errors
 
 
 def parse_args() -> Namespace:
@@ -28,7 +28,7 @@ def parse_args() -> Namespace:
     parser.add_argument(
         '--amp', action='store_true', help='automatic mixed precision (bfloat16 on the CPU)'
     )
-    runtime.add_arguments(parser)
+    engine.add_arguments(parser)
     args = parser.parse_args()
     suffixes = ['.pkl', '.pickle'] + ['.json', '.yaml', '.yml'] * (args.out_item == 'metrics')
     if args.out and Path(args.out).suffix not in suffixes:
@@ -54,10 +54,10 @@ def main() -> None:
     """Test."""
     args = parse_args()
     with one_line_errors():
-        cfg = runtime.load_config(args)
+        cfg = engine.load_config(args)
         apply(args, cfg)
-        runtime.fit_to_machine(cfg)
-        runner = runtime.build_runner(cfg, strict=True)
+        engine.fit_to_machine(cfg)
+        runner = engine.build_runner(cfg, strict=True)
         # Written aside, with the suffix that tells the format.
         aside = f'{args.out}.part{Path(args.out).suffix}' if args.out else None
         if aside and args.out_item == 'pred':
@@ -67,7 +67,7 @@ def main() -> None:
             if args.out_item == 'metrics':
                 mmengine.dump(metrics, aside)
             os.replace(aside, args.out)
-        runtime.disconnect()
+        engine.disconnect()
 
 
 if __name__ == '__main__':

@@ -5,8 +5,9 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
-from mmjoint import acceleration, runtime
-from mmjoint.errors import one_line_errors
+from mmjoint import engine
+from mmjoint.engine import acceleration
+from mmjoint.utils.errors import one_line_errors
 
 
 def parse_args() -> Namespace:
@@ -48,7 +49,7 @@ def parse_args() -> Namespace:
         action='store_true',
         help='restart the data loader workers in every epoch',
     )
-    runtime.add_arguments(parser)
+    engine.add_arguments(parser)
     return parser.parse_args()
 
 
@@ -81,7 +82,7 @@ def apply(args: Namespace, cfg: Config) -> None:
     if args.resume:
         checkpoint = args.resume
         if checkpoint == 'auto':
-            checkpoint = runtime.find_last_checkpoint(cfg.work_dir)
+            checkpoint = engine.find_last_checkpoint(cfg.work_dir)
         cfg.resume, cfg.load_from = checkpoint is not None, checkpoint
 
 
@@ -89,12 +90,12 @@ def main() -> None:
     """Train."""
     args = parse_args()
     with one_line_errors():
-        cfg = runtime.load_config(args)
+        cfg = engine.load_config(args)
         apply(args, cfg)
-        runtime.guard_run(cfg)
-        runtime.fit_to_machine(cfg)
-        runtime.build_runner(cfg, strict=bool(cfg.get('resume'))).train()
-        runtime.disconnect()
+        engine.guard_run(cfg)
+        engine.fit_to_machine(cfg)
+        engine.build_runner(cfg, strict=bool(cfg.get('resume'))).train()
+        engine.disconnect()
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 import argparse
 
 from mmjoint.checkpoints import BLOCKS, TARGETS, convert
-from mmjoint.errors import one_line_errors
+from mmjoint.utils.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -19,7 +19,7 @@ from mmpretrain.registry import DATASETS
 from torch import Tensor
 
 from ..checkpoints import file_sha256, read_checkpoint
-from ..outputs import write_output
+from ..utils.files import write_output
 from ..version import __version__
 from .knn import LOADERS, knn_accuracy, labelled_features
 from .linear import linear_accuracy

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmengine.visualization.vis_backend import TensorboardVisBackend
 from mmpretrain.datasets.transforms import PackInputs
 
-from ..evaluation.pairs import pair_sets
+from ..pairs.source import pair_sets
 from ..transforms import BlurParams, ColorParams, CropParams, JointView
 
 HISTOGRAMS = 'pair_histograms.json'

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from . import compiled
+from ..pixels import compiled
 
 
 class PairTransform(BaseTransform):

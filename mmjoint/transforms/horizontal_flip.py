@@ -5,7 +5,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
-from . import compiled
+from ..pixels import compiled
 from .base import check_probability
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.registry import TRANSFORMS
 
 from ..distributions import JointDistribution
-from . import compiled
+from ..pixels import compiled
 from .base import JointTransform, check_probability, check_range
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from mmengine.registry import TRANSFORMS
 
 from ..distributions import JointDistribution
-from . import compiled
+from ..pixels import compiled
 from .base import JointTransform, check_probability
 
 # ITU-R 601-2 luma, as torchvision and Pillow have it, in mmcv's channel order (BGR).

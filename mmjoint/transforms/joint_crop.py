@@ -9,7 +9,7 @@ from mmengine.registry import TRANSFORMS
 from torch.nn.functional import interpolate
 
 from ..distributions import JointDistribution
-from . import compiled
+from ..pixels import compiled
 from .base import JointTransform, check_range
 
 _POSITIONS = ('uniform', 'center_suppressed', 'semantic')

@@ -8,7 +8,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform, Compose
 from mmengine.registry import TRANSFORMS
 
-from . import compiled
+from ..pixels import compiled
 from .base import PairTransform, check_probability, refuse_pair_transforms, transform_views
 
 Transform = dict | Callable[[dict], dict]

@@ -12,8 +12,8 @@ import jinja2
 import numpy as np
 
 from ..distributions import JointDistribution
-from ..evaluation.pair_statistics import Draws, PairStatistics, pair_statistics
-from ..evaluation.pairs import PairSource, pair_sets, seed_draws
+from ..pairs.source import PairSource, pair_sets, seed_draws
+from ..pairs.statistics import Draws, PairStatistics, pair_statistics
 from ..transforms import BlurParams, ColorParams, CropParams, JointView
 from ..transforms.joint_crop import resize
 from .charts import chart, histogram, ratio_ticks

@@ -10,8 +10,8 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ..engine.runner import find_last_checkpoint
 from ..evaluation import labelled_features, use_folder
-from ..runtime import find_last_checkpoint
 from .runs import Run
 
 MISSING = "scikit-learn is not installed: pip install 'mmjoint[embedding]'"

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from mmengine.config import Config
 
-from ..evaluation.pairs import PairSource
+from ..pairs.source import PairSource
 from ..transforms import CropParams
 from ..transforms.joint_crop import resize
 

@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS
 
-from ..outputs import write_output
+from ..utils.files import write_output
 from .curves import line_chart
 from .pairs import draw_pair, sample_pairs
 from .runs import Run, config_differences

@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mmjoint.evaluation.reduced import Reduction, reduce_config
+from mmjoint.paper.reduced import Reduction, reduce_config
 
 # One config of every method.
 METHODS = (

@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
-from mmjoint.evaluation.paper import TABLES, format_markdown
+from mmjoint.paper.tables import TABLES, format_markdown
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 NAMES = sorted(path.stem for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mmpretrain.registry import DATASETS
 
-from mmjoint.evaluation.paper import TABLES
+from mmjoint.paper.tables import TABLES
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parents[1] / 'configs'

@@ -18,7 +18,7 @@ from mmengine.hooks import Hook
 from mmengine.model import ExponentialMovingAverage
 from mmengine.runner import Runner
 
-from mmjoint.evaluation.reduced import Reduction, reduce_config
+from mmjoint.paper.reduced import Reduction, reduce_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 NAMES = sorted(

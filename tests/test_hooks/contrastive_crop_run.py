@@ -17,8 +17,8 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 import mmjoint  # noqa: F401  registers what the config names
+from mmjoint.engine.runner import build_runner, fit_to_machine
 from mmjoint.hooks import ContrastiveCropHook
-from mmjoint.runtime import build_runner, fit_to_machine
 
 
 @MODELS.register_module(force=True)

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 
 from mmjoint.evaluation import knn_accuracy, labelled_features
-from mmjoint.evaluation.paper import TABLES
+from mmjoint.paper.tables import TABLES
 
 SIZE = ['--epochs', 2, '--batch-size', 8, '--size', 32, '--width', 4]
 NAME = 'mocov1_resnet50_{}8xb32-steplr-200e_coco'

@@ -13,9 +13,7 @@ from PIL import Image
 from torch import nn
 
 HERE = Path(__file__).resolve().parent
-# The torchvision engine's modules stand beside its script and find each other there;
-# resnets.py and detectron2_engine.py are here.
-sys.path[:0] = [str(HERE.parents[1] / 'transfer/torchvision'), str(HERE)]
+sys.path.insert(0, str(HERE))  # for resnets.py and detectron2_engine.py
 
 
 def make_coco(folder: Path, count: int = 5) -> dict:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmjoint.transforms import compiled
+from mmjoint.pixels import compiled
 
 
 def made_image(height: int = 150, width: int = 200, seed: int = 0) -> np.ndarray:

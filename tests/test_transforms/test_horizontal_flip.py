@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from mmcv.transforms import RandomFlip
 
-from mmjoint.transforms import HorizontalFlip, compiled
+from mmjoint.pixels import compiled
+from mmjoint.transforms import HorizontalFlip
 
 
 def as_planes(img: np.ndarray) -> np.ndarray:

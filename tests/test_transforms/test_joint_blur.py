@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 from scipy.ndimage import gaussian_filter
 
-from mmjoint.transforms import BlurParams, JointBlur, compiled
+from mmjoint.pixels import compiled
+from mmjoint.transforms import BlurParams, JointBlur
 from mmjoint.transforms.joint_blur import gaussian_blur
 
 

@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from mmjoint.evaluation.pairs import PairSource
+from mmjoint.pairs.source import PairSource
 from mmjoint.transforms import BlurParams, ColorParams, CropParams, JointCrop
 from mmjoint.visualization import browse_views
 from mmjoint.visualization.browse import describe_params

@@ -5,7 +5,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from mmjoint.evaluation.pairs import PairSource
+from mmjoint.pairs.source import PairSource
 from mmjoint.visualization import browse_views
 
 LUMINANCE = """(() => {

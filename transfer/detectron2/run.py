@@ -5,8 +5,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmjoint.errors import one_line_errors
-from mmjoint.trials import Engine, parse_args, run
+from mmjoint.detection.trials import Engine, parse_args, run
+from mmjoint.utils.errors import one_line_errors
 
 HERE = Path(__file__).resolve().parent
 

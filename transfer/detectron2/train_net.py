@@ -22,8 +22,8 @@ from detectron2.utils import comm
 from torch import nn
 
 from mmjoint.checkpoints import CheckpointError
-from mmjoint.detection import check_coco, check_voc, data_root, write_results
-from mmjoint.errors import one_line_errors
+from mmjoint.detection.data import check_coco, check_voc, data_root, write_results
+from mmjoint.utils.errors import one_line_errors
 
 RESULT_FILE = 'result.json'
 # What other arguments say; two places for one thing would let them differ.

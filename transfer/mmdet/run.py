@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from mmjoint.errors import one_line_errors
-from mmjoint.trials import Engine, parse_args, run
+from mmjoint.detection.trials import Engine, parse_args, run
+from mmjoint.utils.errors import one_line_errors
 
 HERE = Path(__file__).resolve().parent
 LAUNCH = HERE.parents[1] / 'tools' / 'launch.py'

@@ -8,9 +8,9 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 
-from mmjoint import runtime
-from mmjoint.detection import METRICS, check_coco, check_voc, write_results
-from mmjoint.errors import one_line_errors
+from mmjoint import engine
+from mmjoint.detection.data import METRICS, check_coco, check_voc, write_results
+from mmjoint.utils.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data-root', required=True, help='the VOCdevkit or the COCO folder')
     parser.add_argument('--weights', help='converted backbone; without it the start is random')
     parser.add_argument('--seed', type=int, required=True)
-    runtime.add_arguments(parser)
+    engine.add_arguments(parser)
     return parser.parse_args()
 
 
@@ -63,7 +63,7 @@ def adapt(cfg: Config, args: argparse.Namespace) -> None:
         cfg.custom_hooks.append(
             dict(type='LoadBackboneHook', checkpoint=args.weights, priority='VERY_HIGH')
         )
-    cfg.load_from = runtime.find_last_checkpoint(cfg.work_dir)
+    cfg.load_from = engine.find_last_checkpoint(cfg.work_dir)
     cfg.resume = cfg.load_from is not None
 
 
@@ -86,18 +86,18 @@ def main() -> None:
     """Train, test and write result.json beside the logs."""
     args = parse_args()
     with one_line_errors():
-        cfg = runtime.load_config(args)
+        cfg = engine.load_config(args)
         adapt(cfg, args)
-        runtime.guard_run(cfg)
-        runtime.fit_to_machine(cfg)
-        runner = runtime.build_runner(cfg, strict=cfg.resume)
+        engine.guard_run(cfg)
+        engine.fit_to_machine(cfg)
+        runner = engine.build_runner(cfg, strict=cfg.resume)
         start = time.monotonic()
         runner.train()
         metrics = dict(seed=args.seed, **percentages(runner.test()))
         metrics['seconds'] = time.monotonic() - start
         if is_main_process():
             write_results(Path(cfg.work_dir, 'result.json'), metrics)
-        runtime.disconnect()
+        engine.disconnect()
 
 
 if __name__ == '__main__':

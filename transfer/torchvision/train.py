@@ -11,24 +11,11 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from rcnn_data import DetectionImages, read_coco, read_voc
-from rcnn_engine import (
-    Machine,
-    average_precision,
-    check_settings,
-    detect,
-    precise_batch_norm,
-    save_whole,
-    train,
-)
-from rcnn_models import DEPTHS, build_detector, load_backbone_weights
-from rcnn_pictures import draw_predictions
-from rcnn_recipes import RECIPES, Recipe
 from torch import nn
 from torchvision.models import get_model_weights
 
 from mmjoint.checkpoints import backbone_weights, convert, read_provenance
-from mmjoint.detection import (
+from mmjoint.detection.data import (
     COCO_SPLITS,
     VOC_SPLITS,
     check_coco,
@@ -38,7 +25,20 @@ from mmjoint.detection import (
     make_results,
     write_results,
 )
-from mmjoint.errors import DEBUG_HELP, one_line_errors
+from mmjoint.detection.torchvision.data import DetectionImages, read_coco, read_voc
+from mmjoint.detection.torchvision.engine import (
+    Machine,
+    average_precision,
+    check_settings,
+    detect,
+    precise_batch_norm,
+    save_whole,
+    train,
+)
+from mmjoint.detection.torchvision.models import DEPTHS, build_detector, load_backbone_weights
+from mmjoint.detection.torchvision.pictures import draw_predictions
+from mmjoint.detection.torchvision.recipes import RECIPES, Recipe
+from mmjoint.utils.errors import DEBUG_HELP, one_line_errors
 
 
 def parse_args() -> argparse.Namespace:

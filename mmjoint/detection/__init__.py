@@ -1,0 +1,1 @@
+"""Detection transfer: what the engines share, and the torchvision engine."""

@@ -1,0 +1,388 @@
+"""Training a detector, going on after a kill, and COCO's metric."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from pycocotools import mask as rle
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
+
+from mmjoint.checkpoints import read_checkpoint
+
+from ..data import METRICS
+from .data import BatchSchedule, DetectionImages, EverySample, collate
+from .models import backbone_features, to_own_size
+from .recipes import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """Where it runs.
+
+    Args:
+        device (torch.device): Of this process.
+        amp (bool): Whether to compute in mixed precision: float16 on GPUs, bfloat16 on the CPU.
+        workers (int): Processes that load images; 0 loads them in this one.
+        rank (int): Of this process. Defaults to 0.
+        world_size (int): Number of processes. Defaults to 1.
+    """
+
+    device: torch.device
+    amp: bool = False
+    workers: int = 0
+    rank: int = 0
+    world_size: int = 1
+
+    def autocast(self) -> torch.autocast:
+        """Return the context to compute in."""
+        dtype = torch.bfloat16 if self.device.type == 'cpu' else torch.float16
+        return torch.autocast(self.device.type, dtype, enabled=self.amp)
+
+    def load(self, dataset: DetectionImages, batches: Sampler) -> Iterator[tuple[list, list]]:
+        """Load batches and move them to the device."""
+        loader = DataLoader(
+            dataset,
+            batch_sampler=batches,
+            num_workers=self.workers,
+            collate_fn=collate,
+            pin_memory=self.device.type == 'cuda',
+        )
+        for images, targets in loader:
+            yield (
+                [image.to(self.device, non_blocking=True) for image in images],
+                [
+                    {
+                        name: value.to(self.device, non_blocking=True)
+                        if isinstance(value, Tensor)
+                        else value
+                        for name, value in target.items()
+                    }
+                    for target in targets
+                ],
+            )
+
+
+class Progress:
+    """A bar with eta on a terminal, some lines in a file; silent on all processes but the first."""
+
+    def __init__(self, name: str, total: int, done: int = 0, silent: bool = False) -> None:
+        self.name, self.total, self.first, self.silent = name, total, done, silent
+        self.every = 1 if sys.stderr.isatty() else max(1, total // 10)
+        self.start = time.monotonic()
+
+    def show(self, done: int, text: str = '') -> None:
+        """Say that so many steps are done."""
+        if self.silent or not (done % self.every == 0 or done == self.total):
+            return
+        seconds = (time.monotonic() - self.start) / max(1, done - self.first)
+        left = round(seconds * (self.total - done))
+        eta = f'{left // 3600}:{left // 60 % 60:02}:{left % 60:02}'
+        filled = 24 * done // self.total
+        line = f'{self.name} [{"#" * filled:<24}] {done}/{self.total}  eta {eta}  {text}'
+        if sys.stderr.isatty():
+            print(f'\r{line:<110}', end='\n' if done == self.total else '', file=sys.stderr)
+        else:
+            print(line, file=sys.stderr)
+        sys.stderr.flush()
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return an optimizer that does not decay batch norm's scales and shifts, as in detectron2."""
+    norms = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)
+        for parameter in module.parameters()
+    }
+    groups = [
+        dict(params=[p for p in model.parameters() if id(p) not in norms]),
+        dict(params=[p for p in model.parameters() if id(p) in norms], weight_decay=0.0),
+    ]
+    options = dict(lr=recipe.lr, weight_decay=recipe.weight_decay)
+    if recipe.optimizer == 'adamw':
+        return torch.optim.AdamW(groups, **options)
+    return torch.optim.SGD(groups, momentum=0.9, **options)
+
+
+def train(
+    model: nn.Module,
+    dataset: DetectionImages,
+    recipe: Recipe,
+    seed: int,
+    folder: Path,
+    machine: Machine,
+    interval: int,
+    settings: dict,
+) -> float:
+    """Train a detector by a recipe.
+
+    What is drawn in an iteration (images, flips, the samples of the losses) follows from the
+    seed and the iteration alone, so that a run that was killed goes on as if it had not been.
+    ``folder`` gets ``log.jsonl``, a line with the losses of each iteration, and ``last.pth``, from
+    which the next call goes on.
+
+    Args:
+        model (nn.Module): From ``build_detector``, on the device.
+        dataset (DetectionImages): For training.
+        recipe (Recipe): The schedule.
+        seed (int): Of all that is drawn.
+        folder (Path): Where the checkpoint and the log go.
+        machine (Machine): Where it runs.
+        interval (int): Iterations between two checkpoints.
+        settings (dict): What makes this run another than one with other settings, as JSON would
+            have it. A checkpoint of other settings is refused.
+
+    Returns:
+        float: Seconds that training took, earlier starts included.
+
+    Raises:
+        FloatingPointError: The loss is not finite.
+        ValueError: The checkpoint is of other settings.
+    """
+    optimizer = make_optimizer(model, recipe)
+    scaler = torch.amp.GradScaler(
+        machine.device.type, enabled=machine.amp and machine.device.type == 'cuda'
+    )
+    start, seconds = 0, 0.0
+    checkpoint, log = folder / 'last.pth', folder / 'log.jsonl'
+    if checkpoint.is_file():
+        saved = read_checkpoint(checkpoint)
+        check_settings(saved['settings'], settings, checkpoint)
+        model.load_state_dict(saved['model'])
+        optimizer.load_state_dict(saved['optimizer'])
+        scaler.load_state_dict(saved['scaler'])
+        start, seconds = saved['iteration'], saved['seconds']
+    if machine.rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        done = log.read_text().splitlines(keepends=True)[:start] if start else []
+        log.write_text(''.join(done))
+
+    replica = model
+    if machine.world_size > 1:
+        devices = [machine.device] if machine.device.type == 'cuda' else None
+        replica = nn.parallel.DistributedDataParallel(model, device_ids=devices)
+    batches = BatchSchedule(
+        dataset.wide, recipe.batch_size, seed, recipe.iterations, start,
+        machine.rank, machine.world_size,
+    )  # fmt: skip
+    progress = Progress('training', recipe.iterations, start, silent=machine.rank > 0)
+    model.train()
+    begin = time.monotonic() - seconds
+    with contextlib.ExitStack() as stack:
+        lines = stack.enter_context(log.open('a')) if machine.rank == 0 else None
+        for iteration, (images, targets) in enumerate(machine.load(dataset, batches), start):
+            # The losses draw which anchors and proposals to take.
+            torch.manual_seed(seed_of(seed, iteration, machine.rank))
+            lr = recipe.lr_at(iteration)
+            for group in optimizer.param_groups:
+                group['lr'] = lr
+            with machine.autocast():
+                losses = replica(images, targets)
+            loss = sum(losses.values())
+            values = {'loss': loss.item()} | {name: value.item() for name, value in losses.items()}
+            if not math.isfinite(values['loss']):
+                raise FloatingPointError(
+                    f'the loss is {values["loss"]} at iteration {iteration} (lr {lr:g}): '
+                    f'{values}; a lower --lr may help'
+                )
+            optimizer.zero_grad()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            done = iteration + 1
+            if lines:
+                print(json.dumps(dict(iteration=iteration, lr=lr) | values), file=lines, flush=True)
+            progress.show(done, f'loss {values["loss"]:.3f}  lr {lr:.2g}')
+            if machine.rank == 0 and (done % interval == 0 or done == recipe.iterations):
+                save_whole(
+                    dict(
+                        model=model.state_dict(),
+                        optimizer=optimizer.state_dict(),
+                        scaler=scaler.state_dict(),
+                        iteration=done,
+                        seconds=time.monotonic() - begin,
+                        settings=settings,
+                    ),
+                    checkpoint,
+                )
+    return time.monotonic() - begin
+
+
+def check_settings(saved: dict, wanted: dict, path: Path) -> None:
+    """Refuse to go on from a run with other settings.
+
+    Args:
+        saved (dict): Those of the run that left the file.
+        wanted (dict): Those of this run.
+        path (Path): The file, for the message.
+
+    Raises:
+        ValueError: They differ; the message says where.
+    """
+    differing = [
+        f'{key} {saved.get(key)!r} instead of {value!r}'
+        for key, value in wanted.items()
+        if saved.get(key) != value
+    ]
+    if differing:
+        raise ValueError(
+            f'{path}: a run with other settings ({"; ".join(differing)}); give another --work-dir '
+            'or delete the folder'
+        )
+
+
+def seed_of(*numbers: int) -> int:
+    """Mix some non-negative integers into one seed of 32 bits."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def save_whole(content: dict, path: Path) -> None:
+    """Save aside, then move into place: a kill leaves the file of before."""
+    partial = path.with_name(path.name + '.partial')
+    torch.save(content, partial)
+    os.replace(partial, path)
+
+
+@torch.no_grad()
+def precise_batch_norm(
+    model: nn.Module, dataset: DetectionImages, recipe: Recipe, seed: int, machine: Machine
+) -> None:
+    """Replace batch norm's running statistics by an average over training batches.
+
+    They would otherwise lag behind the weights and hang on the last few, small batches.
+
+    Args:
+        model (nn.Module): The detector; left in training mode.
+        dataset (DetectionImages): For training.
+        recipe (Recipe): ``precise_bn`` batches are taken, those that would come after the last.
+        seed (int): As in training.
+        machine (Machine): Where it runs; processes average what they find.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d | nn.SyncBatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    if not recipe.precise_bn or not norms:
+        return
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain average
+    model.train()
+    stop = recipe.iterations + recipe.precise_bn
+    batches = BatchSchedule(
+        dataset.wide, recipe.batch_size, seed, stop, recipe.iterations,
+        machine.rank, machine.world_size,
+    )  # fmt: skip
+    progress = Progress('batch norm', recipe.precise_bn, silent=machine.rank > 0)
+    for done, (images, _) in enumerate(machine.load(dataset, batches), start=1):
+        with machine.autocast():
+            backbone_features(model, images)
+        progress.show(done)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        if machine.world_size > 1:
+            for value in (norm.running_mean, norm.running_var):
+                dist.all_reduce(value)
+                value /= machine.world_size
+
+
+@torch.no_grad()
+def detect(
+    model: nn.Module, dataset: DetectionImages, machine: Machine, batch_size: int = 1
+) -> list[dict]:
+    """Run the detector on a data set.
+
+    Args:
+        model (nn.Module): The detector; left in evaluation mode.
+        dataset (DetectionImages): For testing.
+        machine (Machine): Where it runs; the images are shared out over the processes.
+        batch_size (int): More than 1 is for images of one size. Defaults to 1.
+
+    Returns:
+        list[dict]: In COCO's form: ``image_id``, ``category_id``, ``bbox`` as x, y, w, h in the
+        image's own pixels, ``score``, and ``segmentation`` as RLE from Mask R-CNN. Of all
+        processes.
+    """
+    model.eval()
+    found = []
+    batches = EverySample(len(dataset), batch_size, machine.rank, machine.world_size)
+    progress = Progress('testing', len(batches), silent=machine.rank > 0)
+    for done, (images, targets) in enumerate(machine.load(dataset, batches), start=1):
+        with machine.autocast():
+            results = model(images)
+        for image, target, result in zip(images, targets, results, strict=True):
+            result = to_own_size(result, image.shape[-2:], target['size'])
+            found.extend(_in_coco_form(result, target['image_id'], dataset.category_ids))
+        progress.show(done)
+    if machine.world_size > 1:
+        gathered = [None] * machine.world_size
+        dist.all_gather_object(gathered, found)
+        found = [item for part in gathered for item in part]
+    return found
+
+
+def _in_coco_form(result: dict[str, Tensor], image_id: int, category_ids: list[int]) -> list[dict]:
+    boxes = result['boxes'].float().cpu()
+    boxes[:, 2:] -= boxes[:, :2]
+    items = [
+        dict(image_id=image_id, category_id=category_ids[label - 1], bbox=box, score=score)
+        for box, label, score in zip(
+            boxes.tolist(), result['labels'].tolist(), result['scores'].tolist(), strict=True
+        )
+    ]
+    if 'masks' in result:
+        for item, mask in zip(items, result['masks'].cpu().numpy(), strict=True):
+            item['segmentation'] = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return items
+
+
+def average_precision(
+    coco: dict, found: Iterable[dict], masks: bool = False
+) -> dict[str, dict[str, float]]:
+    """Compute COCO's metric, pycocotools'.
+
+    AP is the mean over classes and over IoU 0.50, 0.55, ..., 0.95 of the precision at 101 recalls.
+    On VOC this is not detectron2's AP, which takes 11 recalls for 2007: never compare the two.
+
+    Args:
+        coco (dict): Images, annotations and categories; ``iscrowd`` objects are ignored.
+        found (Iterable[dict]): From ``detect``.
+        masks (bool): Whether to compare the masks too. Defaults to False.
+
+    Returns:
+        dict[str, dict[str, float]]: ``bbox``, and ``segm`` with masks: AP, AP50 and AP75 in
+        percent; NaN where there is no object at all.
+    """
+    found = list(found)
+    results = {}
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells every step
+        truth = COCO()
+        truth.dataset = coco
+        truth.createIndex()
+        for kind in ('bbox', 'segm') if masks else ('bbox',):
+            # With a box at hand, pycocotools takes its area for that of the mask.
+            items = [{k: v for k, v in item.items() if k != 'bbox'} for item in found]
+            detections = COCO()
+            if found:
+                detections = truth.loadRes([dict(x) for x in found] if kind == 'bbox' else items)
+            else:
+                detections.dataset = dict(coco, annotations=[])
+                detections.createIndex()
+            evaluation = COCOeval(truth, detections, kind)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+            stats = [100 * value if value >= 0 else math.nan for value in evaluation.stats[:3]]
+            results[kind] = dict(zip(METRICS, map(float, stats), strict=True))
+    return results

@@ -1,0 +1,247 @@
+"""Fine-tuning a detector several times from one backbone, for the engines that have a run.py.
+
+Converts a checkpoint, starts an engine's training program once a seed, puts the trials together.
+A trial that is done is not run again, one that was killed goes on, a folder holds one run only.
+"""
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..checkpoints import convert, file_sha256
+from .data import (
+    TASKS,
+    data_root,
+    format_table,
+    make_results,
+    write_results,
+)
+
+# What a run may start from besides a checkpoint.
+NO_FILE = ('random', 'torchvision')
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What tells one engine's script from another's.
+
+    Args:
+        name (str): ``'detectron2'`` or ``'mmdet'``, also the format to convert to.
+        folder (Path): Of the engine in ``transfer/``; its recipes are in ``configs`` below it.
+        suffix (str): Of a recipe's file.
+        configs (dict[str, str]): A task's usual recipe, by its name.
+        weights (str): Name of the converted file.
+        options (str): Flag of the engine's own settings.
+        options_help (str): What the flag takes.
+        command (Callable): From the arguments, the recipe's file, the data's folder, the converted
+            file (None for a random start), the trial's folder and its seed to the command that
+            checks the data that the recipe names, trains, tests and writes ``result.json`` into the
+            trial's folder: seed, bbox and segm as in ``mmjoint.detection.data.summarise``.
+    """
+
+    name: str
+    folder: Path
+    suffix: str
+    configs: dict[str, str]
+    weights: str
+    options: str
+    options_help: str
+    command: Callable[[argparse.Namespace, Path, Path, Path | None, Path, int], list[str]]
+
+
+def parse_args(engine: Engine, description: str) -> argparse.Namespace:
+    """Read the command line of an engine's script.
+
+    Args:
+        engine (Engine): The engine.
+        description (str): What ``--help`` says first.
+
+    Returns:
+        argparse.Namespace: ``task, checkpoint, gpus, init, config, trials, seed, voc_root,
+        coco_root, work_dir, which, trust`` and ``options``.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('task', choices=TASKS, help='run_voc.sh and run_coco.sh give it')
+    parser.add_argument(
+        'checkpoint', help=f'any that transfer/convert.py reads, or {" or ".join(NO_FILE)}'
+    )
+    parser.add_argument('gpus', type=int, help='on this machine; 1 where there is none')
+    parser.add_argument(
+        '--init', metavar='INIT', help='a checkpoint, random or torchvision, instead of CKPT'
+    )
+    parser.add_argument(
+        '--config',
+        help='a file, or the name of one in configs/ (default: '
+        f'{" or ".join(engine.configs.values())})',
+    )
+    parser.add_argument('--trials', type=int, default=1, help='fine-tunings (default: 1)')
+    parser.add_argument('--seed', type=int, default=0, help='of the first trial (default: 0)')
+    parser.add_argument('--voc-root', help='the VOCdevkit folder, with VOC2007 and VOC2012')
+    parser.add_argument('--coco-root', help='the COCO folder, with annotations and train2017')
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        help=f'default: work_dirs/{engine.name}/CONFIG/CKPT, by their names',
+    )
+    parser.add_argument(
+        '--which',
+        default='online',
+        choices=('online', 'momentum'),
+        help='the backbone trained by gradients or its moving average (default: online)',
+    )
+    parser.add_argument(
+        '--trust', action='store_true', help='let the checkpoint run code, if it needs to'
+    )
+    parser.add_argument(
+        engine.options, dest='options', nargs='+', default=[], help=engine.options_help
+    )
+    args = parser.parse_args()
+    for name in ('gpus', 'trials'):
+        if getattr(args, name) < 1:
+            parser.error(f'{name} must be at least 1, got {getattr(args, name)}')
+    args.init = args.init or args.checkpoint
+    return args
+
+
+def run(engine: Engine, args: argparse.Namespace) -> None:
+    """Convert, run all trials, print the table's row and write results.json.
+
+    Args:
+        engine (Engine): The engine.
+        args (argparse.Namespace): From ``parse_args``.
+
+    Raises:
+        OSError, ValueError: A file of the data, the recipe or the checkpoint is missing or does not
+            fit, or the work directory holds another run.
+    """
+    # An exception makes subprocess end the trial, which would go on alone otherwise.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    config = find_config(engine, args.task, args.config)
+    root = data_root(args.task, args.voc_root if args.task == 'voc' else args.coco_root)
+    if args.work_dir is None:
+        path = Path(args.init)
+        name = args.init if args.init in NO_FILE else f'{path.absolute().parent.name}_{path.stem}'
+        args.work_dir = Path('work_dirs', engine.name, config.stem, name)
+    settings = dict(
+        config=config.stem,
+        options=args.options,
+        data=str(root.resolve()),
+        init=args.init if args.init in NO_FILE else _sha256(args.init),
+        which=args.which,
+    )
+    guard_folder(args.work_dir, settings)
+    weights, provenance = _convert_weights(engine, args)
+    write_results(args.work_dir / 'run.json', settings)
+    trials = []
+    for seed in range(args.seed, args.seed + args.trials):
+        folder = args.work_dir / f'seed_{seed}'
+        trials.append(run_trial(folder, engine.command(args, config, root, weights, folder, seed)))
+    results = make_results(engine.name, args.task, config.stem, args.init, provenance, trials)
+    results['options'] = args.options
+    write_results(args.work_dir / 'results.json', results)
+    print(f'\n{format_table([results])}\n')
+    if args.options:
+        print(f'not the recipe: {engine.options} {" ".join(args.options)}')
+    print(f'wrote {args.work_dir / "results.json"}')
+
+
+def find_config(engine: Engine, task: str, name: str | None) -> Path:
+    """Return the file of a recipe that is given by its name or as a file.
+
+    Args:
+        engine (Engine): The engine.
+        task (str): ``'voc'`` or ``'coco'``.
+        name (str, optional): Defaults to None, the task's usual one.
+
+    Returns:
+        Path: The file.
+
+    Raises:
+        FileNotFoundError: It is neither.
+    """
+    name = name or engine.configs[task]
+    if Path(name).is_file():
+        return Path(name)
+    folder = engine.folder / 'configs'
+    if not (folder / f'{name}{engine.suffix}').is_file():
+        known = sorted(path.stem for path in folder.glob(f'*{task}*{engine.suffix}'))
+        raise FileNotFoundError(f'--config {name}: neither a file nor one of {", ".join(known)}')
+    return folder / f'{name}{engine.suffix}'
+
+
+def _sha256(path: str) -> str:
+    try:
+        return file_sha256(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{path}: no such checkpoint file') from error
+
+
+def guard_folder(work_dir: Path, settings: dict) -> None:
+    """Refuse to go on with a run in the folder of another one.
+
+    Args:
+        work_dir (Path): The folder, with its run.json if it holds a run.
+        settings (dict): What tells one run from another.
+
+    Raises:
+        ValueError: The folder holds another run.
+    """
+    path = work_dir / 'run.json'
+    # Where no trial has started, an earlier command has failed and can be put right.
+    started = path.is_file() and any(work_dir.glob('seed_*'))
+    earlier = json.loads(path.read_text()) if started else settings
+    changed = [key for key in settings if earlier.get(key) != settings[key]]
+    if changed:
+        raise ValueError(
+            f'{work_dir} holds a run with another {", ".join(changed)} '
+            f'({", ".join(str(earlier.get(key)) for key in changed)}): give another --work-dir, or '
+            'remove it'
+        )
+
+
+def _convert_weights(engine: Engine, args: argparse.Namespace) -> tuple[Path | None, dict | None]:
+    """Convert what the fine-tuning starts from; return the file and where its weights came from."""
+    if args.init == 'random':
+        return None, None
+    source = args.init
+    if source == 'torchvision':
+        import torch
+        from torchvision.models import ResNet50_Weights
+
+        source = args.work_dir / 'torchvision_resnet50.pth'
+        args.work_dir.mkdir(parents=True, exist_ok=True)
+        torch.save(ResNet50_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True), source)
+    converted = args.work_dir / engine.weights
+    provenance = convert(source, converted, engine.name, args.which, args.trust)
+    print(
+        f'{args.init}: ResNet-{provenance["depth"]}, {provenance["which"]} backbone, converted to '
+        f'{converted}'
+    )
+    return converted, provenance
+
+
+def run_trial(folder: Path, command: Sequence[str]) -> dict:
+    """Fine-tune and evaluate once, or read the result of a trial that is done.
+
+    Args:
+        folder (Path): Of the trial; its result.json says that it is done.
+        command (Sequence[str]): What trains, tests and writes that file. Its failure ends this
+            program too, with its status.
+
+    Returns:
+        dict: What result.json holds.
+    """
+    result = folder / 'result.json'
+    if result.is_file():
+        print(f'{folder}: done before')
+        return json.loads(result.read_text())
+    status = subprocess.run(command).returncode
+    if status:
+        # The trial has said why; a signal's negative number is what a shell makes of it.
+        sys.exit(status if status > 0 else 128 - status)
+    return json.loads(result.read_text())

@@ -1,0 +1,366 @@
+"""SDF: how difficult the pairs of a config are for a trained model."""
+
+import copy
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmengine.device import get_device
+from mmengine.utils import ProgressBar
+from mmpretrain.models import BaseSelfSupervisor, SwAVNeck
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ..checkpoints import load_backbone
+from ..models.dino_head import DINONeck
+from ..transforms import CropParams
+from .source import PairSource, pair_sets, seed_draws
+
+LAYERS = ('backbone', 'projector')
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way of drawing pairs.
+
+    Args:
+        label (str): What it is called in tables.
+        betas (dict | None): Type of transform to its beta, as of ``PairSource.build_views``.
+        fixed_ratio (float | None): Ratio of the crop areas of every pair.
+    """
+
+    label: str
+    betas: dict[str, float | None] | None = None
+    fixed_ratio: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """``'fixed_ratio'``, ``'beta'`` or, if it changes nothing, ``'configured'``."""
+        if self.fixed_ratio is not None:
+            return 'fixed_ratio'
+        return 'beta' if self.betas else 'configured'
+
+
+def settings_of(
+    betas: Sequence[float | None], joint: Sequence[str], ratios: Sequence[float]
+) -> list[Setting]:
+    """List what is to be measured: the config as it is, fixed area ratios and betas.
+
+    Args:
+        betas (Sequence[float | None]): Betas, each given to all types in ``joint``.
+        joint (Sequence[str]): Types of transforms, such as ``['JointCrop']``.
+        ratios (Sequence[float]): Ratios of the crop areas.
+
+    Returns:
+        list[Setting]: In this order: the config, the ratios, the betas.
+    """
+    settings = [Setting('as configured')]
+    settings += [Setting(f'area ratio 1:{ratio:g}', fixed_ratio=ratio) for ratio in ratios]
+    for beta in betas:
+        label = f'beta {"None (independent)" if beta is None else f"{beta:g}"}'
+        settings.append(Setting(label, betas=dict.fromkeys(joint, beta)))
+    return settings
+
+
+def measure_sdf(
+    cfg: Config,
+    checkpoint: str | Path,
+    settings: Sequence[Setting],
+    layer: str = 'backbone',
+    images: str | Path | None = None,
+    num_images: int = 1000,
+    batch_size: int = 128,
+    num_workers: int = 0,
+    seed: int = 0,
+    device: str | None = None,
+) -> list[dict]:
+    """Measure the Statistical Difficulty Factor of pairs under a trained model.
+
+    SDF is the mean cosine similarity of the features of the two views, over all pairs that an
+    augmentation gives on a data set; the lower, the harder. Source: arXiv 2412.16522, equation 2
+    and figures 2 and 4. All settings take the same images, one draw of the views an image, each
+    seeded by the image's number, so that the result depends neither on the batches nor on the
+    number of workers.
+
+    Args:
+        cfg (Config): A pretraining config: its photos, its views, its model.
+        checkpoint (str | Path): Of that model; backbone (and projector) must fit strictly.
+        settings (Sequence[Setting]): How pairs are drawn.
+        layer (str): ``'backbone'``, its last output averaged over space; or ``'projector'``, the
+            output of the model's neck. Defaults to ``'backbone'``.
+        images (str | Path, optional): Folder of photos to take instead of the config's.
+        num_images (int): Photos, drawn without replacement; all if there are fewer. Defaults to
+            1000.
+        batch_size (int): Photos a batch. Defaults to 128.
+        num_workers (int): Processes that make views. Defaults to 0, none.
+        seed (int): Of the photos and of the draws. Defaults to 0.
+        device (str, optional): Where to compute. Defaults to the GPU if there is one.
+
+    Returns:
+        list[dict]: One a setting and set of pairs (multi-crop has several): ``setting`` (the
+        label), ``kind``, ``beta``, ``fixed_ratio``; ``views``, the numbers of the first pair's
+        views, from 1; ``sdf`` and its ``standard_error`` over images; ``num_images``,
+        ``num_pairs``; ``area_ratio``, the geometric mean of larger over smaller crop area as cut,
+        None where crops are not recorded; ``change`` and ``change_error``, the difference from the
+        setting of this kind before and its standard error over the same images, None in the first.
+
+    Raises:
+        ValueError: An argument is out of range, the config lacks what is needed, the checkpoint
+            does not fit (``CheckpointError``), or its features are no directions: all zero, or not
+            finite.
+        OSError: A photo cannot be read.
+    """
+    if layer not in LAYERS:
+        raise ValueError(f'layer must be one of {LAYERS}, got {layer!r}')
+    for name, value, least in (
+        ('num_images', num_images, 2),
+        ('batch_size', batch_size, 1),
+        ('num_workers', num_workers, 0),
+        ('seed', seed, 0),
+    ):
+        if value < least:
+            raise ValueError(f'{name} must be at least {least}, got {value}')
+    source = PairSource(cfg, images)
+    views = [source.build_views(setting.betas, setting.fixed_ratio) for setting in settings]
+    pairs = pair_sets(views[0].num_views) if views else []
+    if views and not pairs:
+        raise ValueError(f'{source.name}: one view an image makes no pairs')
+    device = device or get_device()
+    model = _load_model(cfg, checkpoint, layer).to(device).eval()
+    photos = source.build_dataset()
+    if len(photos) < 2:
+        raise ValueError(f'{source.name}: its data set has {len(photos)} photos, SDF needs two')
+    chosen = np.random.default_rng(seed).permutation(len(photos))[:num_images]
+
+    progress = ProgressBar(len(settings) * math.ceil(len(chosen) / batch_size), file=sys.stderr)
+    rows, above = [], {}
+    for setting, joint_view in zip(settings, views, strict=True):
+        loader = DataLoader(
+            _PairDataset(photos, joint_view, source.after, chosen.tolist(), seed),
+            batch_size,
+            num_workers=num_workers,
+            collate_fn=_collate,
+        )
+        try:
+            measured = _measure(model, loader, pairs, layer, device, progress)
+        except Exception as error:
+            print(file=sys.stderr)  # ends the line of the progress bar
+            if isinstance(error, FloatingPointError):
+                raise ValueError(f'{checkpoint}: its {layer} {error}') from None
+            raise
+        for pair_set, (per_image, ratios) in zip(pairs, measured, strict=True):
+            row = dict(
+                setting=setting.label,
+                kind=setting.kind,
+                beta=next(iter(setting.betas.values())) if setting.betas else None,
+                fixed_ratio=setting.fixed_ratio,
+                views=[view + 1 for view in pair_set[0]],
+                sdf=float(per_image.mean()),
+                standard_error=_standard_error(per_image),
+                area_ratio=math.exp(np.mean(ratios)) if ratios else None,
+                num_images=len(per_image),
+                num_pairs=len(per_image) * len(pair_set),
+                change=None,
+                change_error=None,
+            )
+            key = setting.kind, pair_set[0]
+            if key in above:
+                change = per_image - above[key]
+                row |= dict(change=float(change.mean()), change_error=_standard_error(change))
+            above[key] = per_image
+            rows.append(row)
+    print(file=sys.stderr)
+    return rows
+
+
+def _measure(
+    model: BaseSelfSupervisor,
+    loader: DataLoader,
+    pairs: list[list[tuple[int, int]]],
+    layer: str,
+    device: str,
+    progress: ProgressBar,
+) -> list[tuple[Tensor, list[float]]]:
+    """Give each set of pairs its similarities, averaged an image, and the log area ratios."""
+    similarities, ratios = [[] for _ in pairs], [[] for _ in pairs]
+    used = sorted({view for pair_set in pairs for pair in pair_set for view in pair})
+    for inputs, params in loader:
+        features = {view: _features(model, inputs[view].to(device), layer) for view in used}
+        for number, pair_set in enumerate(pairs):
+            batch = [F.cosine_similarity(features[i], features[j]) for i, j in pair_set]
+            similarities[number].append(torch.stack(batch, 1).double().cpu())
+            ratios[number] += _log_ratios(params, pair_set)
+        progress.update()
+    return [
+        (torch.cat(batches).mean(1), own) for batches, own in zip(similarities, ratios, strict=True)
+    ]
+
+
+def _load_model(cfg: Config, checkpoint: str | Path, layer: str) -> BaseSelfSupervisor:
+    if 'backbone' not in (cfg.get('model') or {}):
+        raise ValueError(f'{cfg.filename}: has no model.backbone')
+    model_cfg = copy.deepcopy(cfg.model)
+    model_cfg.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
+    model = MODELS.build(model_cfg)
+    if not isinstance(model, BaseSelfSupervisor):
+        raise ValueError(
+            f'{cfg.filename}: model is a {type(model).__name__}; SDF needs a pretraining config'
+        )
+    load_backbone(model.backbone, checkpoint)
+    if layer == 'projector':
+        if not model.with_neck:
+            raise ValueError(
+                f'{cfg.filename}: {type(model).__name__} has no neck, so no projector to measure'
+            )
+        load_backbone(model.neck, checkpoint, prefix='neck.')
+    return model
+
+
+@torch.no_grad()
+def _features(model: BaseSelfSupervisor, view: Tensor, layer: str) -> Tensor:
+    """Compute the features (N, C) of one view of a batch, uint8 (N, C, H, W)."""
+    inputs = model.data_preprocessor(dict(inputs=[view], data_samples=None), False)['inputs'][0]
+    output = model.backbone(inputs)
+    if layer == 'projector':
+        output = _project(model.neck, output)
+    output = output[-1] if isinstance(output, (tuple, list)) else output
+    if output.ndim not in (2, 4):
+        raise ValueError(
+            f'the {layer} of {type(model).__name__} gives features of shape '
+            f'{tuple(output.shape)}; SDF needs maps (N, C, H, W) or vectors (N, C)'
+        )
+    features = (output.mean((2, 3)) if output.ndim == 4 else output).float()
+    if not features.isfinite().all():
+        raise FloatingPointError('gives features that are not finite')
+    if (features == 0).all(1).any():
+        raise FloatingPointError('gives features that are all zero')
+    return features
+
+
+def _project(neck: nn.Module, output: Tensor | tuple) -> Tensor | tuple:
+    output = output if isinstance(output, (tuple, list)) else (output,)
+    if isinstance(neck, SwAVNeck):  # takes several views, one after the other
+        return neck([output])
+    if isinstance(neck, DINONeck):  # takes pooled features
+        output = output[-1]
+        return neck((output.mean((2, 3)) if output.ndim == 4 else output,))
+    return neck(output)
+
+
+class _PairDataset(Dataset):
+    """Some photos' views, packed as in training, with what was drawn for them."""
+
+    def __init__(
+        self, photos: Dataset, views: object, after: list, chosen: list[int], seed: int
+    ) -> None:
+        self.photos, self.views, self.chosen, self.seed = photos, views, chosen, seed
+        self.after = Compose(after)
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> tuple[list[Tensor], list]:
+        number = self.chosen[index]
+        seed_draws(self.seed, number)
+        results = self.photos[number]
+        results = self.views(results)
+        if results is None:
+            raise ValueError(f'photo {number} of the data set was dropped by its view pipeline')
+        params = results['view_params']
+        packed = self.after(results)
+        if 'inputs' not in packed:
+            raise ValueError('the training pipeline has no PackInputs after its views')
+        return packed['inputs'], params
+
+
+def _collate(items: list) -> tuple[list[Tensor], list]:
+    return default_collate([inputs for inputs, _ in items]), [params for _, params in items]
+
+
+def _log_ratios(params: list, pair_set: list[tuple[int, int]]) -> Iterator[float]:
+    """Give the size of the log ratio of the cut areas, for the pairs whose crops are recorded."""
+    for views in params:
+        for pair in pair_set:
+            boxes = [
+                next((p for _, p in views[i] if isinstance(p, CropParams)), None) for i in pair
+            ]
+            if None not in boxes:
+                first, second = (box.width * box.height for box in boxes)
+                yield abs(math.log(first / second))
+
+
+def _standard_error(values: Tensor) -> float:
+    return float(values.std() / math.sqrt(len(values)))
+
+
+def is_monotonic(rows: Sequence[dict], kind: str) -> bool | None:
+    """Tell whether pairs get harder with the area ratio or with falling beta, for all views.
+
+    Args:
+        rows (Sequence[dict]): Of ``measure_sdf``.
+        kind (str): ``'fixed_ratio'`` or ``'beta'`` (of which None, independent, is left aside).
+
+    Returns:
+        bool | None: Whether SDF falls from each to the next; None with fewer than two.
+    """
+    answers = []
+    for views in {tuple(row['views']) for row in rows}:
+        own = [row for row in rows if row['kind'] == kind and tuple(row['views']) == views]
+        own = sorted((row for row in own if row[kind] is not None), key=lambda row: row[kind])
+        sdf = [row['sdf'] for row in (own if kind == 'fixed_ratio' else own[::-1])]
+        if len(sdf) > 1:
+            answers.append(all(a > b for a, b in zip(sdf[:-1], sdf[1:], strict=True)))
+    return all(answers) if answers else None
+
+
+def plot_sdf(rows: Sequence[dict], title: str = '') -> Figure:
+    """Plot SDF over the fixed area ratio and over beta, as figures 2 and 4 of the paper.
+
+    Args:
+        rows (Sequence[dict]): Of ``measure_sdf``.
+        title (str): Above the plots.
+
+    Returns:
+        Figure: Error bars are two standard errors; a horizontal line is the independent draw.
+    """
+    figure = Figure(figsize=(9, 3.6), layout='constrained')
+    left, right = figure.subplots(1, 2, sharey=True)
+    figure.suptitle(title)
+    for views in dict.fromkeys(tuple(row['views']) for row in rows):
+        own = [row for row in rows if tuple(row['views']) == views]
+        name = f'views {views[0]} and {views[1]}'
+        for axes, key in ((left, 'fixed_ratio'), (right, 'beta')):
+            shown = sorted((row for row in own if row[key] is not None), key=lambda row: row[key])
+            if not shown:
+                continue
+            axes.errorbar(
+                [row[key] for row in shown],
+                [row['sdf'] for row in shown],
+                [2 * row['standard_error'] for row in shown],
+                marker='o',
+                capsize=3,
+                label=name,
+            )
+            for row in own:
+                if row['kind'] == 'beta' and row['beta'] is None:
+                    label = f'{name}, independent'
+                    axes.axhline(row['sdf'], ls='--', lw=1, color='0.5', label=label)
+    left.set(xlabel='area ratio, 1 : x', ylabel='SDF (mean cosine similarity)')
+    right.set(xlabel='beta')
+    right.invert_xaxis()  # harder pairs to the right, as on the left
+    for axes in (left, right):
+        axes.grid(alpha=0.25)
+        axes.spines[['top', 'right']].set_visible(False)
+        if axes.has_data():
+            axes.legend(frameon=False)
+    return figure

@@ -1,0 +1,1 @@
+"""The tables of the paper (arXiv 2412.16522): rows, runs at a reduced size, results."""

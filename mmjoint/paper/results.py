@@ -1,0 +1,166 @@
+"""Results of the rows of a table: found below a folder of runs, and compared with the baseline."""
+
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+
+from .tables import Row, Table
+
+RESULT_FILE = 'result.json'
+METRICS = ('linear', 'knn')
+
+
+def find_results(work_dirs: str | Path, rows: Sequence[Row]) -> dict[str, list[dict]]:
+    """Find what has been measured of the rows.
+
+    Two kinds of files count: ``result.json`` of a reduced run, which names its config, and the log
+    of a linear probe whose backbone is a checkpoint in a folder of a row's name, as
+    ``work_dirs/<config>/epoch_100.pth``.
+
+    Args:
+        work_dirs (str | Path): Folder to look in, at any depth.
+        rows (Sequence[Row]): The rows; those of detectors have no result here.
+
+    Returns:
+        dict[str, list[dict]]: By config the results, in the order of their paths: ``path``,
+        ``scale`` (what was reduced; None for nothing), ``seed`` (None if not known) and, percent,
+        ``linear`` and maybe ``knn``.
+
+    Raises:
+        ValueError: A result file cannot be read; the message names it.
+    """
+    rows = [row for row in rows if not row.probe.endswith('.sh')]
+    results: dict[str, list[dict]] = {row.config: [] for row in rows}
+    for path in sorted(Path(work_dirs).rglob(RESULT_FILE)):
+        try:
+            result = json.loads(path.read_text())
+            config, scale = result['config'], result['scale']
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f'{path}: not a result of tools/paper.py ({error!r})') from error
+        if config in results:
+            results[config].append(dict(result, scale=scale, path=str(path)))
+    names = {row.config.rpartition('/')[2]: row.config for row in rows}
+    for path in sorted(Path(work_dirs).rglob('vis_data/scalars.json')):
+        values = [json.loads(line) for line in path.read_text().splitlines()]
+        accuracies = [row['accuracy/top1'] for row in values if 'accuracy/top1' in row]
+        config = path.with_name('config.py')
+        if not accuracies or not config.is_file():
+            continue
+        backbone = Config.fromfile(config).model.get('backbone') or {}
+        checkpoint = (backbone.get('init_cfg') or {}).get('checkpoint') or ''
+        name = Path(checkpoint).parent.name
+        if name in names:
+            results[names[name]].append(
+                dict(path=str(path), scale=None, seed=None, linear=accuracies[-1])
+            )
+    return results
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean and its standard error.
+
+    Args:
+        values (Sequence[float]): At least one value.
+
+    Returns:
+        tuple[float, float | None]: The mean, and the sample standard deviation over the root of
+        their number; None for a single value.
+    """
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return mean, None
+    return mean, statistics.stdev(values) / math.sqrt(len(values))
+
+
+def paired_differences(
+    results: Sequence[dict], baseline: Sequence[dict], metric: str
+) -> list[float]:
+    """Return what results have more than the baseline's of the same seed.
+
+    Args:
+        results, baseline (Sequence[dict]): With ``seed`` and the metric.
+        metric (str): ``'linear'`` or ``'knn'``.
+
+    Returns:
+        list[float]: A difference for each seed that both have, by seed; results without a seed or
+        without the metric do not count.
+    """
+    ours, theirs = (
+        {r['seed']: r[metric] for r in group if r.get('seed') is not None and metric in r}
+        for group in (results, baseline)
+    )
+    return [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
+
+
+def format_table(table: Table, results: dict[str, list[dict]]) -> str:
+    """Lay a table out: the paper's numbers and what has been found, mean and standard error.
+
+    Args:
+        table (Table): The table.
+        results (dict[str, list[dict]]): From :func:`find_results`.
+
+    Returns:
+        str: Lines of text. Reduced runs of different settings and full-size ones are not mixed:
+        each has lines of its own.
+    """
+    found = [r for row in table.rows for r in results.get(row.config, [])]
+    scales = {json.dumps(r['scale'], sort_keys=True): r['scale'] for r in found}
+    lines = [f'{table.label}: {table.title}']
+    if table.note:
+        lines.append(table.note)
+    lines.append(_line('', '', 'paper', 'difference'))
+    for row in table.rows:
+        difference = row.accuracy - table.baseline_of(row).accuracy
+        told = '' if row is table.baseline_of(row) else f'{difference:+.2f}'
+        lines.append(_line(_method(row), row.variant, f'{row.accuracy:.2f}', told))
+    if table.rows[0].probe.endswith('.sh'):
+        lines.append("the detectors' results lie in their own work directories")
+    elif not scales:
+        lines.append('no results found')
+    for key, scale in scales.items():
+        chosen = {
+            config: [r for r in group if json.dumps(r['scale'], sort_keys=True) == key]
+            for config, group in results.items()
+        }
+        size = 'full size' if scale is None else 'reduced: ' + _settings(scale)
+        for metric in METRICS:
+            rows = [row for row in table.rows if any(metric in r for r in chosen[row.config])]
+            if not rows:
+                continue
+            lines += ['', f'{metric} accuracy, {size}']
+            lines.append(_line('', '', 'mean', 'difference, paired by seed', 'runs'))
+            for row in rows:
+                values = [r[metric] for r in chosen[row.config] if metric in r]
+                baseline = chosen[table.baseline_of(row).config]
+                gains = paired_differences(chosen[row.config], baseline, metric)
+                if row is table.baseline_of(row):
+                    gains = []
+                gain = _with_error(gains, '+') if gains else ''
+                lines.append(
+                    _line(_method(row), row.variant, _with_error(values), gain, str(len(values)))
+                )
+    return '\n'.join(lines)
+
+
+def _settings(scale: dict) -> str:
+    return ', '.join(f'{key} {value}' for key, value in scale.items() if value is not None)
+
+
+def _method(row: Row) -> str:
+    return f'{row.method}, {row.data}' if row.data else row.method
+
+
+def _with_error(values: Sequence[float], sign: str = '') -> str:
+    mean, error = mean_and_error(values)
+    return f'{mean:{sign}.2f}' + ('' if error is None else f' +- {error:.2f}')
+
+
+def _line(*columns: str) -> str:
+    widths = (24, 30, 18, 28, 6)
+    return ''.join(
+        f'{text:<{width}}' for text, width in zip(columns, widths, strict=False)
+    ).rstrip()

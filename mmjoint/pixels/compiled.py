@@ -1,0 +1,228 @@
+"""The pixel work of the views, compiled by numba for the CPU it runs on; for uint8 BGR images.
+
+numba is optional (extra ``fast``). Where it is not installed, ``fits`` is False throughout and the
+transforms work through OpenCV and torch; each operation gives the same pixels to one level (hue: to
+two steps of 8-bit HSV). What the functions below return are (H, W, 3) arrays whose memory is three
+planes, one a channel.
+
+The loops themselves are in ``kernels``, imported when first used: importing numba takes time.
+"""
+
+import logging
+from collections.abc import Iterable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.logging import print_log
+
+# Whether the loops are used. To be changed before the first view is made, or by tests.
+ENABLED = find_spec('numba') is not None
+# Largest factor of a colour operation and largest sigma, pixels, that the loops take.
+MAX_FACTOR, MAX_SIGMA = 16.0, 60.0
+_prepared = False
+
+# As ``kernels`` numbers them.
+_NUMBERS = dict(brightness=0, contrast=1, saturation=2, hue=3, gray=4, blur=5, solarize=6)
+
+
+class Deferred:
+    """A view that ``JointView`` has yet to draw: what is to be done to an image, not the result.
+
+    One compiled call does it all, where each transform by itself would read and write the view
+    again. Transforms that have ``takes_deferred`` add to it; everybody else gets ``array()``.
+
+    Args:
+        source (np.ndarray): The decoded image, (H, W, 3), uint8, C-contiguous. A crop is to be the
+            first that is done to it.
+    """
+
+    __slots__ = ('source', 'box', 'size', 'cubic', 'mirrored', 'steps')
+    dtype = np.dtype(np.uint8)
+    ndim = 3
+
+    def __init__(self, source: np.ndarray) -> None:
+        self.source = source
+        self.box = None
+        self.steps: list[float] = []
+        self.mirrored = False
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, 3) of what will be drawn."""
+        return self.source.shape if self.box is None else (self.size[1], self.size[0], 3)
+
+    def crop(
+        self, box: tuple[int, int, int, int], size: tuple[int, int], interpolation: str
+    ) -> None:
+        """Cut out ``box`` (x, y, width, height), resize it to ``size`` (width, height), pixels.
+
+        Raises:
+            ValueError: The box is not in the image, or what ``can_resize`` leaves to others.
+        """
+        x, y, columns, rows = box
+        height, width = self.source.shape[:2]
+        if x < 0 or y < 0 or x + columns > width or y + rows > height:
+            raise ValueError(
+                f'box {box} (x, y, width, height) is not in the {width}x{height} image'
+            )
+        if not can_resize(self.source, columns, size):
+            raise ValueError(
+                f'{columns} columns of {height} rows to {size}: too small for the loops'
+            )
+        self.box, self.size, self.cubic = box, size, interpolation == 'bicubic'
+
+    def mirror(self) -> None:
+        """Mirror left to right."""
+        self.mirrored = not self.mirrored
+
+    def do(self, operations: Iterable[tuple[str, float]]) -> None:
+        """Do operations as those of ``apply``."""
+        self.steps += _numbered(operations)
+
+    def array(self) -> np.ndarray:
+        """Draw the view, (H, W, 3), its memory three planes; before the crop, the image itself."""
+        if self.box is None:
+            return self.source
+        (x, y, columns, rows), (width, height) = self.box, self.size
+        planes = _loops().draw(
+            self.source,
+            x,
+            y,
+            columns,
+            rows,
+            width,
+            height,
+            self.cubic,
+            self.mirrored,
+            np.array(self.steps, np.float64),
+        )
+        return planes.transpose(1, 2, 0)
+
+
+def can_defer(img: Any) -> bool:
+    """Whether views of this image may be ``Deferred``."""
+    return isinstance(img, np.ndarray) and fits(img) and img.flags.carray
+
+
+def can_resize(img: np.ndarray, columns: int, size: tuple[int, int]) -> bool:
+    """Whether boxes as wide as this, in pixels, can be resized to ``size`` (width, height).
+
+    What is tiny is left to torch.
+    """
+    return img.shape[0] >= 32 and columns >= 6 and size[0] >= 32
+
+
+def array_of(img: Any) -> Any:
+    """Draw a ``Deferred`` image; leave anything else as it is."""
+    return img.array() if type(img) is Deferred else img
+
+
+def prepare() -> None:
+    """Compile the loops, or read them from numba's cache, before the loader's workers start.
+
+    Says so in the log if views are made without numba.
+    """
+    global ENABLED, _prepared
+    if _prepared:
+        return
+    _prepared = True
+    missing = 'numba is not installed'
+    if ENABLED:
+        try:
+            apply(resize(np.zeros((32, 32, 3), np.uint8), (32, 32)), [('hue', 0.0)])
+        except ImportError as error:  # numba refuses a version of NumPy that it does not know
+            ENABLED, missing = False, str(error)
+        else:
+            return
+    print_log(
+        f'views are made without compiled loops, which are quicker: {missing} '
+        "(pip install 'mmjoint[fast]')",
+        logger='current',
+        level=logging.INFO,
+    )
+
+
+def fits(img: np.ndarray) -> bool:
+    """Whether the functions below take this image: uint8 of shape (H, W, 3), numba installed."""
+    return ENABLED and img.dtype == np.uint8 and img.ndim == 3 and img.shape[2] == 3
+
+
+def planes(img: np.ndarray) -> np.ndarray:
+    """Lay an image's channels out one after the other, unless they lie so already.
+
+    Args:
+        img (np.ndarray): (H, W, 3), uint8, of any strides.
+
+    Returns:
+        np.ndarray: (3, H, W), contiguous; a view of the image's memory where that is possible.
+    """
+    moved = img.transpose(2, 0, 1)
+    if moved.flags.c_contiguous:
+        return moved
+    back = moved[..., ::-1]
+    if back.flags.c_contiguous:  # flipped by its strides, as mmcv's RandomFlip does
+        return cv2.flip(back.reshape(-1, img.shape[1]), 1).reshape(moved.shape)
+    out = np.empty(moved.shape, np.uint8)
+    cv2.split(img, list(out))
+    return out
+
+
+@cache
+def _loops() -> ModuleType:
+    from . import kernels
+
+    _drop_stale_cache(kernels)
+    return kernels
+
+
+def _drop_stale_cache(loops: ModuleType) -> None:
+    """Delete numba's index if a file of ``kernels`` is newer: numba looks at one only."""
+    changed = max(file.stat().st_mtime for file in Path(loops.__file__).parent.glob('*.py'))
+    for index in Path(loops.draw.stats.cache_path or '').glob('*.nbi'):
+        if index.stat().st_mtime < changed:
+            index.unlink(missing_ok=True)
+
+
+def _numbered(operations: Iterable[tuple[str, float]]) -> list[float]:
+    return [part for name, value in operations for part in (_NUMBERS[name], value)]
+
+
+def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinear') -> np.ndarray:
+    """Resize with antialiasing, in Pillow's two passes.
+
+    Args:
+        img (np.ndarray): (H, W, 3), uint8, of any strides.
+        size (tuple[int, int]): (width, height) of the result, pixels.
+        interpolation (str): ``'bilinear'`` or ``'bicubic'``. Defaults to ``'bilinear'``.
+
+    Returns:
+        np.ndarray: A new image, of shape (height, width, 3).
+    """
+    whole = Deferred(np.require(img, requirements=['C', 'W']))
+    whole.crop((0, 0, img.shape[1], img.shape[0]), size, interpolation)
+    return whole.array()
+
+
+def apply(img: np.ndarray, operations: Iterable[tuple[str, float]]) -> np.ndarray:
+    """Apply operations one after the other, each cut to whole levels.
+
+    Args:
+        img (np.ndarray): (H, W, 3), uint8, BGR.
+        operations (Iterable[tuple[str, float]]): ``'brightness'``, ``'contrast'``, ``'saturation'``
+            with a factor up to ``MAX_FACTOR``; ``'hue'`` with a shift in turns; ``'blur'`` with a
+            sigma in pixels, above 0 and up to ``MAX_SIGMA``; ``'solarize'`` with the least level
+            that is inverted; ``'gray'`` with any number.
+
+    Returns:
+        np.ndarray: A new image.
+    """
+    out = planes(img)
+    if np.may_share_memory(out, img):
+        out = out.copy()
+    _loops().apply(out, np.array(_numbered(operations), np.float64))
+    return out.transpose(1, 2, 0)

@@ -1,0 +1,60 @@
+"""What is called from outside: each a view, or what is left to do to one, in one call."""
+
+import numpy as np
+from numba import uint64
+
+from . import color
+from .blur import blur
+from .common import jit, jit_cached
+from .resize import resize
+
+# Operations on planes, numbered as ``mmjoint.pixels.compiled`` numbers them.
+BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAY, BLUR, SOLARIZE = range(7)
+
+
+@jit
+def _apply(pixels, width, height, steps):
+    """Apply operations, as ``apply`` takes them, to flat planes, in place."""
+    size = uint64(width) * uint64(height)
+    for i in range(0, steps.shape[0], 2):
+        operation, value = int(steps[i]), steps[i + 1]
+        bits = 7
+        while value >= 2 ** (8 - bits):
+            bits -= 1
+        if operation == BRIGHTNESS:
+            color.brightness(pixels, size, bits, value, 0.0)
+        elif operation == CONTRAST:
+            color.brightness(pixels, size, bits, value, (1 - value) * color.mean_luma(pixels, size))
+        elif operation == SATURATION:
+            color.saturation(pixels, size, bits, value)
+        elif operation == HUE:
+            color.hue(pixels, size, value)
+        elif operation == GRAY:
+            color.gray(pixels, size)
+        elif operation == BLUR:
+            blur(pixels, width, height, value)
+        elif operation == SOLARIZE:
+            color.solarize(pixels, size, value)
+
+
+@jit_cached
+def apply(planes, steps):
+    """Apply operations to three planes, in place.
+
+    ``planes`` is (3, H, W), uint8; ``steps`` float64: the number of an operation, its factor (up to
+    16), shift (turns), sigma (pixels) or threshold (level), then the next.
+    """
+    _apply(planes.reshape(-1), planes.shape[2], planes.shape[1], steps)
+
+
+@jit_cached
+def draw(img, x, y, columns, rows, width, height, cubic, flip, steps):
+    """Cut a box out of an image, resize it as Pillow does, mirror it, apply operations.
+
+    ``img`` is (H, W, 3), uint8, at least 32 high; the box at least 6 wide, the result 32. Returns
+    (3, height, width).
+    """
+    out = np.empty((3, height, width), np.uint8)
+    resize(img, x, y, columns, rows, out, cubic, flip)
+    _apply(out.reshape(-1), width, height, steps)
+    return out

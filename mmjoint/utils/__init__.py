@@ -1,0 +1,1 @@
+"""What every room uses: errors, and files that are written whole or not at all."""

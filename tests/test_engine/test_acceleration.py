@@ -1,0 +1,58 @@
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import OPTIM_WRAPPERS
+
+from mmjoint.engine import acceleration
+from mmjoint.engine.machine import fit_to_cpu
+
+
+def config(**wrapper: object) -> Config:
+    wrapper['optimizer'] = dict(type='SGD', lr=0.1)
+    return Config(dict(optim_wrapper=wrapper, launcher='none'))
+
+
+@pytest.mark.parametrize(
+    'given, dtype, scaler', [({}, None, True), (dict(dtype='bfloat16'), torch.bfloat16, False)]
+)
+def test_amp_on_a_gpu(
+    given: dict, dtype: torch.dtype | None, scaler: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mmengine builds what the config says; float16 alone gets a loss scaler."""
+    cfg = config(**given)
+    acceleration.use_amp(cfg)
+    # It refuses to be built without a GPU, and only then needs none.
+    module = 'mmengine.optim.optimizer.amp_optimizer_wrapper'
+    monkeypatch.setattr(f'{module}.is_cuda_available', lambda: True)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    wrapper = OPTIM_WRAPPERS.build(dict(cfg.optim_wrapper, optimizer=optimizer))
+    assert wrapper.cast_dtype is dtype
+    if torch.cuda.is_available() or not scaler:  # without CUDA torch turns every scaler off
+        assert wrapper.loss_scaler.is_enabled() is scaler
+    assert cfg.optim_wrapper.loss_scale == ('dynamic' if scaler else dict(enabled=False))
+    state = wrapper.state_dict()
+    wrapper.load_state_dict(state)  # as resuming does
+
+
+@pytest.mark.parametrize('dtype', [None, 'bfloat16', 'float16'])
+def test_amp_on_the_cpu_says_what_it_takes(
+    dtype: str | None, capsys: pytest.CaptureFixture
+) -> None:
+    cfg = config(**({} if dtype is None else dict(dtype=dtype)))
+    acceleration.use_amp(cfg)
+    fit_to_cpu(cfg)
+    assert cfg.optim_wrapper.type == 'CPUAmpOptimWrapper'
+    assert ('not float16' in capsys.readouterr().out) is (dtype == 'float16')
+
+
+def test_amp_replaces_no_wrapper_of_its_own() -> None:
+    with pytest.raises(ValueError, match='optim_wrapper.type is DeepSpeedOptimWrapper'):
+        acceleration.use_amp(config(type='DeepSpeedOptimWrapper'))
+
+
+def test_hooks_are_named_once() -> None:
+    cfg = Config(dict(custom_hooks=[dict(type='ChannelsLastHook')]))
+    acceleration.use_channels_last(cfg)
+    acceleration.use_compile(cfg)
+    acceleration.use_compile(cfg)
+    assert [hook['type'] for hook in cfg.custom_hooks] == ['ChannelsLastHook', 'CompileHook']

@@ -1,0 +1,88 @@
+import os
+from argparse import ArgumentParser
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
+
+from mmjoint.engine.runner import add_arguments, find_last_checkpoint, guard_run
+
+
+@pytest.mark.parametrize(
+    'text, value',
+    [
+        ('1e-3', 0.001),
+        ('None', None),
+        ('/my photos/a=b', '/my photos/a=b'),
+        ('[1, 2]', [1, 2]),
+        ('[(1, a), b]', [(1, 'a'), 'b']),
+        ('1, 2', [1, 2]),
+    ],
+)
+def test_options(text: str, value: object) -> None:
+    parser = ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args(['--cfg-options', f'a.b={text}', 'c=3'])
+    assert args.cfg_options == {'a.b': value, 'c': 3}
+
+
+def save(path: Path, age: int) -> str:
+    path.write_bytes(b'')
+    os.utime(path, (1e9 - age, 1e9 - age))
+    return str(path)
+
+
+def test_last_checkpoint(tmp_path: Path) -> None:
+    assert find_last_checkpoint(str(tmp_path / 'nowhere')) is None
+    assert find_last_checkpoint(str(tmp_path)) is None
+    newest = save(tmp_path / 'epoch_10.pth', age=1)
+    older = save(tmp_path / 'epoch_9.pth', age=2)
+    save(tmp_path / 'best_accuracy_top1_epoch_9.pth', age=0)
+    assert find_last_checkpoint(str(tmp_path)) == newest
+    pointer = tmp_path / 'last_checkpoint'
+    pointer.write_text(older)
+    assert find_last_checkpoint(str(tmp_path)) == older
+    pointer.write_text('')  # killed between opening and writing it
+    assert find_last_checkpoint(str(tmp_path)) == newest
+    pointer.write_text('/moved/elsewhere/epoch_9.pth')
+    assert find_last_checkpoint(str(tmp_path)) == newest
+    pointer.write_text('s3://bucket/epoch_9.pth')
+    assert find_last_checkpoint(str(tmp_path)) == 's3://bucket/epoch_9.pth'
+
+
+@pytest.mark.parametrize(
+    'given, expected',
+    [
+        ({}, dict(type='AtomicCheckpointHook', interval=1)),
+        (
+            dict(checkpoint=dict(type='CheckpointHook', interval=5, max_keep_ckpts=2)),
+            dict(type='AtomicCheckpointHook', interval=5, max_keep_ckpts=2),
+        ),
+        (
+            dict(checkpoint=dict(type=CheckpointHook)),
+            dict(type='AtomicCheckpointHook'),
+        ),
+        (dict(checkpoint=dict(type='MyHook')), dict(type='MyHook')),
+        (dict(checkpoint=None), None),
+    ],
+)
+def test_checkpoint_hook(given: dict, expected: dict | None) -> None:
+    cfg = Config(dict(default_hooks=given))
+    guard_run(cfg)
+    assert cfg.default_hooks.checkpoint == expected
+
+
+@pytest.mark.parametrize(
+    'given, expected',
+    [
+        (None, ['NonFiniteLossHook']),
+        ([dict(type='EMAHook')], ['EMAHook', 'NonFiniteLossHook']),
+        ([dict(type='NonFiniteLossHook', interval=50)], ['NonFiniteLossHook']),
+    ],
+)
+def test_loss_hook(given: list | None, expected: list[str]) -> None:
+    cfg = Config(dict(custom_hooks=given))
+    guard_run(cfg)
+    assert [hook['type'] for hook in cfg.custom_hooks] == expected
+    assert given is None or cfg.custom_hooks[0] == given[0]
