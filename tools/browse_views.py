@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from mmjoint.engine.runner import load_config
+from mmjoint.engine import load_config
 from mmjoint.pairs.source import PairSource, parse_beta
 from mmjoint.utils.errors import DEBUG_HELP, one_line_errors
 from mmjoint.utils.files import check_output, write_output

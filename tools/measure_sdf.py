@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 
-from mmjoint.engine.runner import load_config
+from mmjoint.engine import load_config
 from mmjoint.pairs.sdf import LAYERS, is_monotonic, measure_sdf, plot_sdf, settings_of
 from mmjoint.pairs.source import PairSource, parse_beta
 from mmjoint.utils.errors import DEBUG_HELP, one_line_errors

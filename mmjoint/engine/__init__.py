@@ -1,21 +1,16 @@
 """From a config to a Runner that fits this machine."""
 
-from .runner import (
-    add_arguments,
-    build_runner,
-    disconnect,
-    find_last_checkpoint,
-    fit_to_machine,
-    guard_run,
-    load_config,
-    load_from_local,
-)
+from .config import add_arguments, load_config
+from .machine import disconnect, fit_to_cpu, fit_to_machine
+from .resume import find_last_checkpoint, load_from_local
+from .runner import build_runner, guard_run
 
 __all__ = [
     'add_arguments',
     'build_runner',
     'disconnect',
     'find_last_checkpoint',
+    'fit_to_cpu',
     'fit_to_machine',
     'guard_run',
     'load_config',

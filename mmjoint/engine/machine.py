@@ -1,13 +1,14 @@
-"""Running without a GPU, in one process or in several over gloo.
+"""Fitting a config to the machine: GPUs, or none, in one process or in several over gloo.
 
-mmengine's ``init_dist`` calls ``torch.cuda.set_device``, its DistributedDataParallel wrapper gets
-the number of a GPU, SyncBatchNorm refuses CPU tensors and AmpOptimWrapper refuses to start. But the
-Runner leaves alone processes that are connected already and takes a model wrapper from the config,
-so all of it can be set right before the Runner is built.
+Without a GPU mmengine's ``init_dist`` calls ``torch.cuda.set_device``, its DistributedDataParallel
+wrapper gets the number of a GPU, SyncBatchNorm refuses CPU tensors and AmpOptimWrapper refuses to
+start. But the Runner leaves alone processes that are connected already and takes a model wrapper
+from the config, so all of it can be set right before the Runner is built.
 """
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,12 +18,62 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODEL_WRAPPERS, OPTIM_WRAPPERS
 from mmengine.runner import autocast
 from torch import nn
+
+from .config import dataloaders
+
+
+def fit_to_machine(cfg: Config) -> None:
+    """Fit a config to the machine; where there are GPUs nothing changes.
+
+    Args:
+        cfg (Config): With a ``launcher``; changed in place.
+
+    Raises:
+        ValueError: If the launcher's variables are not set or there are too few GPUs.
+    """
+    if cfg.launcher == 'slurm':
+        _require_environment('slurm', 'srun', ['SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'])
+    elif cfg.launcher == 'pytorch':
+        names = ['RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT']
+        _require_environment('pytorch', 'tools/dist_train.sh or torchrun', names)
+        _end_with_launcher()
+    if get_device() == 'cpu':
+        for loader in dataloaders(cfg):
+            loader.pin_memory = False
+        fit_to_cpu(cfg)
+    elif get_device() == 'cuda':
+        processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+        if processes > torch.cuda.device_count():
+            raise ValueError(
+                f'{processes} processes for {torch.cuda.device_count()} GPUs: start at most one a '
+                'GPU, or set CUDA_VISIBLE_DEVICES=-1 to run on the CPU'
+            )
+
+
+def _require_environment(launcher: str, starter: str, names: list[str]) -> None:
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f'--launcher {launcher} is for processes that {starter} started: '
+            f'{", ".join(missing)} not in the environment'
+        )
+
+
+def _end_with_launcher() -> None:
+    """Have the kernel end this process when the launcher is killed.
+
+    torchrun gives each process a session of its own, so that the processes of a killed launcher
+    would go on training, in the way of the run that is started in its place.
+    """
+    if sys.platform == 'linux' and 'TORCHELASTIC_RUN_ID' in os.environ:
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
 
 
 def fit_to_cpu(cfg: Config) -> None:
@@ -133,3 +184,9 @@ class CPUAmpOptimWrapper(OptimWrapper):
         """Compute the forward pass in bfloat16 wherever torch holds it safe."""
         with super().optim_context(model), autocast('cpu', torch.bfloat16):
             yield
+
+
+def disconnect() -> None:
+    """Part from the other processes at the end of a run; torch warns at exit otherwise."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

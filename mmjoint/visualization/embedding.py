@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..engine.runner import find_last_checkpoint
+from ..engine import find_last_checkpoint
 from ..evaluation import labelled_features, use_folder
 from .runs import Run
 

@@ -3,8 +3,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import OPTIM_WRAPPERS
 
-from mmjoint.engine import acceleration
-from mmjoint.engine.machine import fit_to_cpu
+from mmjoint.engine import acceleration, fit_to_cpu
 
 
 def config(**wrapper: object) -> Config:

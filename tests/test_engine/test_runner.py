@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 
-from mmjoint.engine.runner import add_arguments, find_last_checkpoint, guard_run
+from mmjoint.engine import add_arguments, find_last_checkpoint, guard_run
 
 
 @pytest.mark.parametrize(

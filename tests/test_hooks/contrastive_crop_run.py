@@ -17,7 +17,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 import mmjoint  # noqa: F401  registers what the config names
-from mmjoint.engine.runner import build_runner, fit_to_machine
+from mmjoint.engine import build_runner, fit_to_machine
 from mmjoint.hooks import ContrastiveCropHook
 
 
