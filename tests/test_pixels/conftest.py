@@ -1,0 +1,1 @@
+from ..test_transforms.conftest import each_way, images  # noqa: F401
