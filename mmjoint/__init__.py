@@ -37,6 +37,7 @@ if _missing:
 else:
     try:
         from . import datasets, hooks, models  # noqa: F401
+        from .engine import optimizers  # noqa: F401
         from .transforms import (
             JointBlur,
             JointChoice,

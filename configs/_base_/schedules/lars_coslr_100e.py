@@ -1,7 +1,7 @@
 # SimCLR at batch 512: LARS 0.3 a 256, 10 epochs of warm-up.
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='LARS', lr=0.6, momentum=0.9, weight_decay=1e-6),
+    optimizer=dict(type='ForeachLARS', lr=0.6, momentum=0.9, weight_decay=1e-6),
     paramwise_cfg=dict(
         custom_keys={
             'bn': dict(decay_mult=0, lars_exclude=True),

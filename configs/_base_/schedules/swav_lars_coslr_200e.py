@@ -1,7 +1,7 @@
 # SwAV at batch 256: LARS 0.6 on every weight, cosine to a thousandth, no warm-up.
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='LARS', lr=0.6, momentum=0.9, weight_decay=1e-6),
+    optimizer=dict(type='ForeachLARS', lr=0.6, momentum=0.9, weight_decay=1e-6),
 )
 param_scheduler = [
     dict(

@@ -1,0 +1,134 @@
+"""Optimizers that mmpretrain has, but slow on a GPU."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import torch
+from mmpretrain.engine.optimizers import LARS
+from mmpretrain.registry import OPTIMIZERS
+from torch import Tensor
+
+# What the weights of one call have in common.
+_HYPERPARAMETERS = ('lr', 'momentum', 'dampening', 'weight_decay', 'nesterov', 'eta')
+
+
+@OPTIMIZERS.register_module()
+class ForeachLARS(LARS):
+    """mmpretrain's LARS in a few calls for all weights, and without waiting for the GPU.
+
+    mmpretrain's reads two norms of every weight back to the host, each of which waits until the GPU
+    has done all that it was given, and makes some eight kernels for every weight. Here the weights
+    of all parameter groups with equal settings (mmengine makes a group for every weight) are
+    updated together by torch's foreach operations, and the norms stay on the device; those of
+    weights in half precision are float32, in which they do not overflow.
+
+    Arguments, updates and state are those of mmpretrain's ``LARS`` (arXiv 1708.03888): a checkpoint
+    of either is resumed with the other.
+
+    Args:
+        params (Iterable): Weights, or dicts of parameter groups; ``lars_exclude=True`` in a group
+            takes its weights out of the layer-wise scaling.
+        lr (float): Learning rate, at least 0.
+        momentum (float): At least 0. Defaults to 0.
+        weight_decay (float): At least 0. Defaults to 0.
+        dampening (float): Defaults to 0.
+        eta (float): LARS coefficient, at least 0. Defaults to 0.001.
+        nesterov (bool): Defaults to False.
+        eps (float): Keeps the scale of a weight finite. Defaults to 1e-8.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Examples:
+        >>> optim_wrapper = dict(optimizer=dict(type='ForeachLARS', lr=0.6, momentum=0.9))
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """Update the weights that have a gradient.
+
+        Args:
+            closure (Callable, optional): Computes gradients and returns the loss.
+
+        Returns:
+            Tensor | None: The closure's loss, if there is a closure.
+
+        Raises:
+            RuntimeError: If a gradient is sparse.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        alike = defaultdict(list)
+        for group in self.param_groups:
+            settings = tuple(group[name] for name in _HYPERPARAMETERS)
+            excluded = group.get('lars_exclude', False)
+            for weight in group['params']:
+                if weight.grad is None:
+                    continue
+                if weight.grad.is_sparse:
+                    raise RuntimeError('ForeachLARS does not support sparse gradients')
+                # Weights without a momentum yet (after resuming, or frozen until now) get it.
+                started = 'momentum_buffer' in self.state.get(weight, {})
+                kind = (weight.device, weight.dtype, weight.grad.dtype, started)
+                alike[settings, excluded, kind].append(weight)
+        for (settings, excluded, kind), weights in alike.items():
+            self._update(
+                weights, excluded, kind[-1], **dict(zip(_HYPERPARAMETERS, settings, strict=True))
+            )
+        return loss
+
+    def _update(
+        self,
+        weights: Sequence[Tensor],
+        excluded: bool,
+        started: bool,
+        lr: float,
+        momentum: float,
+        dampening: float,
+        weight_decay: float,
+        nesterov: bool,
+        eta: float,
+    ) -> None:
+        gradients = [weight.grad for weight in weights]
+        steps = torch._foreach_add(gradients, weights, alpha=weight_decay)
+        if excluded:
+            torch._foreach_mul_(steps, lr)
+        else:
+            torch._foreach_mul_(steps, self._rates(weights, gradients, lr, weight_decay, eta))
+        if momentum != 0:
+            if started:
+                buffers = [self.state[weight]['momentum_buffer'] for weight in weights]
+                torch._foreach_mul_(buffers, momentum)
+                torch._foreach_add_(buffers, steps, alpha=1 - dampening)
+            else:
+                buffers = steps
+                for weight, buffer in zip(weights, buffers, strict=True):
+                    self.state[weight]['momentum_buffer'] = buffer
+            if nesterov:
+                steps = torch._foreach_add(steps, buffers, alpha=momentum)
+            else:
+                steps = buffers
+        torch._foreach_add_(weights, steps, alpha=-1)
+
+    def _rates(
+        self,
+        weights: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+        lr: float,
+        weight_decay: float,
+        eta: float,
+    ) -> tuple[Tensor, ...]:
+        """Return the learning rate of each weight, scalars on its device."""
+        weight_norm, gradient_norm = (
+            torch.stack(torch._foreach_norm(tensors, 2, dtype=_norm_dtype(tensors[0])))
+            for tensors in (weights, gradients)
+        )
+        scale = eta * weight_norm / (gradient_norm + weight_decay * weight_norm + self.eps)
+        scaled = (weight_norm != 0) & (gradient_norm != 0)
+        return torch.where(scaled, scale, 1.0).mul(lr).unbind()
+
+
+def _norm_dtype(tensor: Tensor) -> torch.dtype:
+    return torch.float32 if tensor.dtype.itemsize < 4 else tensor.dtype
