@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmjoint.transforms import LoadImage, load_image
+from mmjoint.pixels import decode as decoder
+from mmjoint.transforms import LoadImage
 
 from .conftest import made_image
 
@@ -20,11 +21,11 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list:
     images = []
     decode = simplejpeg.decode_jpeg
 
-    def count(*args: object) -> np.ndarray:
-        images.append(decode(*args))
+    def count(*args: object, **kwargs: object) -> np.ndarray:
+        images.append(decode(*args, **kwargs))
         return images[-1]
 
-    monkeypatch.setattr(load_image.simplejpeg, 'decode_jpeg', count)
+    monkeypatch.setattr(decoder.simplejpeg, 'decode_jpeg', count)
     return images
 
 
@@ -80,13 +81,16 @@ def test_other_jpegs_that_simplejpeg_reads(tmp_path, decoded, mode, kwargs):
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))
-def test_exif_goes_to_opencv(tmp_path, decoded, orientation):
+@pytest.mark.parametrize('order', ['<', '>'])
+def test_exif_turns_as_in_opencv(tmp_path, decoded, orientation, order):
     exif = Image.Exif()
+    exif.endian = order
     exif[0x0112] = orientation
+    exif[0x010F] = 'a camera'
     path = tmp_path / 'turned.jpg'
-    path.write_bytes(jpeg(exif=exif, icc_profile=bytes(70_000)))
+    path.write_bytes(jpeg(exif=exif.tobytes(), icc_profile=bytes(70_000)))
     assert_same(path)
-    assert not decoded
+    assert len(decoded) == 1
     side = RGB.shape[0] if orientation < 5 else RGB.shape[1]
     assert both(path)[0].shape[0] == side
 
@@ -129,7 +133,7 @@ def test_other_colours_and_no_simplejpeg(tmp_path, decoded, monkeypatch):
     path.write_bytes(jpeg())
     gray = LoadImage(on_error='raise', color_type='grayscale')(dict(img_path=str(path)))['img']
     assert gray.ndim == 2 and not decoded
-    monkeypatch.setattr(load_image, 'simplejpeg', None)
+    monkeypatch.setattr(decoder, 'simplejpeg', None)
     assert_same(path)
     assert not decoded
 

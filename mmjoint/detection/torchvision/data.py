@@ -11,10 +11,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from pycocotools import mask as rle
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
+
+from mmjoint.pixels.decode import read_image
 
 VOC_CLASSES = (
     *('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow'),
@@ -198,8 +200,7 @@ class DetectionImages(Dataset):
         index, seed = key
         info = self.images[index]
         rng = np.random.default_rng(seed)
-        with Image.open(info['file_name']) as file:
-            image = ImageOps.exif_transpose(file.convert('RGB'))
+        image = Image.fromarray(read_image(info['file_name'])[..., ::-1])
         width, height = image.size
         if (width, height) != (info['width'], info['height']):
             raise ValueError(
