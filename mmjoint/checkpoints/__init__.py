@@ -4,8 +4,9 @@ Needs PyTorch alone: an environment that converts checkpoints may have no mm sta
 """
 
 from .conversion import TARGETS, backbone_weights, convert, read_provenance
+from .fitting import load_backbone
 from .key_maps import BLOCKS, resnet_keys
-from .reading import CheckpointError, file_sha256, load_backbone, read_checkpoint
+from .reading import CheckpointError, file_sha256, read_checkpoint
 
 __all__ = [
     'BLOCKS',

@@ -1,6 +1,5 @@
 """Backbones out of any known checkpoint into any known format, whole or not at all."""
 
-import ast
 import io
 import json
 import os
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..version import __version__
+from .facts import algorithm, differences, plain_network, resnet_facts
 from .key_maps import find_backbones, pick_backbone, resnet_keys
 from .reading import CheckpointError, file_sha256, read_checkpoint
 
@@ -23,8 +23,8 @@ def backbone_weights(
     """Read a ResNet backbone out of a checkpoint, strictly.
 
     Args:
-        path (str | Path): A checkpoint of mmpretrain's or mmselfsup's, of MoCo's (v1, v2, v3) or
-            DINO's own code, of torchvision or timm, or one that ``convert`` wrote.
+        path (str | Path): A checkpoint of a program that ``key_maps.SOURCES`` lists, or one that
+            ``convert`` wrote.
         which (str): ``'online'``, the network trained by gradients (DINO's student), or
             ``'momentum'``, its moving average (DINO's teacher). Defaults to ``'online'``.
         trust (bool): Let the file run code. Defaults to False.
@@ -36,7 +36,7 @@ def backbone_weights(
         CheckpointError: If the file cannot be read, has no such backbone, or has missing,
             unexpected or wrongly shaped weights; the message names them.
     """
-    return _read(Path(path), which, trust)[0]
+    return _read(Path(path), which, trust, 'torchvision')[0]
 
 
 def read_provenance(path: str | Path) -> dict | None:
@@ -78,8 +78,9 @@ def convert(
         dict: Where the weights came from, as recorded in the file: ``source`` (the file's name),
         ``sha256``, ``format``, ``which`` of the ``available`` backbones, ``prefix``,
         ``algorithm``, ``epoch`` and ``iter`` (None where the checkpoint does not say), ``depth``,
-        ``stem``, ``mmjoint`` (version), and ``origin``, the same of the checkpoint itself if
-        ``convert`` had written it.
+        ``stem``, ``facts`` (what the file tells of the network besides: style, strides, dilations,
+        eps of the norms), ``mmjoint`` (version), and ``origin``, the same of the checkpoint itself
+        if ``convert`` had written it.
 
     Raises:
         CheckpointError: If the checkpoint is not fit for it (see ``backbone_weights``), or the
@@ -94,7 +95,7 @@ def convert(
         )
     if out.exists() and ckpt.exists() and out.samefile(ckpt):
         raise CheckpointError(f'{out}: the output would take the place of the checkpoint')
-    weights, provenance = _read(ckpt, which, trust)
+    weights, provenance = _read(ckpt, which, trust, to)
     if depth is not None and provenance['depth'] != depth:
         raise CheckpointError(f'{ckpt}: holds a ResNet-{provenance["depth"]}; expected {depth}')
     if provenance['stem'] != '7x7' and to not in SMALL_STEM_TARGETS:
@@ -116,7 +117,7 @@ def convert(
     return provenance
 
 
-def _read(path: Path, which: str, trust: bool) -> tuple[OrderedDict[str, Tensor], dict]:
+def _read(path: Path, which: str, trust: bool, to: str) -> tuple[OrderedDict[str, Tensor], dict]:
     checkpoint = read_checkpoint(path, trust)
     found = find_backbones(checkpoint, path)
     if which not in found:
@@ -124,6 +125,14 @@ def _read(path: Path, which: str, trust: bool) -> tuple[OrderedDict[str, Tensor]
         raise CheckpointError(f'{path}: has no {which} backbone; it has {places}')
     source, container = found[which]
     weights, depth, stem = pick_backbone(source, container, path)
+    facts = resnet_facts(checkpoint)
+    # Whoever builds an mm backbone gives it these arguments; the other programs have none for them.
+    told = differences(facts, {'depth': depth} | (plain_network() if to != 'mm' else {}))
+    if told:
+        raise CheckpointError(
+            f'{path}: its file tells of a ResNet with {told}, which {to} would not compute as it '
+            'was trained' + ('; --to mm keeps the names' if 'depth' not in told else '')
+        )
     meta = checkpoint.get('meta') if isinstance(checkpoint.get('meta'), dict) else checkpoint
     provenance = dict(
         source=path.name,
@@ -132,11 +141,12 @@ def _read(path: Path, which: str, trust: bool) -> tuple[OrderedDict[str, Tensor]
         which=which,
         available=list(found),
         prefix=source.prefix,
-        algorithm=_algorithm(meta.get('cfg')),
+        algorithm=algorithm(checkpoint),
         epoch=_integer(meta.get('epoch')),
         iter=_integer(meta.get('iter')),
         depth=depth,
         stem=stem,
+        facts={key: value for key, value in facts.items() if key != 'depth'},
         mmjoint=__version__,
     )
     origin = _provenance_in(checkpoint)
@@ -144,21 +154,7 @@ def _read(path: Path, which: str, trust: bool) -> tuple[OrderedDict[str, Tensor]
 
 
 def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def _algorithm(config: object) -> str | None:
-    """Return ``model.type`` of the config that mmengine saves as text."""
-    try:
-        statements = ast.parse(config).body if isinstance(config, str) else []
-    except (SyntaxError, ValueError):  # ValueError: null bytes
-        return None
-    for statement in statements:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == 'model':
-            for keyword in getattr(statement.value, 'keywords', []):
-                if keyword.arg == 'type' and isinstance(keyword.value, ast.Constant):
-                    return str(keyword.value.value)
-    return None
+    return value if type(value) is int and abs(value) < 1 << 62 else None
 
 
 def _provenance_in(checkpoint: dict) -> dict | None:

@@ -4,13 +4,15 @@ mm, torchvision and timm share their names; detectron2 has its own. Everything h
 and shapes: reading files is in ``reading.py``, writing them in ``conversion.py``.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .reading import CheckpointError, abridge, describe_faults
+from .fitting import COUNTER, abridge, describe_faults
+from .reading import CheckpointError
 
 # Blocks of each stage; 18 and 34 are of basic blocks, the others of bottlenecks.
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -27,10 +29,13 @@ MODULE_NAMES = {
     'shortcut': ('layer{stage}.{block}.downsample.0', 'res{res}.{block}.shortcut'),
     'shortcut norm': ('layer{stage}.{block}.downsample.1', 'res{res}.{block}.shortcut.norm'),
 }
-# float64 would be rounded; int64 are the counters.
-_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int64)
-_COUNTER = 'num_batches_tracked'
-_BATCH_NORM = ('weight', 'bias', 'running_mean', 'running_var', _COUNTER)
+_BATCH_NORM = ('weight', 'bias', 'running_mean', 'running_var', COUNTER)
+# Children of torchvision's ResNet by number, as nn.Sequential(*model.children()) names them.
+_CHILDREN = {
+    '0': 'conv1', '1': 'bn1', '4': 'layer1', '5': 'layer2', '6': 'layer3', '7': 'layer4',
+}  # fmt: skip
+# What torch.compile puts before the names of the module that it wraps.
+_COMPILED = '_orig_mod.'
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,12 @@ class Source:
         which (str): ``'online'``, the network trained by gradients, or ``'momentum'``, its moving
             average.
         prefix (str): What the backbone's keys start with.
-        container (str): Entry of the file that holds the weights; ``''`` for ``state_dict``,
-            ``model`` or the file itself, whichever there is.
+        container (str): Entry of the file that holds the weights, with dots between the entries to
+            go down; ``''`` for ``state_dict``, ``model`` or the file itself, whichever there is.
         aside (tuple[str]): What other keys with the prefix start with after it: heads.
-        detectron2 (bool): Whether the names are detectron2's. Defaults to False.
+        names (str): ``'torchvision'``, ``'detectron2'`` or ``'sequential'``, the children's
+            numbers. Defaults to ``'torchvision'``.
+        beside (str): Entry that the file must have too. Defaults to ``''``: none.
     """
 
     format: str
@@ -53,7 +60,8 @@ class Source:
     prefix: str
     container: str = ''
     aside: tuple[str, ...] = ()
-    detectron2: bool = False
+    names: str = 'torchvision'
+    beside: str = ''
 
     @property
     def place(self) -> str:
@@ -61,8 +69,26 @@ class Source:
         return f'{self.prefix or "no prefix"}{f" of {self.container!r}" * bool(self.container)}'
 
 
+_FC = ('fc.',)
+_EMA = 'ema_state_dict'
+_LIGHTNING = 'pytorch-lightning_version'
+_TRUNK = 'classy_state_dict.base_model.model.trunk'
+
 # The first that a file has is taken.
 SOURCES = (
+    # mmengine's EMAHook puts the average in the place of the weights that it is of.
+    Source('mm with EMAHook', 'online', 'module.backbone.', _EMA),
+    Source('mm with EMAHook', 'momentum', 'module.encoder_k.module.0.', _EMA),
+    Source('mm with EMAHook', 'momentum', 'module.target_net.module.0.', _EMA),
+    Source('mm with EMAHook', 'momentum', 'module.momentum_encoder.module.0.', _EMA),
+    Source('mm with EMAHook', 'momentum', 'module.teacher.backbone.', _EMA),
+    Source('mm with EMAHook', 'momentum', 'backbone.', beside=_EMA),
+    Source('Lightning', 'online', 'backbone.', aside=_FC, beside=_LIGHTNING),  # solo-learn
+    Source('Lightning', 'online', 'encoder.', aside=_FC, beside=_LIGHTNING),
+    Source('Lightning', 'online', 'model.', aside=_FC, beside=_LIGHTNING),
+    Source('Lightning', 'online', 'model.backbone.', aside=_FC, beside=_LIGHTNING),
+    Source('Lightning', 'online', 'net.', aside=_FC, beside=_LIGHTNING),
+    Source('solo-learn', 'momentum', 'momentum_backbone.', aside=_FC),
     Source('mm', 'online', 'backbone.'),
     Source('mm', 'momentum', 'encoder_k.module.0.'),  # MoCo, DenseCL, LeOCLR
     Source('mm', 'momentum', 'target_net.module.0.'),  # BYOL
@@ -71,18 +97,39 @@ SOURCES = (
     Source('mmselfsup 0.x', 'momentum', 'encoder_k.0.'),
     Source('mmselfsup 0.x', 'momentum', 'target_net.0.'),
     Source('mmselfsup 0.x', 'momentum', 'momentum_encoder.0.'),
-    Source('MoCo v1/v2', 'online', 'module.encoder_q.', aside=('fc.',)),
-    Source('MoCo v1/v2', 'momentum', 'module.encoder_k.', aside=('fc.',)),
-    Source('MoCo v3', 'online', 'module.base_encoder.', aside=('fc.',)),
-    Source('MoCo v3', 'momentum', 'module.momentum_encoder.', aside=('fc.',)),
-    Source('DINO', 'online', 'module.backbone.', 'student'),
-    Source('DINO', 'momentum', 'module.backbone.', 'teacher'),
-    Source('DINO', 'momentum', 'backbone.', 'teacher'),
-    Source('torchvision', 'online', '', aside=('fc.',)),
-    Source('torchvision', 'online', 'module.', aside=('fc.',)),
-    Source('timm', 'momentum', '', 'state_dict_ema', aside=('fc.',)),
-    Source('detectron2', 'online', '', aside=('stem.fc.',), detectron2=True),
+    *(
+        Source(program, which, f'{wrapped}{name}.', aside=_FC)
+        for wrapped in ('module.', '')  # DistributedDataParallel
+        for program, which, name in (
+            ('MoCo v1/v2', 'online', 'encoder_q'),
+            ('MoCo v1/v2', 'momentum', 'encoder_k'),
+            ('MoCo v3', 'online', 'base_encoder'),
+            ('MoCo v3', 'momentum', 'momentum_encoder'),
+        )
+    ),
+    *(
+        Source('DINO', which, prefix, container)
+        for which, container in (('online', 'student'), ('momentum', 'teacher'))
+        for prefix in ('module.backbone.', 'backbone.')
+    ),
+    Source('PyContrast', 'online', 'module.encoder.', 'model', aside=_FC),  # InfoMin
+    Source('PyContrast', 'momentum', 'encoder.', 'model_ema', aside=_FC),
+    Source('PyContrast', 'momentum', 'module.encoder.', 'model_ema', aside=_FC),
+    Source('SimSiam', 'online', 'module.encoder.', aside=_FC),
+    Source('SimSiam', 'online', 'encoder.', aside=_FC),
+    Source('Barlow Twins, VICReg', 'online', 'module.backbone.', aside=_FC),
+    Source('VISSL', 'online', '_feature_blocks.', _TRUNK),
+    Source('lightly', 'online', 'backbone.', names='sequential'),
+    Source('lightly', 'momentum', 'backbone_momentum.', names='sequential'),
+    Source('lightly', 'momentum', 'momentum_backbone.', names='sequential'),
+    # SwAV's release has its heads beside a bare trunk.
+    Source('torchvision', 'online', '', aside=('fc.', 'projection_head.', 'prototypes.')),
+    Source('torchvision', 'online', 'module.', aside=('fc.', 'projection_head.', 'prototypes.')),
+    Source('torchvision', 'momentum', 'module.', 'model_ema', aside=_FC),
+    Source('timm', 'momentum', '', 'state_dict_ema', aside=_FC),
+    Source('detectron2', 'online', '', aside=('stem.fc.',), names='detectron2'),
 )
+_FIRST_STAGE = {'torchvision': 'layer1.', 'detectron2': 'res2.', 'sequential': '4.0.conv1.'}
 
 
 def _modules(depth: int) -> Iterable[tuple[str, str, tuple[int, ...] | int]]:
@@ -124,7 +171,7 @@ def resnet_keys(depth: int, stem: str = '7x7') -> list[tuple[str, str, tuple[int
     for left, right, shape in _modules(depth):
         if isinstance(shape, int):
             keys += [
-                (f'{left}.{name}', f'{right}.{name}', () if name == _COUNTER else (shape,))
+                (f'{left}.{name}', f'{right}.{name}', () if name == COUNTER else (shape,))
                 for name in _BATCH_NORM
             ]
         else:
@@ -149,10 +196,12 @@ def find_backbones(checkpoint: dict, path: object) -> dict[str, tuple[Source, di
     """
     found = {}
     for source in SOURCES:
-        weights = _container(checkpoint, source.container)
-        stage = 'res2.' if source.detectron2 else 'layer1.'
-        if any(str(key).startswith(source.prefix + stage) for key in weights):
-            found.setdefault(source.which, (source, weights))
+        if source.which in found or (source.beside and source.beside not in checkpoint):
+            continue
+        weights = _without_wrappers(_container(checkpoint, source.container), path)
+        stage = source.prefix + _FIRST_STAGE[source.names]
+        if any(key.startswith(stage) for key in weights):
+            found[source.which] = source, weights
     if not found:
         names = [str(key) for key in _container(checkpoint, '')]
         known = sorted({source.prefix for source in SOURCES if source.prefix})
@@ -163,14 +212,23 @@ def find_backbones(checkpoint: dict, path: object) -> dict[str, tuple[Source, di
     return found
 
 
-def _container(checkpoint: dict, name: str) -> dict:
+def _container(checkpoint: Mapping, name: str) -> Mapping:
     if name:
-        weights = checkpoint.get(name)
-        return weights if isinstance(weights, dict) else {}
+        for entry in name.split('.'):
+            inner = checkpoint.get(entry)
+            checkpoint = inner if isinstance(inner, dict) else {}
+        return checkpoint
     for name in ('state_dict', 'model'):
         if isinstance(checkpoint.get(name), dict):
             return checkpoint[name]
     return checkpoint
+
+
+def _without_wrappers(weights: Mapping, path: object) -> dict[str, object]:
+    names = [str(key).replace(_COMPILED, '') for key in weights]
+    if len(set(names)) < len(names):
+        raise CheckpointError(f'{path}: has weights twice, compiled ({_COMPILED}) and not')
+    return dict(zip(names, weights.values(), strict=True))
 
 
 def pick_backbone(
@@ -189,29 +247,29 @@ def pick_backbone(
         older programs do not write, are 0 if the file has none.
 
     Raises:
-        CheckpointError: If a key is missing, unexpected or wrongly shaped, or a value is not finite
-            or no tensor; the message names the keys.
+        CheckpointError: If a key is missing, unexpected or wrongly shaped, or a value is none that
+            a weight can have; the message names the keys.
     """
     where = f'{path}: the weights under {source.place}'
     start = len(source.prefix)
     found = {
-        str(key)[start:]: value
+        key[start:]: value
         for key, value in weights.items()
-        if str(key).startswith(source.prefix) and not str(key)[start:].startswith(source.aside)
+        if key.startswith(source.prefix) and not key[start:].startswith(source.aside)
     }
-    strange = [
-        f'{key} {getattr(value, "dtype", type(value).__name__)}'
-        for key, value in found.items()
-        if getattr(value, 'dtype', None) not in _DTYPES
-    ]
-    if strange:
-        raise CheckpointError(f'{where} hold what is no weight: {abridge(strange)}')
-    side = 1 if source.detectron2 else 0
+    if source.names == 'sequential':
+        found = {
+            re.sub(r'^\d+', lambda number: _CHILDREN.get(number[0], number[0]), key): value
+            for key, value in found.items()
+        }
+    if not source.prefix:  # other entries of the file itself, such as an epoch
+        found = {key: value for key, value in found.items() if isinstance(value, Tensor)}
+    side = 1 if source.names == 'detectron2' else 0
     depth = _closest_depth(found, side)
     stem_key = ('conv1.weight', 'stem.conv1.weight')[side]
-    small = stem_key in found and tuple(found[stem_key].shape) == STEMS['3x3']
+    small = stem_key in found and getattr(found[stem_key], 'shape', None) == STEMS['3x3']
     keys = resnet_keys(depth, '3x3' if small else '7x7')
-    if not any(key.endswith(_COUNTER) for key in found):
+    if not any(key.endswith(COUNTER) for key in found):
         found |= {key[side]: torch.zeros((), dtype=torch.long) for key in keys if not key[2]}
 
     expected = {key[side]: key[2] for key in keys}
@@ -219,20 +277,15 @@ def pick_backbone(
     if faults:
         raise CheckpointError(f'{where} do not fit ResNet-{depth}, the closest one: {faults}')
     backbone = {key[0]: _own(found[key[side]], key[2]) for key in keys}
-    wrong = [key for key, value in backbone.items() if not torch.isfinite(value).all()]
-    if wrong:
-        raise CheckpointError(
-            f'{where} hold values that are not finite (NaN or infinity): {abridge(wrong)}'
-        )
     return backbone, depth, '3x3' if small else '7x7'
 
 
 def _closest_depth(found: Iterable[str], side: int) -> int:
     """Return the depth whose keys differ least, so that what is said to be missing makes sense."""
-    found = {key for key in found if not key.endswith(_COUNTER)}
+    found = {key for key in found if not key.endswith(COUNTER)}
 
     def difference(depth: int) -> int:
-        return len(found ^ {k[side] for k in resnet_keys(depth) if not k[side].endswith(_COUNTER)})
+        return len(found ^ {k[side] for k in resnet_keys(depth) if not k[side].endswith(COUNTER)})
 
     return min(BLOCKS, key=difference)
 

@@ -23,7 +23,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict]:
     """A pretraining checkpoint with random weights in every place, and its backbone's."""
     torch.manual_seed(0)
     backbone = {
-        name: torch.randn_like(value) if value.is_floating_point() else value + 7
+        name: torch.randn_like(value).abs() if value.is_floating_point() else value + 7
         for name, value in classifier('unused').backbone.state_dict().items()
     }
     weights = {f'backbone.{name}': value for name, value in backbone.items()}

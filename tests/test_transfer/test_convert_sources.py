@@ -221,16 +221,15 @@ def test_counters_that_old_files_lack_are_zero(tmp_path):
     })  # fmt: skip
 
 
-def test_half_precision_is_widened_and_double_refused(tmp_path):
-    model = torchvision.models.resnet18()
-    half = {k: v.bfloat16() if v.is_floating_point() else v for k, v in model.state_dict().items()}
-    torch.save(half, tmp_path / 'half.pth')
-    convert(tmp_path / 'half.pth', tmp_path / 'out.pkl', 'detectron2')
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16, torch.float64])
+def test_weights_of_other_precisions_become_float32(tmp_path, dtype):
+    model = randomise(torchvision.models.resnet18())
+    other = {k: v.to(dtype) if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    torch.save(other, tmp_path / 'other.pth')
+    convert(tmp_path / 'other.pth', tmp_path / 'out.pkl', 'detectron2')
     weights = read_checkpoint(tmp_path / 'out.pkl')['model']
-    assert torch.equal(weights['stem.conv1.weight'], half['conv1.weight'].float())
-    torch.save(model.double().state_dict(), tmp_path / 'double.pth')
-    with pytest.raises(CheckpointError, match=r'conv1\.weight torch\.float64'):
-        backbone_weights(tmp_path / 'double.pth')
+    assert torch.equal(weights['stem.conv1.weight'], other['conv1.weight'].float())
+    assert torch.equal(weights['res5.1.conv2.weight'], other['layer4.1.conv2.weight'].float())
 
 
 def test_small_image_stem(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmjoint.checkpoints import CheckpointError, read_checkpoint
-from mmjoint.checkpoints.reading import abridge, describe_faults
+from mmjoint.checkpoints.fitting import abridge, describe_faults
 
 # res5 is part of the region head in C4 models; the norm that follows it there has no block number.
 _BACKBONE = re.compile(r'^(?:backbone\.(?:bottom_up\.)?|roi_heads\.)((?:stem|res[2-5]\.\d+)\..+)$')

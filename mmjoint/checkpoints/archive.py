@@ -1,0 +1,159 @@
+"""The files that ``torch.save`` writes: zip archives, and what PyTorch wrote before 1.6."""
+
+import io
+import mmap
+import sys
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .unpickling import RefusedError, SafeUnpickler
+
+_ZIP = b'PK\x03\x04'
+# What the older format starts with: this number, and the version of the format.
+_MAGIC = (0x1950A86A20F9469CFC6C, 1001)
+_CHUNK = 1 << 22
+
+
+def load_file(path: Path) -> object:
+    """Read a file of ``torch.save`` to the CPU, without running code and whole or not at all.
+
+    Args:
+        path (Path): The file.
+
+    Returns:
+        object: What was saved, of containers, texts, numbers, arrays and dense tensors.
+
+    Raises:
+        Exception: Of many types, with a message that says why the file is not read.
+    """
+    with open(path, 'rb') as file:
+        is_zip = file.read(4) == _ZIP
+        if is_zip:
+            with _Archive(path) as archive:
+                return archive.load()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return _load_legacy(content)
+
+
+def check_sums(path: Path) -> None:
+    """Compare a zip archive's records with their checksums; other files have none.
+
+    Raises:
+        Exception: As of ``load_file``.
+    """
+    with open(path, 'rb') as file:
+        if file.read(4) != _ZIP:
+            return
+    with _Archive(path) as archive:
+        archive.check_others()
+
+
+class _Archive(zipfile.ZipFile):
+    """A zip archive of ``torch.save``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        records = self.infolist()
+        names = [record.filename for record in records]
+        if len(set(names)) < len(names):
+            raise RefusedError('records of one name')
+        if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+            raise RefusedError('compressed records, which torch.save does not write')
+        if sum(record.file_size for record in records) > path.stat().st_size:
+            raise RefusedError('records that are together larger than the file')
+        # PyTorch can be told to leave the checksums out (torch.serialization.set_crc32_options).
+        self._unchecked = all(record.CRC == 0 for record in records)
+        self._names = set(names)
+        self._read: set[str] = set()
+        self._storages: dict[str, Tensor] = {}
+
+    def load(self) -> object:
+        """Return what was saved, and check the records that it does not refer to."""
+        roots = [name for name in self._names if name.endswith('/data.pkl')]
+        if len(roots) != 1:
+            raise RefusedError('no record data.pkl')
+        self._root = roots[0].removesuffix('data.pkl')
+        order = self._root + 'byteorder'
+        if order in self._names and bytes(self._bytes(order).numpy()) != sys.byteorder.encode():
+            raise RefusedError('values in the byte order of another machine')
+        content = io.BytesIO(self._bytes(roots[0]).numpy().tobytes())
+        value = SafeUnpickler(content, self._storage).load()
+        self.check_others()
+        return value
+
+    def check_others(self) -> None:
+        """Check the records that have not been read."""
+        for name in self._names - self._read:
+            self._bytes(name)
+
+    def _bytes(self, name: str) -> Tensor:
+        record = self.getinfo(name)
+        if self._unchecked:
+            record.CRC = None
+        values = torch.empty(record.file_size, dtype=torch.uint8)
+        view = memoryview(values.numpy())
+        with self.open(record) as file:
+            start = 0
+            # One more read than there are bytes: the checksum is compared at the end.
+            while count := file.readinto(view[start : start + _CHUNK] or bytearray(1)):
+                start += count
+        if start != len(values):
+            raise EOFError(f'{name} ends {len(values) - start} bytes too early')
+        self._read.add(name)
+        return values
+
+    def _storage(self, dtype: torch.dtype | None, key: str, count: int) -> Tensor:
+        if key not in self._storages:
+            self._storages[key] = self._bytes(f'{self._root}data/{key}')
+        values = self._storages[key]
+        size = torch.empty(0, dtype=dtype).element_size() if dtype else 1
+        if count * size != len(values):
+            raise RefusedError(f'a storage of {count} {dtype} in {len(values)} bytes')
+        return values.view(dtype) if dtype else values
+
+
+def _load_legacy(content: mmap.mmap) -> object:
+    storages: dict[str, Tensor] = {}
+    left = len(content)
+
+    def storage(
+        dtype: torch.dtype | None, key: str, count: int, view: tuple | None = None
+    ) -> Tensor:
+        nonlocal left
+        if key not in storages:
+            left -= count * torch.empty(0, dtype=dtype or torch.uint8).element_size()
+            if left < 0:
+                raise RefusedError(f'storages that are together larger than the file, {count} of')
+            storages[key] = torch.empty(count, dtype=dtype or torch.uint8)
+        values = storages[key]
+        if len(values) != count or values.dtype != (dtype or torch.uint8):
+            raise RefusedError(f'two storages of one key, {key}')
+        if view is not None:
+            _, start, length = view
+            if type(start) is not int or type(length) is not int or not 0 <= start <= count:
+                raise RefusedError('a view of a storage outside of it')
+            values = values[start : start + length]
+        return values
+
+    for expected in _MAGIC:
+        if SafeUnpickler(content).load() != expected:
+            raise ValueError('it starts as no file of torch.save does')
+    system = SafeUnpickler(content).load()
+    if not isinstance(system, dict) or system.get('little_endian') != (sys.byteorder == 'little'):
+        raise RefusedError('values in the byte order of another machine')
+    value = SafeUnpickler(content, storage).load()
+    keys = SafeUnpickler(content).load()
+    if not isinstance(keys, list) or set(map(str, keys)) != storages.keys():
+        raise RefusedError('other storages than its tensors lie in')
+    for key in keys:
+        values = storages[str(key)]
+        count = int.from_bytes(content.read(8), sys.byteorder)
+        data = content.read(values.numel() * values.element_size())
+        if count != len(values) or len(data) != values.numel() * values.element_size():
+            raise EOFError(f'the values of storage {key} end too early')
+        if data:
+            values.copy_(torch.frombuffer(bytearray(data), dtype=values.dtype))
+    return value

@@ -1,0 +1,108 @@
+"""What a checkpoint tells about its network that names and shapes of weights do not."""
+
+import re
+from collections.abc import Mapping
+
+from torch import nn
+
+from ..utils.literals import read_assignments
+
+# Of mmpretrain's ResNet, where the config does not say.
+_DEFAULTS = dict(style='pytorch', strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1), eps=1e-5)
+
+
+def saved_config(checkpoint: Mapping) -> dict[str, object]:
+    """Read the config that mmengine saves as text; it is never run.
+
+    Args:
+        checkpoint (Mapping): As read.
+
+    Returns:
+        dict[str, object]: Its settings; empty where there is none.
+    """
+    meta = checkpoint.get('meta')
+    text = meta.get('cfg', meta.get('config')) if isinstance(meta, dict) else None
+    return read_assignments(text)[0] if isinstance(text, str) else {}
+
+
+def algorithm(checkpoint: Mapping) -> str | None:
+    """Return ``model.type`` of the saved config."""
+    model = saved_config(checkpoint).get('model')
+    kind = model.get('type') if isinstance(model, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
+def resnet_facts(checkpoint: Mapping) -> dict[str, object]:
+    """Tell how the ResNet of a checkpoint differs in ways that its weights' shapes do not show.
+
+    Args:
+        checkpoint (Mapping): As read.
+
+    Returns:
+        dict[str, object]: ``style``, ``strides``, ``dilations``, ``eps`` of the norms and maybe
+        ``depth``, of a saved config whose backbone is a ResNet; ``depth`` of an ``arch`` such as
+        ``'resnet50'``; empty where the file tells nothing.
+    """
+    arch = checkpoint.get('arch')
+    named = re.fullmatch(r'resnet(\d+)', arch) if isinstance(arch, str) else None
+    facts = {'depth': int(named[1])} if named else {}
+    if isinstance(arch, str) and 'blur' in arch:
+        facts['style'] = arch
+    model = saved_config(checkpoint).get('model')
+    backbone = model.get('backbone') if isinstance(model, dict) else None
+    kind = str(backbone.get('type')) if isinstance(backbone, dict) else ''
+    if re.fullmatch(r'(\w+\.)?ResNet(_CIFAR|V1c|V1d)?', kind):
+        norm = backbone.get('norm_cfg')
+        told = backbone | {'eps': norm.get('eps', 1e-5) if isinstance(norm, dict) else 1e-5}
+        facts |= {key: _plain(told.get(key, value)) for key, value in _DEFAULTS.items()}
+        if isinstance(backbone.get('depth'), int):
+            facts['depth'] = backbone['depth']
+    return facts
+
+
+def _plain(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def differences(facts: Mapping[str, object], network: Mapping[str, object]) -> str:
+    """Say where a network is another than the one that a checkpoint tells of.
+
+    Args:
+        facts (Mapping[str, object]): Of ``resnet_facts``.
+        network (Mapping[str, object]): The same of the network; what it lacks is not compared.
+
+    Returns:
+        str: One line; empty if there is no such place.
+    """
+    return ', '.join(
+        f'{key} {value!r} instead of {network[key]!r}'
+        for key, value in facts.items()
+        if key in network and network[key] != value
+    )
+
+
+def contradiction(model: nn.Module, checkpoint: Mapping) -> str:
+    """Say where a backbone is another than the one that a checkpoint tells of.
+
+    Args:
+        model (nn.Module): A backbone.
+        checkpoint (Mapping): As read.
+
+    Returns:
+        str: One line; empty if there is no such place or nothing is told.
+    """
+    network = {
+        key: _plain(getattr(model, key))
+        for key in ('style', 'strides', 'dilations', 'depth')
+        if hasattr(model, key)
+    }
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if network and norms:
+        network['eps'] = norms[0].eps
+    told = differences(resnet_facts(checkpoint), network)
+    return told and f'the file tells of a backbone with {told}'
+
+
+def plain_network() -> dict[str, object]:
+    """Return the facts of the ResNet that torchvision, timm and the detection recipes have."""
+    return dict(_DEFAULTS)
