@@ -1,8 +1,9 @@
 """From a config to a Runner that fits this machine."""
 
 from .config import add_arguments, load_config
+from .loading import use_safe_loader
 from .machine import disconnect, fit_to_cpu, fit_to_machine
-from .resume import find_last_checkpoint, load_from_local
+from .resume import find_last_checkpoint
 from .runner import build_runner, guard_run
 
 __all__ = [
@@ -14,5 +15,5 @@ __all__ = [
     'fit_to_machine',
     'guard_run',
     'load_config',
-    'load_from_local',
+    'use_safe_loader',
 ]

@@ -1,13 +1,10 @@
 """Going on from a checkpoint: which one, and as the interrupted run would have gone on."""
 
-import os
 import re
 from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-
-from ..checkpoints import read_checkpoint
 
 
 def find_last_checkpoint(work_dir: str) -> str | None:
@@ -30,22 +27,6 @@ def find_last_checkpoint(work_dir: str) -> str | None:
         if re.fullmatch(r'(epoch|iter)_\d+', path.stem)
     ]
     return str(max(saved, key=lambda path: path.stat().st_mtime)) if saved else None
-
-
-def load_from_local(filename: str, map_location: object = None) -> dict:
-    """Read a checkpoint as mmengine's loader of this name does, but never run its code.
-
-    Args:
-        filename (str): The file.
-        map_location (optional): Ignored: what loads the weights moves them to the right device.
-
-    Returns:
-        dict: The checkpoint.
-
-    Raises:
-        CheckpointError: If the file is missing or damaged.
-    """
-    return read_checkpoint(os.path.expanduser(filename))
 
 
 class ResumeOrderHook(Hook):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..checkpoints import load_backbone
+from ..engine import use_safe_loader
 
 LOADERS = ('knn_train_dataloader', 'knn_val_dataloader')
 # A neighbour's place is one integer: the similarity in steps of 2**-24, which is float32's own
@@ -199,6 +200,7 @@ def labelled_features(
             f'model.backbone and the labelled data sets {" and ".join(LOADERS)}'
         )
     device = device or get_device()
+    use_safe_loader()
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model_cfg = copy.deepcopy(cfg.model)
     model_cfg.setdefault('data_preprocessor', cfg.get('data_preprocessor'))

@@ -1,0 +1,197 @@
+"""Checkpoints on their way into a Runner: read as data, from wherever, and fit to the model."""
+
+import os
+from pathlib import Path
+
+import torch
+from mmengine.dist import barrier, get_dist_info
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.model.weight_init import PretrainedInit
+from mmengine.registry import WEIGHT_INITIALIZERS
+from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner.checkpoint import (
+    get_external_models,
+    get_mmcls_models,
+    get_torchvision_models,
+)
+from torch import Tensor, nn
+
+from ..checkpoints import CheckpointError, read_checkpoint
+from ..checkpoints.facts import contradiction
+from ..checkpoints.fitting import describe_faults, describe_values, state_dict_of
+
+# What mmengine calls files by name; each gives the address.
+_CATALOGS = {
+    'torchvision': get_torchvision_models,
+    'modelzoo': get_torchvision_models,
+    'open-mmlab': get_external_models,
+    'openmmlab': get_external_models,
+    'mmcls': get_mmcls_models,
+}
+
+
+def use_safe_loader() -> None:
+    """Let all of mmengine read checkpoints by ``load_checkpoint``, whatever their address.
+
+    mmengine's own readers run the code that a file carries (onedl-mmengine) or refuse their own
+    checkpoints under torch >= 2.6 (mmengine 0.10). ``Pretrained`` in an ``init_cfg`` says what does
+    not fit, or fails if nothing does.
+    """
+    for prefix in ['', *CheckpointLoader._schemes]:
+        CheckpointLoader.register_scheme(prefix, load_checkpoint, force=True)
+    WEIGHT_INITIALIZERS.register_module(name='Pretrained', module=CheckedPretrained, force=True)
+
+
+def load_checkpoint(filename: str, map_location: object = None) -> dict:
+    """Read a checkpoint as mmengine's loaders do, but never run its code.
+
+    Args:
+        filename (str): A local file, ``http://...``, ``https://...``, or a name in mmengine's
+            catalogs (``torchvision://resnet50``, ``open-mmlab://...``, ``mmcls://...``).
+        map_location (optional): Ignored: what loads the weights moves them to the right device.
+
+    Returns:
+        dict: The checkpoint, its weights under ``state_dict``. The config that mmcv's checkpoints
+        carry as a program (``meta['config']``) is not in it: mmengine would run it.
+
+    Raises:
+        CheckpointError: If the file is missing or damaged, or the address is another.
+    """
+    checkpoint = dict(read_checkpoint(_local_file(filename)))
+    meta = checkpoint.get('meta')
+    if isinstance(meta, dict):
+        checkpoint['meta'] = {key: value for key, value in meta.items() if key != 'config'}
+    if 'state_dict' not in checkpoint:
+        weights = checkpoint.get('model', checkpoint)
+        if isinstance(weights, dict):
+            weights = {key: value for key, value in weights.items() if isinstance(value, Tensor)}
+        checkpoint = {'state_dict': weights}
+    state_dict_of(checkpoint, filename)
+    return checkpoint
+
+
+def _local_file(filename: str) -> str:
+    scheme, mark, name = filename.partition('://')
+    if not mark:
+        return os.path.expanduser(filename)
+    address = filename
+    if scheme in _CATALOGS:
+        address = _CATALOGS[scheme]().get(name)
+        if address is None:
+            raise CheckpointError(f'{filename}: mmengine has no address of this name')
+    if not address.startswith(('http://', 'https://')):
+        raise CheckpointError(
+            f'{filename}: only local files and http(s) addresses are read; download it and give '
+            'the file'
+        )
+    folder = Path(torch.hub.get_dir(), 'checkpoints')
+    path = folder / address.partition('?')[0].rpartition('/')[2]
+    rank, _ = get_dist_info()
+    # One process of each machine; the hub moves a whole file into place.
+    if int(os.environ.get('LOCAL_RANK', rank)) == 0 and not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(address, str(path), progress=False)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f'{filename}: cannot be downloaded ({error})') from error
+    barrier()
+    return str(path)
+
+
+class CheckHook(Hook):
+    """Refuse a checkpoint of another model; mmengine only logs what does not fit.
+
+    Args:
+        path (str): The file, for messages.
+        strict (bool): Whether the weights must be those of the model, neither less nor more.
+            Otherwise one line says what does not fit, and at least one weight must.
+    """
+
+    def __init__(self, path: str, strict: bool) -> None:
+        self.path = path
+        self.strict = strict
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check the weights before they reach the model.
+
+        Raises:
+            CheckpointError: They do not fit, or hold values that no weight has.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        weights = state_dict_of(checkpoint, self.path)
+        check_weights(model, weights, self.path, self.strict)
+        told = contradiction(getattr(model, 'backbone', None) or nn.Identity(), checkpoint)
+        if self.strict and told:
+            raise CheckpointError(f'{self.path}: {told}')
+        if 'ema_state_dict' in checkpoint:
+            self._check_average(model, weights, checkpoint['ema_state_dict'])
+
+    def _check_average(self, model: nn.Module, weights: dict, average: object) -> None:
+        """Check what EMAHook exchanges with the model's weights, name by name."""
+        if not isinstance(average, dict) or not isinstance(average.get('steps'), Tensor):
+            raise CheckpointError(f'{self.path}: its ema_state_dict is none of EMAHook')
+        names = {str(key).removeprefix('module.'): value for key, value in average.items()}
+        names.pop('steps')
+        lacking = sorted(names.keys() - weights.keys())
+        if lacking:
+            raise CheckpointError(f'{self.path}: ema_state_dict has {lacking[0]}, state_dict not')
+        check_weights(model, names, f'{self.path}: ema_state_dict', self.strict)
+
+
+def check_weights(model: nn.Module, weights: dict, path: object, strict: bool) -> None:
+    """Compare weights with those of a model that is about to take them.
+
+    Args:
+        model (nn.Module): The model.
+        weights (dict): Names to tensors; ``module.`` before a name does not count.
+        path (object): The file, for messages.
+        strict (bool): Whether all must fit. Otherwise a warning says what does not.
+
+    Raises:
+        CheckpointError: With ``strict``, a weight is missing, unexpected or of another shape;
+            always, if no weight fits or one that does is of values that no weight has.
+    """
+    expected = model.state_dict()
+    found = {name.removeprefix('module.'): value for name, value in weights.items()}
+    faults = describe_faults(found, expected)
+    if not faults:
+        return
+    kind = type(model).__name__
+    if strict:
+        raise CheckpointError(f'{path}: not a checkpoint of this {kind}: weights {faults}')
+    fitting = [
+        name
+        for name, value in expected.items()
+        if name in found and getattr(found[name], 'shape', None) == value.shape
+    ]
+    wrong = describe_values(found, expected)
+    if wrong:
+        raise CheckpointError(f'{path}: weights {wrong}')
+    if not fitting:
+        raise CheckpointError(f'{path}: no weight of it fits this {kind}: {faults}')
+    print_log(
+        f'{path}: {len(fitting)} of the {len(expected)} weights of this {kind} are taken; {faults}',
+        logger='current',
+        level=30,
+    )
+
+
+class CheckedPretrained(PretrainedInit):
+    """mmengine's ``Pretrained`` that says what does not fit in one line, or fails if nothing does.
+
+    Args:
+        checkpoint (str): As of ``load_checkpoint``.
+        prefix (str, optional): What the module's keys start with in it. Defaults to None: nothing.
+        map_location (str): Of no effect: the weights go where the module is.
+    """
+
+    def __call__(self, module: nn.Module) -> None:
+        """Check the file against the module, then load it."""
+        weights = state_dict_of(load_checkpoint(self.checkpoint), self.checkpoint)
+        if self.prefix:
+            start = self.prefix.rstrip('.') + '.'
+            weights = {k[len(start) :]: v for k, v in weights.items() if k.startswith(start)}
+        check_weights(module, weights, self.checkpoint, strict=False)
+        super().__call__(module)
