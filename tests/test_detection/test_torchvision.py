@@ -6,9 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from runpy import run_path
 
 import numpy as np
 import pytest
@@ -17,16 +15,13 @@ from PIL import Image
 from pycocotools import mask as rle
 from torchvision.models import resnet18
 
-from mmjoint.detection.torchvision.data import (
-    BatchSchedule,
-    DetectionImages,
-    EverySample,
-    read_coco,
-    read_voc,
-    resized,
-)
-from mmjoint.detection.torchvision.engine import Machine, average_precision
+from mmjoint.detection.coco import read_coco
+from mmjoint.detection.metric import average_precision, evaluate, write_predictions
+from mmjoint.detection.torchvision.data import BatchSchedule, DetectionImages, EverySample, resized
+from mmjoint.detection.torchvision.engine import Machine
 from mmjoint.detection.torchvision.pictures import draw_predictions
+from mmjoint.detection.torchvision.run import choose_recipe, fine_tune, parse_args, read_init
+from mmjoint.detection.voc import read_voc
 
 ENGINE = Path(__file__).resolve().parents[2] / 'transfer/torchvision'
 CPU = Machine(torch.device('cpu'))
@@ -229,6 +224,55 @@ def test_perfect_and_no_detections(coco_of, tmp_path):
     assert average_precision(coco, found, masks=True) == dict(bbox=hundred, segm=nothing)
 
 
+def test_each_class_has_its_ap(coco_of, tmp_path):
+    coco = coco_of(tmp_path)
+    coco['categories'].append(dict(id=11, name='eleven'))
+    found = [
+        detection(item['image_id'], item['bbox'], 0.5, 7)
+        for item in coco['annotations']
+        if item['category_id'] == 7
+    ]
+    metrics, per_class = evaluate(coco, found)
+    assert per_class == dict(
+        nine=dict(bbox=0.0), seven=dict(bbox=pytest.approx(100)), eleven=dict(bbox=None)
+    )
+    # The mean is over the two classes that have objects.
+    assert metrics['bbox']['AP'] == pytest.approx(50)
+
+
+@pytest.mark.parametrize('first', [1, 0, -3])
+def test_ids_of_annotations_are_only_names(coco_of, tmp_path, first):
+    coco = coco_of(tmp_path)
+    found = [
+        detection(item['image_id'], item['bbox'], 0.5, item['category_id'])
+        for item in coco['annotations']
+    ]
+    for number, item in enumerate(coco['annotations']):
+        item['id'] = first + number % 3
+        del item['area'], item['iscrowd']
+    before = copy.deepcopy(coco)
+    assert average_precision(coco, found)['bbox']['AP'] == pytest.approx(100)
+    assert coco == before
+
+
+def test_predictions_are_a_file_that_pycocotools_reads(coco_of, tmp_path):
+    coco = coco_of(tmp_path)
+    found = []
+    for item in coco['annotations'][:3]:
+        mask = np.zeros((48, 60), dtype=np.uint8, order='F')
+        mask[5:20, 7:30] = 1
+        found.append(
+            detection(item['image_id'], [7.12345, 5, 23, 15], 0.5, item['category_id'])
+            | dict(segmentation=rle.encode(mask))
+        )
+    coco['images'][0]['source_id'] = 'first'
+    write_predictions(tmp_path / 'new/found.json', coco, found)
+    written = json.loads((tmp_path / 'new/found.json').read_text())
+    assert [item['image_id'] for item in written] == ['first', 2, 3]
+    assert written[0]['bbox'] == [7.123, 5, 23, 15]
+    assert np.array_equal(rle.decode(written[1]['segmentation']), mask)
+
+
 def test_difficult_objects_count_neither_way(voc):
     coco = read_voc(voc, ['VOC2007/test'])
     dogs = [
@@ -267,21 +311,25 @@ def test_the_picture_shows_what_was_found(coco_of, tmp_path):
     assert abs(columns.min() - x) <= 2 and columns.max() >= x + w - 2
 
 
+def test_a_picture_that_fails_costs_no_result(voc, tmp_path, monkeypatch, capsys):
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError('no font')
+
+    monkeypatch.setattr('mmjoint.detection.torchvision.run.draw_predictions', fails)
+    arguments = [
+        *('voc', '--init', 'random', '--depth', '18', '--small', '--voc-root', voc),
+        *('--train-split', 'VOC2007/trainval', '--iterations', '1', '--batch-size', '1'),
+        *('--device', 'cpu', '--workers', '0', '--work-dir', tmp_path / 'out'),
+    ]
+    fine_tune(parse_args('', [*map(str, arguments)]))
+    assert (tmp_path / 'out/results.json').is_file()
+    assert 'predictions.png: ZeroDivisionError: no font' in capsys.readouterr().out
+
+
 # --- scripts
 
 
-@pytest.fixture
-def tool(monkeypatch) -> Callable[..., dict]:
-    """train.py with a command line, in this process."""
-
-    def with_arguments(*arguments: object) -> dict:
-        monkeypatch.setattr(sys, 'argv', ['train.py', *map(str, arguments)])
-        return run_path(str(ENGINE / 'train.py'))
-
-    return with_arguments
-
-
-def test_the_voc_script_from_a_checkpoint_to_results(voc, tmp_path, tool, capsys):
+def test_the_voc_script_from_a_checkpoint_to_results(voc, tmp_path, capsys):
     checkpoint, out = tmp_path / 'epoch_3.pth', tmp_path / 'out'
     torch.manual_seed(0)
     weights = {f'backbone.{k}': v for k, v in resnet18().state_dict().items() if k[:2] != 'fc'}
@@ -305,36 +353,41 @@ def test_the_voc_script_from_a_checkpoint_to_results(voc, tmp_path, tool, capsys
     assert (results['engine'], results['task']) == ('torchvision', 'voc')
     assert results['config'] == 'faster_rcnn_r18_fpn_voc-small'
     assert results['weights']['sha256'] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert results['data']['test'] == dict(images=6, objects=6)
+    assert results['data']['classes']['dog'] == dict(train=6, test=6)
     (trial,) = results['trials']
+    assert len(trial['per_class']) == 20 and trial['per_class']['cat'] == dict(bbox=None)
+    assert json.loads((out / 'seed_3/predictions.json').read_text()) is not None
     assert trial['seed'] == 3 and trial['settings']['recipe']['iterations'] == 2
     assert 0 <= results['mean']['bbox']['AP'] <= 100 and results['std'] is None
     assert (out / 'predictions.png').stat().st_size > 1000
     assert len((out / 'seed_3/log.jsonl').read_text().splitlines()) == 2
     # A finished trial is not run again; another number of iterations is another run.
-    tool('voc', '--init', checkpoint, *options)['main']()
+    arguments = ['voc', '--init', checkpoint, *options]
+    fine_tune(parse_args('', [*map(str, arguments)]))
     assert 'training [' not in capsys.readouterr().err
     assert json.loads((out / 'results.json').read_text()) == results
     with pytest.raises(ValueError, match='other settings'):
-        tool('voc', '--init', checkpoint, *options, '--iterations', '4')['main']()
+        fine_tune(parse_args('', [*map(str, arguments), '--iterations', '4']))
 
 
-def test_where_the_weights_come_from(tool, tmp_path, monkeypatch):
-    def read_init(*arguments: object) -> tuple:
-        module = tool('voc', '--work-dir', tmp_path / 'out', *arguments)
-        return module['read_init'](module['parse_args'](), CPU)
+def test_where_the_weights_come_from(tmp_path, monkeypatch):
+    def start(*arguments: object) -> tuple:
+        args = ['voc', '--work-dir', tmp_path / 'out', *arguments]
+        return read_init(parse_args('', [*map(str, args)]), CPU)
 
-    assert read_init('--init', 'random') == (None, dict(depth=50, stem='7x7'))
+    assert start('--init', 'random') == (None, dict(depth=50, stem='7x7'))
     # torchvision's oldest files have no batch counters.
     weights = {k: v for k, v in resnet18().state_dict().items() if 'num_batches' not in k}
     monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'hub'))
     downloaded = tmp_path / 'hub/checkpoints/resnet18-f37072fd.pth'
     downloaded.parent.mkdir(parents=True)
     torch.save(weights, downloaded)
-    found, provenance = read_init('--init', 'torchvision', '--depth', '18')
+    found, provenance = start('--init', 'torchvision', '--depth', '18')
     assert provenance['source'] == downloaded.name and provenance['depth'] == 18
     assert len(found) == 120 and torch.equal(found['conv1.weight'], weights['conv1.weight'])
     with pytest.raises(ValueError, match='ResNet-18; expected 50'):
-        read_init('--init', downloaded, '--depth', '50')
+        start('--init', downloaded, '--depth', '50')
 
 
 @pytest.mark.parametrize(
@@ -345,9 +398,9 @@ def test_where_the_weights_come_from(tool, tmp_path, monkeypatch):
         (['scenes', '--scenes-root', 'nowhere', '--init', 'random'], 'instances_train.json'),
     ],
 )
-def test_missing_data_are_named(tool, arguments, words):
+def test_missing_data_are_named(arguments, words):
     with pytest.raises(FileNotFoundError, match=words):
-        tool(*arguments)['main']()
+        fine_tune(parse_args('', arguments))
 
 
 @pytest.mark.parametrize(
@@ -358,15 +411,15 @@ def test_missing_data_are_named(tool, arguments, words):
         (['voc'], 'required: --init'),
     ],
 )
-def test_bad_arguments(tool, capsys, arguments, words):
+def test_bad_arguments(capsys, arguments, words):
     with pytest.raises(SystemExit):
-        tool(*arguments)['main']()
+        parse_args('', arguments)
     assert words in capsys.readouterr().err
 
 
-def test_the_learning_rate_goes_with_the_batch_size(tool):
-    module = tool('voc', '--init', 'random', '--batch-size', '8', '--iterations', '240')
-    name, recipe = module['choose_recipe'](module['parse_args']())
+def test_the_learning_rate_goes_with_the_batch_size():
+    arguments = ['voc', '--init', 'random', '--batch-size', '8', '--iterations', '240']
+    name, recipe = choose_recipe(parse_args('', arguments))
     assert (name, recipe.batch_size, recipe.lr) == ('voc', 8, 0.01)
     assert (recipe.iterations, recipe.steps, recipe.warmup) == (240, (180, 220), 24)
 

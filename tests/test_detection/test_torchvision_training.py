@@ -11,10 +11,10 @@ import torch
 from pycocotools import mask as rle
 from torchvision.models import resnet18
 
+from mmjoint.detection.metric import average_precision
 from mmjoint.detection.torchvision.data import BatchSchedule, DetectionImages, collate
 from mmjoint.detection.torchvision.engine import (
     Machine,
-    average_precision,
     detect,
     make_optimizer,
     precise_batch_norm,

@@ -1,136 +1,15 @@
-"""Detection data for the torchvision engine: VOC and COCO in one form, that of COCO's JSON.
+"""Images and targets for the torchvision engine, and the order in which a run takes them."""
 
-Whatever was read, training and evaluation see COCO's dictionaries, so that there is one data set
-class and one metric.
-"""
-
-import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import torch
 from PIL import Image
-from pycocotools import mask as rle
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from mmjoint.pixels.decode import read_image
-
-VOC_CLASSES = (
-    *('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow'),
-    *('diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa'),
-    *('train', 'tvmonitor'),
-)
-
-
-def read_voc(root: str | Path, splits: Sequence[str]) -> dict:
-    """Read VOC's XML files into COCO's form.
-
-    VOC counts pixels from 1 and includes the last one, so a box that covers the image is
-    (1, 1, W, H); here it is x, y, w, h = (0, 0, W, H), edges that are counted from 0.
-    Difficult objects become ``iscrowd``: the metric then ignores them, whether found or missed.
-
-    Args:
-        root (str | Path): The VOCdevkit folder.
-        splits (Sequence[str]): ``'VOC2007/trainval'`` and the like; an image's name must not be
-            in two of them.
-
-    Returns:
-        dict: ``images`` (``file_name`` absolute), ``annotations``, each with ``difficult`` too,
-        and ``categories``, ids from 1 in the order of ``VOC_CLASSES``.
-
-    Raises:
-        ValueError: If an XML file is damaged or has another class.
-    """
-    images, annotations = [], []
-    for split in splits:
-        year, _, name = split.partition('/')
-        folder = Path(root) / year
-        lines = (folder / 'ImageSets/Main' / f'{name}.txt').read_text().splitlines()
-        for stem in (line.split()[0] for line in lines if line.strip()):
-            path = folder / 'Annotations' / f'{stem}.xml'
-            try:
-                width, height, objects = _read_xml(path)
-            except (ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
-                raise ValueError(f'{path}: not a VOC annotation ({error})') from error
-            image_id = len(images) + 1
-            file_name = str(folder / 'JPEGImages' / f'{stem}.jpg')
-            images.append(dict(id=image_id, file_name=file_name, width=width, height=height))
-            for label, box, difficult in objects:
-                annotations.append(
-                    dict(
-                        id=len(annotations) + 1,
-                        image_id=image_id,
-                        category_id=label + 1,
-                        bbox=box,
-                        area=box[2] * box[3],
-                        iscrowd=difficult,
-                        difficult=difficult,
-                    )
-                )
-    categories = [dict(id=i + 1, name=name) for i, name in enumerate(VOC_CLASSES)]
-    return dict(images=images, annotations=annotations, categories=categories)
-
-
-def _read_xml(path: Path) -> tuple[int, int, list[tuple[int, list[float], int]]]:
-    """Return width, height and (label, [x, y, w, h], difficult) of each object."""
-    tree = ElementTree.parse(path).getroot()
-    objects = []
-    for item in tree.iter('object'):
-        name = item.find('name').text.strip()
-        if name not in VOC_CLASSES:
-            raise ValueError(f'its class {name!r} is none of the 20 of VOC')
-        # Some files of the original release have fractions of a pixel.
-        left, top, right, bottom = (
-            float(item.find(f'bndbox/{edge}').text) for edge in ('xmin', 'ymin', 'xmax', 'ymax')
-        )
-        box = [left - 1, top - 1, right - left + 1, bottom - top + 1]
-        difficult = item.find('difficult')
-        objects.append(
-            (VOC_CLASSES.index(name), box, int(difficult.text) if difficult is not None else 0)
-        )
-    return int(tree.find('size/width').text), int(tree.find('size/height').text), objects
-
-
-def read_coco(root: str | Path, split: str) -> dict:
-    """Read a COCO annotation file.
-
-    Args:
-        root (str | Path): Folder that holds ``annotations/instances_{split}.json`` and the images
-            in ``{split}``.
-        split (str): ``'train2017'`` and the like.
-
-    Returns:
-        dict: As in the file, with absolute ``file_name``.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is damaged.
-    """
-    path = Path(root) / 'annotations' / f'instances_{split}.json'
-    if not path.is_file():
-        raise FileNotFoundError(f'{path}: no such annotation file')
-    try:
-        content = json.loads(path.read_bytes())
-        content = {key: content[key] for key in ('images', 'annotations', 'categories')}
-    except (ValueError, KeyError) as error:
-        raise ValueError(f'{path}: not a COCO annotation file ({error!r})') from error
-    folder = Path(root).absolute() / split
-    for image in content['images']:
-        image['file_name'] = str(folder / image['file_name'])
-    return content
-
-
-def decode_mask(annotation: dict, height: int, width: int) -> np.ndarray:
-    """Return the mask, (H, W) of 0 and 1, of an annotation with polygons or RLE."""
-    shape = annotation['segmentation']
-    if isinstance(shape, list):
-        shape = rle.merge(rle.frPyObjects(shape, height, width))
-    elif isinstance(shape['counts'], list):
-        shape = rle.frPyObjects(shape, height, width)
-    return rle.decode(shape)
+from ..masks import decode_mask
+from ..photos import load_photo
 
 
 class DetectionImages(Dataset):
@@ -140,7 +19,7 @@ class DetectionImages(Dataset):
     of VOC are trained on like any other, as there.
 
     Args:
-        coco (dict): From ``read_voc`` or ``read_coco``.
+        coco (dict): From ``mmjoint.detection.sources``, or its ``read_coco`` and ``read_voc``.
         short_sides (Sequence[int]): Lengths in pixels to draw the short side from; a test set has
             one.
         max_side (int): Upper limit of the long side in pixels, which comes first.
@@ -200,7 +79,7 @@ class DetectionImages(Dataset):
         index, seed = key
         info = self.images[index]
         rng = np.random.default_rng(seed)
-        image = Image.fromarray(read_image(info['file_name'])[..., ::-1])
+        image = load_photo(info['file_name'])
         width, height = image.size
         if (width, height) != (info['width'], info['height']):
             raise ValueError(

@@ -1,28 +1,24 @@
-"""Training a detector, going on after a kill, and COCO's metric."""
+"""Training a detector, going on after a kill, and what it finds."""
 
 import contextlib
 import dataclasses
-import io
 import json
 import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from pycocotools import mask as rle
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
 from mmjoint.checkpoints import read_checkpoint
 
-from ..data import METRICS
 from .data import BatchSchedule, DetectionImages, EverySample, collate
 from .models import backbone_features, to_own_size
 from .recipes import Recipe
@@ -345,44 +341,3 @@ def _in_coco_form(result: dict[str, Tensor], image_id: int, category_ids: list[i
         for item, mask in zip(items, result['masks'].cpu().numpy(), strict=True):
             item['segmentation'] = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
     return items
-
-
-def average_precision(
-    coco: dict, found: Iterable[dict], masks: bool = False
-) -> dict[str, dict[str, float]]:
-    """Compute COCO's metric, pycocotools'.
-
-    AP is the mean over classes and over IoU 0.50, 0.55, ..., 0.95 of the precision at 101 recalls.
-    On VOC this is not detectron2's AP, which takes 11 recalls for 2007: never compare the two.
-
-    Args:
-        coco (dict): Images, annotations and categories; ``iscrowd`` objects are ignored.
-        found (Iterable[dict]): From ``detect``.
-        masks (bool): Whether to compare the masks too. Defaults to False.
-
-    Returns:
-        dict[str, dict[str, float]]: ``bbox``, and ``segm`` with masks: AP, AP50 and AP75 in
-        percent; NaN where there is no object at all.
-    """
-    found = list(found)
-    results = {}
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells every step
-        truth = COCO()
-        truth.dataset = coco
-        truth.createIndex()
-        for kind in ('bbox', 'segm') if masks else ('bbox',):
-            # With a box at hand, pycocotools takes its area for that of the mask.
-            items = [{k: v for k, v in item.items() if k != 'bbox'} for item in found]
-            detections = COCO()
-            if found:
-                detections = truth.loadRes([dict(x) for x in found] if kind == 'bbox' else items)
-            else:
-                detections.dataset = dict(coco, annotations=[])
-                detections.createIndex()
-            evaluation = COCOeval(truth, detections, kind)
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-            stats = [100 * value if value >= 0 else math.nan for value in evaluation.stats[:3]]
-            results[kind] = dict(zip(METRICS, map(float, stats), strict=True))
-    return results

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as rle
 
-from mmjoint.pixels.decode import read_image
+from ..photos import load_photo
 
 # Okabe and Ito's palette.
 _COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00')
@@ -60,7 +60,7 @@ def _draw(
     info: dict, truth: list, detections: list[dict], names: dict[int, str], colours: dict[int, str]
 ) -> Image.Image:
     """Draw an image, scaled to fit a square; the surest detection comes first."""
-    image = Image.fromarray(read_image(info['file_name'])[..., ::-1])
+    image = load_photo(info['file_name'])
     scale = _SIDE / max(image.size)
     size = tuple(max(1, round(scale * side)) for side in image.size)
     image = image.resize(size, Image.Resampling.BICUBIC)

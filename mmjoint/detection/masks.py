@@ -1,0 +1,236 @@
+"""Masks of COCO's form, polygons and RLE: whether they have one meaning, and their pixels.
+
+pycocotools trusts what it is given: a list of four numbers becomes a box, a run-length code that is
+cut short is read beyond its end, a far vertex asks for gigabytes. So masks are checked before.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as rle
+
+from .findings import Findings, shorten
+
+_CHUNK = 20000
+_NUMBERS = {int, float}
+_EMPTY = 'masks without area'
+_LINES = 'polygons of fewer than three points, beside others of their object'
+
+
+def decode_mask(annotation: dict, height: int, width: int) -> np.ndarray:
+    """Return the mask, (H, W) of 0 and 1, of an annotation with polygons or RLE."""
+    shape = annotation['segmentation']
+    if isinstance(shape, list):
+        shape = rle.merge(rle.frPyObjects(shape, height, width))
+    elif isinstance(shape['counts'], list):
+        shape = rle.frPyObjects(shape, height, width)
+    return rle.decode(shape)
+
+
+def check_masks(
+    annotations: Sequence[dict],
+    places: Sequence[str],
+    sizes: dict[int, tuple[int, int]],
+    path: str | Path,
+    findings: Findings,
+    required: bool,
+) -> list[dict]:
+    """Check masks, and return the annotations whose mask has pixels.
+
+    Args:
+        annotations (Sequence[dict]): With ``segmentation``, which is put in order in place: one
+            flat polygon becomes a list of one, polygons of one or two points go where there are
+            others. Without a mask it is removed.
+        places (Sequence[str]): What messages call each annotation.
+        sizes (dict[int, tuple[int, int]]): Height and width of each image by its id.
+        path (str | Path): The annotation file, for messages.
+        findings (Findings): Gets the faults, and what is left out.
+        required (bool): Whether an annotation without a mask is a fault.
+
+    Returns:
+        list[dict]: The annotations, without those that have a fault or no pixel.
+    """
+    bad: set[int] = set()
+    polygons: list[tuple[int, list]] = []
+    for index, (item, where) in enumerate(zip(annotations, places, strict=True)):
+        shape = item.get('segmentation')
+        if shape is None or shape == []:
+            del item['segmentation']
+            if required:
+                findings.fault(path, where, 'segmentation: missing (--task bbox needs no masks)')
+                bad.add(index)
+        elif isinstance(shape, list):
+            try:
+                item['segmentation'] = in_order = _polygons(shape)
+            except ValueError as error:
+                findings.fault(path, where, f'segmentation {error}')
+                bad.add(index)
+                continue
+            if len(in_order) < len(shape) and type(shape[0]) is list:
+                findings.leave_out(path, _LINES, where)
+            polygons.append((index, in_order))
+        else:
+            try:
+                if not _runs(shape, *sizes[item['image_id']]).any():
+                    findings.leave_out(path, _EMPTY, where)
+                    bad.add(index)
+            except ValueError as error:
+                findings.fault(path, where, f'segmentation {error}')
+                bad.add(index)
+    for start in range(0, len(polygons), _CHUNK):
+        chunk = polygons[start : start + _CHUNK]
+        bad |= _check_polygons(chunk, annotations, places, sizes, path, findings)
+    return [item for index, item in enumerate(annotations) if index not in bad]
+
+
+def _polygons(shape: list) -> list[list]:
+    """Return polygons of at least three points; numbers are looked at later."""
+    if type(shape[0]) in _NUMBERS:
+        shape = [shape]
+    for number, polygon in enumerate(shape):
+        if type(polygon) is not list:
+            raise ValueError(f'polygon {number}, {shorten(polygon)}: expected a list of numbers')
+        if len(polygon) % 2:
+            raise ValueError(
+                f'polygon {number} has {len(polygon)} numbers; expected pairs of x and y'
+            )
+    whole = [polygon for polygon in shape if len(polygon) >= 6]
+    if not whole:
+        raise ValueError(f'polygon 0 has {len(shape[0])} numbers; expected at least 6')
+    return whole
+
+
+def _check_polygons(
+    chunk: list[tuple[int, list]],
+    annotations: Sequence[dict],
+    places: Sequence[str],
+    sizes: dict[int, tuple[int, int]],
+    path: str | Path,
+    findings: Findings,
+) -> set[int]:
+    """Return the indices of annotations whose polygons have a fault or no pixel."""
+    bad: set[int] = set()
+    flat = [polygon for _, polygons in chunk for polygon in polygons]
+    owners = np.repeat(np.arange(len(chunk)), [len(polygons) for _, polygons in chunk])
+    if not {*map(type, chain.from_iterable(flat))} <= _NUMBERS:
+        rest = []
+        for index, polygons in chunk:
+            wrong = next(
+                (v for polygon in polygons for v in polygon if type(v) not in _NUMBERS), None
+            )
+            if wrong is None and not any(v is None for polygon in polygons for v in polygon):
+                rest.append((index, polygons))
+                continue
+            findings.fault(
+                path, places[index], f'segmentation: {shorten(wrong)} is no number of pixels'
+            )
+            bad.add(index)
+        return bad | (
+            _check_polygons(rest, annotations, places, sizes, path, findings) if rest else set()
+        )
+    lengths = np.array([len(polygon) // 2 for polygon in flat])
+    try:
+        points = np.fromiter(chain.from_iterable(flat), np.float64, 2 * lengths.sum())
+    except OverflowError:  # a whole number of hundreds of digits
+        points = np.array([min(max(v, -1e300), 1e300) for v in chain.from_iterable(flat)])
+    x, y = points[0::2], points[1::2]
+    height, width = np.array([sizes[annotations[index]['image_id']] for index, _ in chunk]).T
+    height, width = height[owners], width[owners]
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    lowest = np.stack([np.minimum.reduceat(v, starts) for v in (x, y)])
+    highest = np.stack([np.maximum.reduceat(v, starts) for v in (x, y)])
+    side = np.stack([width, height])
+    # A vertex that lies further away than the image is wide is a slip, and costs memory to draw.
+    far = ~((lowest >= -side) & (highest <= 2 * side)).all(0)
+    for polygon in np.flatnonzero(far):
+        owner = int(owners[polygon])
+        index = chunk[owner][0]
+        if index in bad:
+            continue
+        bad.add(index)
+        points_of = slice(starts[polygon], starts[polygon] + lengths[polygon])
+        w, h = int(width[polygon]), int(height[polygon])
+        outside = ~((x >= -w) & (x <= 2 * w) & (y >= -h) & (y <= 2 * h))[points_of]
+        vertex = np.flatnonzero(outside)[0]
+        findings.fault(
+            path,
+            places[index],
+            f'segmentation: vertex ({x[points_of][vertex]:g}, {y[points_of][vertex]:g}) lies far '
+            f'outside its image of {w} x {h} pixels',
+        )
+    # Which ones may have no pixel: those that are thin, or not wholly inside. These are drawn.
+    following = np.arange(1, len(x) + 1)
+    following[starts + lengths - 1] = starts
+    with np.errstate(invalid='ignore', over='ignore'):
+        area = np.abs(np.add.reduceat(x * y[following] - x[following] * y, starts)) / 2
+        around = np.add.reduceat(np.hypot(x[following] - x, y[following] - y), starts)
+    inside = ((lowest >= -1) & (highest <= side + 1)).all(0)
+    certain = np.zeros(len(chunk), dtype=bool)
+    certain[owners[(area > np.maximum(4, around)) & inside]] = True
+    for owner in np.flatnonzero(~certain):
+        index, polygons = chunk[owner]
+        if index in bad:
+            continue
+        shape = sizes[annotations[index]['image_id']]
+        if not rle.area(rle.merge(rle.frPyObjects(polygons, *shape))):
+            findings.leave_out(path, _EMPTY, places[index])
+            bad.add(index)
+    return bad
+
+
+def _runs(shape: object, height: int, width: int) -> np.ndarray:
+    """Return the lengths of the runs of ones of an RLE mask that fits its image.
+
+    Raises:
+        ValueError: It does not fit, or is none.
+    """
+    if not isinstance(shape, dict) or not {'size', 'counts'} <= shape.keys():
+        raise ValueError(f'{shorten(shape)}: expected polygons, or RLE with size and counts')
+    size, counts = shape['size'], shape['counts']
+    if size != [height, width]:
+        swapped = ' (height comes first)' if size == [width, height] != [height, width] else ''
+        raise ValueError(
+            f'size {shorten(size)}: its image has [{height}, {width}], height and width{swapped}'
+        )
+    if isinstance(counts, str):
+        runs = _uncompress(counts)
+    elif isinstance(counts, list):
+        for value in counts:
+            if type(value) is not int or not 0 <= value <= height * width:
+                raise ValueError(f'counts: {shorten(value)} is no length of a run')
+        runs = np.array(counts, dtype=np.int64)
+    else:
+        raise ValueError(f'counts {shorten(counts)}: expected a list of numbers, or text')
+    if (runs < 0).any() or runs.sum() != height * width:
+        raise ValueError(
+            f'counts: {"a run is negative" if (runs < 0).any() else f"add up to {runs.sum()}"}; '
+            f'the image of {width} x {height} has {height * width} pixels'
+        )
+    return runs[1::2]
+
+
+def _uncompress(text: str) -> np.ndarray:
+    """Decode pycocotools' text: 5 bits a character, from the fourth number on differences."""
+    codes = np.frombuffer(text.encode('utf-8'), dtype=np.uint8).astype(np.int64) - 48
+    if not len(codes):
+        raise ValueError("counts '': expected the runs of a mask")
+    if codes.min() < 0 or codes.max() > 63:
+        raise ValueError(f'counts {shorten(text)}: not a run-length code')
+    last = (codes & 32) == 0
+    if not last[-1]:
+        raise ValueError(f'counts {shorten(text)}: cut short')
+    ends = np.flatnonzero(last)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > 7:
+        raise ValueError(f'counts {shorten(text)}: not a run-length code')
+    place = np.arange(len(codes)) - np.repeat(starts, lengths)
+    values = np.add.reduceat((codes & 31) << 5 * place, starts)
+    values -= np.where(codes[ends] & 16, np.int64(1) << 5 * lengths, 0)
+    # The first value stands for itself, so do the second and third; then pairs of like color.
+    runs = values.copy()
+    runs[1::2] = np.cumsum(values[1::2])
+    runs[2::2] = np.cumsum(values[2::2])
+    return runs

@@ -1,0 +1,272 @@
+"""Fine-tuning detectors with torchvision: from the command line's arguments to results.json."""
+
+import argparse
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torchvision.models import get_model_weights
+
+from mmjoint.checkpoints import backbone_weights, convert, read_provenance
+from mmjoint.utils.errors import DEBUG_HELP, describe
+
+from ..data import format_table, make_results, write_results
+from ..metric import evaluate, write_predictions
+from ..sources import DataSets, add_arguments, read_data
+from .data import DetectionImages
+from .engine import Machine, check_settings, detect, precise_batch_norm, save_whole, train
+from .models import DEPTHS, build_detector, load_backbone_weights
+from .pictures import draw_predictions
+from .recipes import RECIPES, Recipe
+
+
+def parse_args(description: str, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read a command line.
+
+    Args:
+        description (str): What ``--help`` says first.
+        arguments (Sequence[str], optional): Defaults to None, this program's.
+
+    Returns:
+        argparse.Namespace: For ``fine_tune``.
+    """
+    parser = argparse.ArgumentParser(description=description, epilog=DEBUG_HELP)
+    parser.add_argument('data', choices=['voc', 'coco', 'scenes'], help='the data set')
+    parser.add_argument(
+        '--init',
+        required=True,
+        metavar='CKPT',
+        help="a checkpoint of a ResNet, 'random', or 'torchvision' (ImageNet labels, downloaded)",
+    )
+    parser.add_argument(
+        '--which', choices=['online', 'momentum'], default='online', help='of its two backbones'
+    )
+    parser.add_argument('--trust', action='store_true', help='let the checkpoint run code')
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        help='folder of results, logs and checkpoints; the same command goes on where it ended',
+    )
+    parser.add_argument(
+        '--small',
+        action='store_true',
+        help='small images and heads, few iterations: shows on a CPU that all works, is no result',
+    )
+    add_arguments(parser)
+    parser.add_argument('--scenes-root', default='data/scenes', help='of tools/make_scenes.py')
+    group = parser.add_argument_group('recipe')
+    group.add_argument(
+        '--depth',
+        type=int,
+        choices=DEPTHS,
+        help="of the ResNet; a checkpoint must have it (default: the checkpoint's, or 50)",
+    )
+    group.add_argument(
+        '--iterations', type=int, help='shortens or stretches the schedule, steps included'
+    )
+    group.add_argument(
+        '--batch-size', type=int, help='images, over all processes; the learning rate goes with it'
+    )
+    group.add_argument('--lr', type=float, help='learning rate of that batch size')
+    group.add_argument('--seed', type=int, default=0, help='of the first trial (default: 0)')
+    group.add_argument('--trials', type=int, default=1, help='with seeds that follow each other')
+    group = parser.add_argument_group('machine')
+    group.add_argument('--device', help='default: cuda if there is one, or else cpu')
+    group.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 on the CPU)')
+    group.add_argument('--workers', type=int, default=2, help='that load images (default: 2)')
+    group.add_argument('--checkpoint-interval', type=int, help='default: a 20th of the iterations')
+    group.add_argument(
+        '--pictures', type=int, default=8, help='test images in predictions.png (default: 8)'
+    )
+    args = parser.parse_args(arguments)
+    for name in ('iterations', 'batch_size', 'trials', 'checkpoint_interval'):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            parser.error(f'--{name.replace("_", "-")} must be at least 1, got {value}')
+    if args.small and args.data == 'scenes':
+        parser.error('--small is for voc and coco; the scenes are small')
+    return args
+
+
+def choose_recipe(args: argparse.Namespace) -> tuple[str, Recipe]:
+    """Return the recipe's name and the recipe with what the command line changes."""
+    name = f'{args.data}-small' if args.small else args.data
+    recipe = RECIPES[name]
+    changes = {}
+    if args.iterations:
+        share = args.iterations / recipe.iterations
+        changes['iterations'] = args.iterations
+        changes['steps'] = tuple(round(share * step) for step in recipe.steps)
+        changes['warmup'] = min(recipe.warmup, args.iterations // 10)
+    if args.batch_size:
+        changes['batch_size'] = args.batch_size
+        changes['lr'] = recipe.lr * args.batch_size / recipe.batch_size
+    if args.lr:
+        changes['lr'] = args.lr
+    if args.kind == 'bbox':
+        changes['model'] = dataclasses.replace(recipe.model, masks=False)
+    return name, dataclasses.replace(recipe, **changes)
+
+
+def read_sets(args: argparse.Namespace) -> DataSets:
+    """Read and check training and test set."""
+    if args.data == 'scenes':
+        args.coco_root, args.kind = args.scenes_root, 'bbox'
+        args.train_split, args.test_split = ['train'], 'val'
+    return read_data(args, 'voc' if args.data == 'voc' else 'coco')
+
+
+def connect(args: argparse.Namespace) -> Machine:
+    """Choose the device and connect the processes that torchrun started."""
+    world_size = int(os.environ.get('WORLD_SIZE', 1))
+    rank, local_rank = int(os.environ.get('RANK', 0)), int(os.environ.get('LOCAL_RANK', 0))
+    device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    if device.type == 'cuda':
+        if not torch.cuda.is_available():
+            raise ValueError(f'--device {device}: torch finds no GPU')
+        if world_size > 1:
+            device = torch.device('cuda', local_rank)
+        torch.cuda.set_device(device)
+    if world_size > 1:
+        dist.init_process_group('nccl' if device.type == 'cuda' else 'gloo')
+    return Machine(device, args.amp, args.workers, rank, world_size)
+
+
+def read_init(args: argparse.Namespace, machine: Machine) -> tuple[dict | None, dict]:
+    """Return the weights to start from, None for a random start, and where they came from."""
+    if args.init == 'random':
+        return None, dict(depth=args.depth or 50, stem='7x7')
+    source, depth = args.init, args.depth
+    if args.init == 'torchvision':
+        depth = depth or 50
+        url = get_model_weights(f'resnet{depth}')['IMAGENET1K_V1'].url
+        source = Path(torch.hub.get_dir(), 'checkpoints', Path(url).name)
+        if machine.rank == 0:
+            torch.hub.load_state_dict_from_url(url, map_location='cpu', check_hash=True)
+    converted = args.work_dir / 'backbone.pth'
+    if machine.rank == 0:
+        convert(source, converted, 'torchvision', args.which, args.trust, depth)
+    if machine.world_size > 1:
+        dist.barrier()
+    return backbone_weights(converted), read_provenance(converted)
+
+
+def run_trial(
+    args: argparse.Namespace,
+    recipe: Recipe,
+    seed: int,
+    data: DataSets,
+    init: tuple[dict | None, dict],
+    machine: Machine,
+) -> dict:
+    """Train and test once.
+
+    Args:
+        args (argparse.Namespace): From ``parse_args``.
+        recipe (Recipe): From ``choose_recipe``.
+        seed (int): Of this trial.
+        data (DataSets): From ``read_sets``.
+        init (tuple[dict | None, dict]): From ``read_init``.
+        machine (Machine): Where it runs.
+
+    Returns:
+        dict: Seed, metrics, AP of each class, seconds of training and settings; empty on all
+        processes but the first.
+    """
+    weights, provenance = init
+    folder = args.work_dir / f'seed_{seed}'
+    done = folder / 'trial.json'
+    settings = dict(
+        data=args.data, recipe=json.loads(json.dumps(dataclasses.asdict(recipe))), seed=seed,
+        init=provenance.get('sha256', args.init), depth=provenance['depth'], amp=args.amp,
+        train_set=args.train_annotations or args.train_split,
+        test_set=args.test_annotations or args.test_split,
+        images=[len(part['images']) for part in (data.train, data.test)], classes=data.classes,
+        processes=machine.world_size,
+    )  # fmt: skip
+
+    if done.is_file():
+        trial = json.loads(done.read_text())
+        check_settings(trial['settings'], settings, done)
+        return trial
+    masks = recipe.model.masks
+    training = DetectionImages(data.train, recipe.short_sides, recipe.max_side, True, masks)
+    test = DetectionImages(data.test, (recipe.test_short_side,), recipe.max_side, False)
+    torch.manual_seed(seed)
+    model = build_detector(
+        provenance['depth'], len(data.classes), recipe.model, provenance['stem'] == '3x3'
+    )
+    if weights is not None:
+        count = load_backbone_weights(model, weights, args.init)
+        if machine.rank == 0:
+            print(f'all {count} tensors of the backbone come from {args.init}')
+    model.to(machine.device)
+    if machine.world_size > 1 and machine.device.type == 'cuda':
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    interval = args.checkpoint_interval or max(1, recipe.iterations // 20)
+    seconds = train(model, training, recipe, seed, folder, machine, interval, settings)
+    precise_batch_norm(model, training, recipe, seed, machine)
+    found = detect(model, test, machine, recipe.test_batch_size)
+    if machine.rank:
+        return {}
+    write_predictions(folder / 'predictions.json', data.test, found)
+    metrics, per_class = evaluate(data.test, found, masks)
+    trial = dict(seed=seed, **metrics, per_class=per_class, seconds=seconds, settings=settings)
+    save_whole(dict(model=model.state_dict(), settings=settings), folder / 'detector.pth')
+    write_results(done, trial)
+    (folder / 'last.pth').unlink()
+    if args.pictures and seed == args.seed:
+        _draw(args, data.test, found)
+    return trial
+
+
+def _draw(args: argparse.Namespace, coco: dict, found: list[dict]) -> None:
+    """Draw what was found; the result stands whatever becomes of its picture."""
+    path = args.work_dir / 'predictions.png'
+    try:
+        draw_predictions(coco, found, path, args.pictures)
+    except Exception as error:
+        print(f'no picture {path}: {describe(error)}')
+
+
+def fine_tune(args: argparse.Namespace) -> None:
+    """Run all trials, print the table, write results.json.
+
+    Args:
+        args (argparse.Namespace): From ``parse_args``.
+
+    Raises:
+        OSError, ValueError: Data, checkpoint or arguments have faults, which are named.
+    """
+    name, recipe = choose_recipe(args)
+    kind = 'mask_rcnn' if recipe.model.masks else 'faster_rcnn'
+    data = read_sets(args)
+    machine = connect(args)
+    args.work_dir = args.work_dir or Path(f'work_dirs/torchvision_{name}/{Path(args.init).stem}')
+    init = read_init(args, machine)
+    if machine.rank == 0:
+        print('\n'.join(data.lines))
+    trials = []
+    for seed in range(args.seed, args.seed + args.trials):
+        if machine.rank == 0:
+            print(f'{name}: {recipe.iterations} iterations of {recipe.batch_size}, seed {seed}')
+        trials.append(run_trial(args, recipe, seed, data, init, machine))
+    if machine.rank == 0:
+        results = make_results(
+            'torchvision',
+            'voc' if args.data == 'voc' else 'coco',
+            f'{kind}_r{init[1]["depth"]}_fpn_{name}',
+            args.init,
+            None if args.init == 'random' else init[1],
+            trials,
+        )
+        write_results(args.work_dir / 'results.json', results | dict(data=data.summary()))
+        print(format_table([results]))
+        print(f'wrote {args.work_dir}/results.json')
+    if machine.world_size > 1:
+        dist.destroy_process_group()
