@@ -122,6 +122,13 @@ class JointDistribution:
                 size = self._limit - size
         return size if np.random.random_sample() < 0.5 else -size
 
+    #: Whether t has a density; without one, only ``cdf`` tells how it is distributed.
+    has_density = True
+
+    def with_beta(self, beta: float | None) -> 'JointDistribution':
+        """Return the law of the same parameter with another beta; None is the independent one."""
+        return JointDistribution(self.low, self.high, beta, self.space)
+
     @property
     def limit(self) -> float:
         """L, the largest ``|t|``; infinite for the ratio of a parameter whose range starts at 0.
@@ -229,6 +236,8 @@ class FixedRatio(JointDistribution):
     Examples:
         >>> area1, area2 = FixedRatio(0.2, 1.0, ratio=3).sample()
     """
+
+    has_density = False
 
     def __init__(self, low: float, high: float, ratio: float) -> None:
         super().__init__(low, high, beta=0.0)

@@ -7,7 +7,8 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from mmjoint.engine import load_config
-from mmjoint.pairs.source import PairSource, parse_beta
+from mmjoint.pairs.betas import WORDS, parse_beta, split_settings
+from mmjoint.pairs.source import PairSource
 from mmjoint.utils.errors import DEBUG_HELP, one_line_errors
 from mmjoint.utils.files import check_output, write_output
 from mmjoint.visualization.browse import browse_views
@@ -24,14 +25,8 @@ def parse_args() -> argparse.Namespace:
         nargs='*',
         type=parse_beta,
         metavar='BETA',
-        help='betas to show, None for independent draws; without a value the config as it is '
-        '(default: the config as it is and, if the views hold one of --joint, None 2 0 -2)',
-    )
-    parser.add_argument(
-        '--joint',
-        nargs='+',
-        metavar='TYPE',
-        help='the transforms whose beta that is (default: JointCrop and JointBlur, where held)',
+        help='betas to show; without a value the config as it is (default: the config as it is '
+        f'and, if the views hold a joint augmentation, None 2 0 -2). {WORDS}',
     )
     parser.add_argument('--num-photos', type=int, default=6, help='photos shown (default: 6)')
     parser.add_argument(
@@ -56,9 +51,8 @@ def main() -> None:
     with one_line_errors():
         check_output(args.out)
         source = PairSource(load_config(args), args.images)
-        page, broken = browse_views(
-            source, args.beta, args.joint, args.num_photos, args.num_pairs, args.seed
-        )
+        betas = None if args.beta is None else split_settings(args.beta)
+        page, broken = browse_views(source, betas, args.num_photos, args.num_pairs, args.seed)
         write_output(args.out, page)
     if broken:
         more = f' and {len(broken) - 1} more' if len(broken) > 1 else ''

@@ -9,8 +9,10 @@ from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 
 from mmjoint.engine import load_config
-from mmjoint.pairs.sdf import LAYERS, is_monotonic, measure_sdf, plot_sdf, settings_of
-from mmjoint.pairs.source import PairSource, parse_beta
+from mmjoint.pairs.betas import OWN, WORDS, parse_beta, split_settings
+from mmjoint.pairs.quantities import quantities_of
+from mmjoint.pairs.sdf import LAYERS, is_monotonic, key_of, measure_sdf, plot_sdf, settings_of
+from mmjoint.pairs.source import PairSource
 from mmjoint.utils.errors import DEBUG_HELP, one_line_errors
 from mmjoint.utils.files import check_output, write_output
 
@@ -27,23 +29,17 @@ def parse_args() -> argparse.Namespace:
         nargs='*',
         type=parse_beta,
         metavar='BETA',
-        help='betas to measure, None for independent draws (default: None 2 1 0 -1 -2, if the '
-        'config holds one of --joint)',
-    )
-    parser.add_argument(
-        '--joint',
-        nargs='+',
-        default=['JointCrop'],
-        metavar='TYPE',
-        help='the transforms whose beta that is, such as JointBlur (default: JointCrop)',
+        help='betas to measure (default: None 2 1 0 -1 -2, if there is a joint augmentation). '
+        f'{WORDS}',
     )
     parser.add_argument(
         '--fixed-ratio',
         nargs='*',
-        type=float,
+        type=parse_beta,
         default=[],
         metavar='RATIO',
-        help='fixed ratios of the crop areas to measure, such as 1 2 3 4 5 (default: none)',
+        help='fixed ratios to measure, such as 1 2 3 4 5 (of the crop areas) or JointBlur=2 '
+        '(default: none)',
     )
     parser.add_argument(
         '--layer', choices=LAYERS, default='backbone', help='whose features (default: backbone)'
@@ -72,17 +68,23 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def table(rows: list[dict]) -> str:
+def table(rows: list[dict], quantities: list[str]) -> str:
     several = len({tuple(row['views']) for row in rows}) > 1
-    lines = [f'{"pairs":32}{"SDF":>8}  {"error":>7}{"change":>10}  {"error":>7}{"area ratio":>12}']
+    shown = [name for name in quantities if any(row[name] is not None for row in rows)]
+    titles = [f'{name.replace("_", " "):>{len(name) + 2}}' for name in shown]
+    head = f'{"pairs":32}{"SDF":>8}  {"error":>7}{"change":>10}  {"error":>7}'
+    lines = [head + ''.join(titles)]
     for row in rows:
         name = row['setting'] + f', views {row["views"][0]}-{row["views"][1]}' * several
         line = f'{name:32}{row["sdf"]:8.4f}  {row["standard_error"]:7.4f}'
         change = (
             '' if row['change'] is None else f'{row["change"]:+10.4f}  {row["change_error"]:7.4f}'
         )
-        ratio = '' if row['area_ratio'] is None else f'{row["area_ratio"]:.2f}'
-        lines.append(f'{line}{change:19}{ratio:>12}')
+        means = [
+            f'{"" if row[name] is None else format(row[name], ".3g"):>{len(name) + 2}}'
+            for name in shown
+        ]
+        lines.append(f'{line}{change:19}{"".join(means)}'.rstrip())
     return '\n'.join(lines)
 
 
@@ -95,14 +97,14 @@ def main() -> None:
         for path in (args.json, args.plot):
             check_output(path)
         cfg = load_config(args)
-        betas = args.beta
-        if betas is None:
-            held = PairSource(cfg, args.images).joint_types(args.joint)
-            betas = (None, 2, 1, 0, -1, -2) if held else ()
+        source = PairSource(cfg, args.images)
+        if args.beta is None and source.laws():
+            args.beta = [(OWN, beta) for beta in (None, 2, 1, 0, -1, -2)]
+        ratios = [(name or source.ratio_name(), ratio) for name, ratio in args.fixed_ratio]
         rows = measure_sdf(
             cfg,
             args.checkpoint,
-            settings_of(betas, args.joint, args.fixed_ratio),
+            settings_of(split_settings(args.beta or ()), ratios),
             args.layer,
             args.images,
             args.num_images,
@@ -110,13 +112,14 @@ def main() -> None:
             args.num_workers,
             args.seed,
         )
-        print(table(rows))
+        quantities = [key_of(q) for q in quantities_of(source.build_views()).values()]
+        print(table(rows, quantities))
         monotonic = {kind: is_monotonic(rows, kind) for kind in ('fixed_ratio', 'beta')}
-        for kind, name in (('fixed_ratio', 'the area ratio'), ('beta', 'falling beta')):
+        for kind, name in (('fixed_ratio', 'the ratio'), ('beta', 'falling beta')):
             if monotonic[kind] is not None:
                 print(f'falls from each to the next with {name}: {monotonic[kind]}')
         if args.json:
-            names = ('config', 'checkpoint', 'images', 'layer', 'joint', 'seed')
+            names = ('config', 'checkpoint', 'images', 'layer', 'seed')
             result = {name: getattr(args, name) for name in names}
             result |= {'cfg_options': args.cfg_options, 'monotonic': monotonic, 'rows': rows}
             write_output(args.json, json.dumps(result, indent=2) + '\n')

@@ -23,6 +23,7 @@ from mmengine.logging import MMLogger
 
 from mmjoint import __version__
 from mmjoint.evaluation import knn_accuracy, labelled_features, linear_accuracy
+from mmjoint.pairs.betas import WORDS, one_setting, parse_beta, setting_label
 from mmjoint.paper.reduced import Reduction, reduce_config
 from mmjoint.paper.results import RESULT_FILE, find_results, format_table
 from mmjoint.paper.tables import (
@@ -67,6 +68,13 @@ def parse_args() -> Namespace:
     )
     parser.add_argument('--seeds', type=int, default=2, help='runs of each row (2)')
     parser.add_argument('--jobs', type=int, default=1, help='runs at the same time (1)')
+    parser.add_argument(
+        '--beta',
+        nargs='+',
+        type=parse_beta,
+        metavar='BETA',
+        help=f'beta for all rows, in place of what their configs have. {WORDS}',
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision: quicker, less exact')
     for name, text in (
         ('epochs', 'epochs of a run (10)'),
@@ -120,10 +128,14 @@ def make_reduction(args: Namespace) -> Reduction:
     return Reduction(str(Path(args.data_root).resolve()), **given)
 
 
-def run_cell(row: Row, seed: int, folder: Path, reduction: Reduction, amp: bool) -> dict:
+def run_cell(
+    row: Row, seed: int, folder: Path, reduction: Reduction, amp: bool, beta: str | None = None
+) -> dict:
     """Train and evaluate one row with one seed, or read what an earlier start did."""
     scale = dict(asdict(reduction), amp=amp)
     scale['data_root'] = Path(scale['data_root']).name
+    if beta:
+        scale['beta'] = beta
     result_file = folder / RESULT_FILE
     if result_file.is_file():
         result = json.loads(result_file.read_text())
@@ -137,6 +149,7 @@ def run_cell(row: Row, seed: int, folder: Path, reduction: Reduction, amp: bool)
         _save_config(cfg, folder / 'config.py')
     command = [sys.executable, str(ROOT / 'tools/train.py'), str(folder / 'config.py')]
     command += ['--work-dir', str(folder / 'run'), '--resume', *(['--amp'] if amp else [])]
+    command += ['--beta', *beta.split()] if beta else []
     with open(folder / 'train.log', 'a') as log:
         status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode
     if status:
@@ -177,7 +190,7 @@ def _save_config(cfg: Config, path: Path) -> None:
 
 def run_table(args: Namespace, rows: Sequence[Row]) -> None:
     """Run all rows with all seeds; print each result as it comes and the time that is left."""
-    reduction = make_reduction(args)
+    reduction, beta = make_reduction(args), args.beta and setting_label(args.beta)
     # Seed by seed: every row has its first result before any has its second.
     cells = [(row, seed) for seed in range(args.seeds) for row in rows]
     total, start, trained, done = len(cells), time.time(), 0, 0
@@ -188,7 +201,7 @@ def run_table(args: Namespace, rows: Sequence[Row]) -> None:
         nonlocal trained, done
         folder = args.work_dirs.resolve() / row.config.rpartition('/')[2] / f'seed{seed}'
         known = (folder / RESULT_FILE).is_file()
-        result = run_cell(row, seed, folder, reduction, args.amp)
+        result = run_cell(row, seed, folder, reduction, args.amp, beta)
         with lock:
             done, trained = done + 1, trained + (not known)
             left = (time.time() - start) / max(1, trained) * (total - done)
@@ -223,13 +236,16 @@ def main() -> None:
         print('\n\n'.join(format_markdown(table) for table in TABLES))
         return
     rows = choose_rows(args)
+    if args.beta:
+        args.beta = one_setting(args.beta)
     if args.run:
         run_table(args, rows)
         print()
     else:
         for row in rows:
             print(f'# {row.method} {row.data} {row.variant}'.replace('  ', ' '))
-            print(f'{pretrain_command(row)}\n{evaluate_command(row)}')
+            beta = f' --beta {setting_label(args.beta)}' if args.beta else ''
+            print(f'{pretrain_command(row)}{beta}\n{evaluate_command(row)}')
         print()
     results = find_results(args.work_dirs, rows) if args.work_dirs.is_dir() else {}
     table = get_table(args.table)

@@ -7,6 +7,8 @@ from mmengine.device import get_device
 
 from mmjoint import engine
 from mmjoint.engine import acceleration
+from mmjoint.pairs.betas import WORDS, one_setting, parse_beta, setting_label
+from mmjoint.pairs.source import set_config_betas
 from mmjoint.utils.errors import one_line_errors
 
 
@@ -14,6 +16,13 @@ def parse_args() -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(description='Train from a config, on GPUs or on the CPU.')
     parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--beta',
+        nargs='+',
+        type=parse_beta,
+        metavar='BETA',
+        help=f'beta of the joint augmentations, in place of what the config has. {WORDS}',
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -55,6 +64,9 @@ def parse_args() -> Namespace:
 
 def apply(args: Namespace, cfg: Config) -> None:
     """Apply the arguments that are for training alone."""
+    if args.beta:
+        changed = set_config_betas(cfg, one_setting(args.beta))
+        print(f'--beta: {setting_label(changed)}')
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:

@@ -15,30 +15,35 @@ from mmengine.runner import Runner
 from mmengine.visualization.vis_backend import TensorboardVisBackend
 from mmpretrain.datasets.transforms import PackInputs
 
+from ..pairs.quantities import pair_differences, quantities_of
 from ..pairs.source import pair_sets
-from ..transforms import BlurParams, ColorParams, CropParams, JointView
+from ..transforms import JointView
+from ..transforms.base import JointQuantity
 
 HISTOGRAMS = 'pair_histograms.json'
 # Of larger batches so many images are enough, and keep the cost down.
 IMAGES_A_BATCH = 32
-BIN_WIDTHS = dict(ratio=0.1, hue=0.01)
+# Width of the histograms' bins. A difference has a unit, so that its bins are parts of its range.
+BIN_WIDTHS = dict(ratio=0.1, pair=0.05)
+BINS_A_SIDE = 20
 
 
 @HOOKS.register_module()
 class PairStatsHook(Hook):
     """Log how different the two views of the training pairs are, from the recorded parameters.
 
-    For each quantity that both views of a pair undergo (``area`` of ``JointCrop``, ``sigma`` of
-    ``JointBlur``, ``brightness``, ``contrast`` and ``saturation`` of ``JointColor``) the log ratio
-    of view 2 to view 1, and for ``hue`` the difference in turns. Logged every ``interval``
-    iterations over the pairs since the last time (of the main process, 32 images a batch):
-    ``pairs/<name>``, the mean absolute value, and ``pairs/<name>_beyond_2``, the share of pairs
-    whose ratio is beyond 1:2. For areas in (0.2, 1) the latter is 0.281 for independent crops and
-    0.569 for JC(0).
+    For each joint quantity that the augmentations declare (``area`` and ``distance`` of
+    ``JointCrop``, ``sigma`` of ``JointBlur``, ``brightness``, ``contrast``, ``saturation`` and
+    ``hue`` of ``JointColor``, those of your own), over the pairs whose views both underwent it:
+    the log ratio of view 2 to view 1, or their difference (hue: turns; distance: of the crops'
+    centers). Logged every ``interval`` iterations over the pairs since the last time (of the main
+    process, 32 images a batch): ``pairs/<name>``, the mean absolute value, and for ratios
+    ``pairs/<name>_beyond_2``, the share of pairs beyond 1:2. For areas in (0.2, 1) the latter is
+    0.281 for independent crops and 0.569 for JC(0).
 
-    Histograms of the log ratios go to TensorBoard where it is on, and to
-    ``vis_data/pair_histograms.json``: a line each time, name to ``low``, ``high`` and ``counts`` in
-    bins of 0.1 (0.01 for hue).
+    Histograms go to TensorBoard where it is on, and to ``vis_data/pair_histograms.json``: a line
+    each time, name to ``low``, ``high`` and ``counts`` in equal bins (of 0.1 for log ratios, of a
+    twentieth of the largest difference for differences, such as 0.01 turns for hue in +-0.1).
 
     The parameters come with the batch: the hook adds ``view_params`` to the meta keys of the
     pipeline's ``PackInputs`` when training starts, which the log says.
@@ -65,6 +70,7 @@ class PairStatsHook(Hook):
             )
         self.interval = interval
         self._pairs: list[tuple[int, int]] = []
+        self._quantities: dict[str, JointQuantity] = {}
         self._drawn: dict[str, list[float]] = defaultdict(list)
 
     def before_train(self, runner: Runner) -> None:
@@ -79,6 +85,7 @@ class PairStatsHook(Hook):
                 + ('PackInputs, which hands' if views else 'JointView, which records')
                 + ' the parameters of the pairs'
             )
+        self._quantities = quantities_of(views[0])
         self._pairs = [pair for pairs in pair_sets(views[0].num_views) for pair in pairs]
         for pack in packs:
             if 'view_params' not in (*pack.meta_keys, *pack.algorithm_keys):
@@ -97,10 +104,22 @@ class PairStatsHook(Hook):
         for sample in data_batch['data_samples'][:IMAGES_A_BATCH]:
             for first, second in self._pairs:
                 params = sample.view_params
-                for name, value in pair_differences(params[first], params[second]).items():
+                drawn = pair_differences(params[first], params[second], self._quantities)
+                for name, value in drawn.items():
                     self._drawn[name].append(value)
         if self.every_n_train_iters(runner, self.interval) or runner.iter + 1 == runner.max_iters:
             self._log(runner)
+
+    @staticmethod
+    def _bins(quantity: JointQuantity, largest: float) -> tuple[float, float, int]:
+        """Return lower and upper end and number of a histogram's bins."""
+        if quantity.space == 'difference' and quantity.law is not None:
+            return -quantity.law.limit, quantity.law.limit, 2 * BINS_A_SIDE
+        width = BIN_WIDTHS.get(quantity.space, largest / BINS_A_SIDE or 1.0)
+        limit = width * max(1, math.ceil(largest / width))
+        if quantity.space == 'pair':
+            return 0.0, limit, round(limit / width)
+        return -limit, limit, round(2 * limit / width)
 
     def _log(self, runner: Runner) -> None:
         step = runner.iter + 1
@@ -109,12 +128,11 @@ class PairStatsHook(Hook):
             drawn = np.array(values)
             size = np.abs(drawn)
             scalars[f'pairs/{name}'] = float(size.mean())
-            if name != 'hue':
+            if self._quantities[name].space == 'ratio':
                 scalars[f'pairs/{name}_beyond_2'] = float((size > math.log(2)).mean())
-            width = BIN_WIDTHS.get(name, BIN_WIDTHS['ratio'])
-            limit = width * max(1, math.ceil(size.max() / width))
-            counts, _ = np.histogram(drawn, round(2 * limit / width), (-limit, limit))
-            histograms[name] = dict(low=-limit, high=limit, counts=counts.tolist())
+            low, high, bins = self._bins(self._quantities[name], float(size.max()))
+            counts, _ = np.histogram(np.clip(drawn, low, high), bins, (low, high))
+            histograms[name] = dict(low=low, high=high, counts=counts.tolist())
             for backend in runner.visualizer._vis_backends.values():
                 if isinstance(backend, TensorboardVisBackend):
                     backend.experiment.add_histogram(f'pairs/{name}', drawn, step)
@@ -128,32 +146,6 @@ class PairStatsHook(Hook):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open('a') as file:
             file.write(json.dumps(dict(step=step, **histograms)) + '\n')
-
-
-def pair_differences(first: list[tuple], second: list[tuple]) -> dict[str, float]:
-    """Return how view 2 of a pair differs from view 1 in what was drawn for them.
-
-    Args:
-        first, second (list[tuple]): The views' ``view_params``.
-
-    Returns:
-        dict[str, float]: Natural logarithms of ratios, view 2 to view 1, and for ``hue`` the
-        difference in turns; only of what both views underwent.
-    """
-    differences = {}
-    for (_, params1), (_, params2) in zip(first, second, strict=True):
-        if isinstance(params1, CropParams):
-            differences['area'] = math.log(params2.area / params1.area)
-        elif isinstance(params1, BlurParams) and params1.applied and params2.applied:
-            differences['sigma'] = math.log(params2.sigma / params1.sigma)
-        elif isinstance(params1, ColorParams):
-            for name in set(params1.order).intersection(params2.order):
-                value1, value2 = getattr(params1, name), getattr(params2, name)
-                if name == 'hue':
-                    differences[name] = value2 - value1
-                elif value1 > 0 and value2 > 0:  # a range may start at 0
-                    differences[name] = math.log(value2 / value1)
-    return differences
 
 
 def _pipelines(dataset: Any) -> Iterator[list]:

@@ -3,7 +3,7 @@
 import copy
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..checkpoints import load_backbone
 from ..models.dino_head import DINONeck
-from ..transforms import CropParams
+from ..transforms.base import JointQuantity
+from .betas import OWN, Betas, beta_label, setting_label
+from .quantities import pair_differences, quantities_of
 from .source import PairSource, pair_sets, seed_draws
 
 LAYERS = ('backbone', 'projector')
@@ -35,13 +37,14 @@ class Setting:
 
     Args:
         label (str): What it is called in tables.
-        betas (dict | None): Type of transform to its beta, as of ``PairSource.build_views``.
-        fixed_ratio (float | None): Ratio of the crop areas of every pair.
+        betas (dict | None): Betas to set, as documented in ``betas.set_betas``.
+        fixed_ratio (tuple[str, float] | None): The quantity, as ``'JointCrop.area'``, and the ratio
+            that every pair has in it.
     """
 
     label: str
-    betas: dict[str, float | None] | None = None
-    fixed_ratio: float | None = None
+    betas: Betas | None = None
+    fixed_ratio: tuple[str, float] | None = None
 
     @property
     def kind(self) -> str:
@@ -50,25 +53,34 @@ class Setting:
             return 'fixed_ratio'
         return 'beta' if self.betas else 'configured'
 
+    @property
+    def of(self) -> list[str]:
+        """The names of what it changes; ``OWN`` where a beta has none."""
+        return [self.fixed_ratio[0]] if self.fixed_ratio else list(self.betas or ())
 
-def settings_of(
-    betas: Sequence[float | None], joint: Sequence[str], ratios: Sequence[float]
-) -> list[Setting]:
-    """List what is to be measured: the config as it is, fixed area ratios and betas.
+
+def settings_of(betas: Sequence[Betas], ratios: Sequence[tuple[str, float]] = ()) -> list[Setting]:
+    """List what is to be measured: the config as it is, fixed ratios and betas.
 
     Args:
-        betas (Sequence[float | None]): Betas, each given to all types in ``joint``.
-        joint (Sequence[str]): Types of transforms, such as ``['JointCrop']``.
-        ratios (Sequence[float]): Ratios of the crop areas.
+        betas (Sequence[dict]): Betas to set, as ``betas.split_settings`` gives them.
+        ratios (Sequence[tuple[str, float]]): Quantities, as ``'JointCrop.area'``, and the ratios
+            that all pairs are to have in them. Defaults to none.
 
     Returns:
         list[Setting]: In this order: the config, the ratios, the betas.
     """
     settings = [Setting('as configured')]
-    settings += [Setting(f'area ratio 1:{ratio:g}', fixed_ratio=ratio) for ratio in ratios]
-    for beta in betas:
-        label = f'beta {"None (independent)" if beta is None else f"{beta:g}"}'
-        settings.append(Setting(label, betas=dict.fromkeys(joint, beta)))
+    for name, ratio in ratios:
+        label = f'{name.split(".")[-1]} ratio 1:{ratio:g}'.strip()
+        settings.append(Setting(label, fixed_ratio=(name, ratio)))
+    for setting in betas:
+        if list(setting) == [OWN]:
+            independent = ' (independent)' * (setting[OWN] is None)
+            label = f'beta {beta_label(setting[OWN])}{independent}'
+        else:
+            label = setting_label(setting)
+        settings.append(Setting(label, betas=setting))
     return settings
 
 
@@ -108,11 +120,15 @@ def measure_sdf(
 
     Returns:
         list[dict]: One a setting and set of pairs (multi-crop has several): ``setting`` (the
-        label), ``kind``, ``beta``, ``fixed_ratio``; ``views``, the numbers of the first pair's
-        views, from 1; ``sdf`` and its ``standard_error`` over images; ``num_images``,
-        ``num_pairs``; ``area_ratio``, the geometric mean of larger over smaller crop area as cut,
-        None where crops are not recorded; ``change`` and ``change_error``, the difference from the
-        setting of this kind before and its standard error over the same images, None in the first.
+        label), ``kind``, ``of`` (the names of what is changed), ``beta``, ``fixed_ratio``;
+        ``views``, the numbers of the first pair's views, from 1; ``sdf`` and its
+        ``standard_error`` over images; ``num_images``, ``num_pairs``; for each joint quantity that
+        the views declare, over the pairs whose views both underwent it, as carried out:
+        ``area_ratio`` and the like, the geometric mean of larger over smaller;
+        ``hue_difference`` and the like, the mean absolute difference; where pairs are measured
+        otherwise ``distance`` and the like, its mean (None without such a pair); ``change`` and
+        ``change_error``, the difference from the setting of this kind before and its standard
+        error over the same images, None in the first.
 
     Raises:
         ValueError: An argument is out of range, the config lacks what is needed, the checkpoint
@@ -135,6 +151,7 @@ def measure_sdf(
     pairs = pair_sets(views[0].num_views) if views else []
     if views and not pairs:
         raise ValueError(f'{source.name}: one view an image makes no pairs')
+    quantities = quantities_of(views[0]) if views else {}
     device = device or get_device()
     model = _load_model(cfg, checkpoint, layer).to(device).eval()
     photos = source.build_dataset()
@@ -152,28 +169,29 @@ def measure_sdf(
             collate_fn=_collate,
         )
         try:
-            measured = _measure(model, loader, pairs, layer, device, progress)
+            measured = _measure(model, loader, pairs, quantities, layer, device, progress)
         except Exception as error:
             print(file=sys.stderr)  # ends the line of the progress bar
             if isinstance(error, FloatingPointError):
                 raise ValueError(f'{checkpoint}: its {layer} {error}') from None
             raise
-        for pair_set, (per_image, ratios) in zip(pairs, measured, strict=True):
+        for pair_set, (per_image, drawn) in zip(pairs, measured, strict=True):
             row = dict(
                 setting=setting.label,
                 kind=setting.kind,
+                of=setting.of,
                 beta=next(iter(setting.betas.values())) if setting.betas else None,
-                fixed_ratio=setting.fixed_ratio,
+                fixed_ratio=setting.fixed_ratio and setting.fixed_ratio[1],
                 views=[view + 1 for view in pair_set[0]],
                 sdf=float(per_image.mean()),
                 standard_error=_standard_error(per_image),
-                area_ratio=math.exp(np.mean(ratios)) if ratios else None,
+                **{key_of(q): _mean(q, drawn[name]) for name, q in quantities.items()},
                 num_images=len(per_image),
                 num_pairs=len(per_image) * len(pair_set),
                 change=None,
                 change_error=None,
             )
-            key = setting.kind, pair_set[0]
+            key = setting.kind, *setting.of, pair_set[0]
             if key in above:
                 change = per_image - above[key]
                 row |= dict(change=float(change.mean()), change_error=_standard_error(change))
@@ -187,22 +205,28 @@ def _measure(
     model: BaseSelfSupervisor,
     loader: DataLoader,
     pairs: list[list[tuple[int, int]]],
+    quantities: dict[str, JointQuantity],
     layer: str,
     device: str,
     progress: ProgressBar,
-) -> list[tuple[Tensor, list[float]]]:
-    """Give each set of pairs its similarities, averaged an image, and the log area ratios."""
-    similarities, ratios = [[] for _ in pairs], [[] for _ in pairs]
+) -> list[tuple[Tensor, dict[str, list[float]]]]:
+    """Give each set of pairs its similarities, averaged per image, and each quantity's |t|."""
+    similarities = [[] for _ in pairs]
+    drawn = [{name: [] for name in quantities} for _ in pairs]
     used = sorted({view for pair_set in pairs for pair in pair_set for view in pair})
     for inputs, params in loader:
         features = {view: _features(model, inputs[view].to(device), layer) for view in used}
         for number, pair_set in enumerate(pairs):
             batch = [F.cosine_similarity(features[i], features[j]) for i, j in pair_set]
             similarities[number].append(torch.stack(batch, 1).double().cpu())
-            ratios[number] += _log_ratios(params, pair_set)
+            for views in params:
+                for i, j in pair_set:
+                    found = pair_differences(views[i], views[j], quantities, done=True)
+                    for name, t in found.items():
+                        drawn[number][name].append(abs(t))
         progress.update()
     return [
-        (torch.cat(batches).mean(1), own) for batches, own in zip(similarities, ratios, strict=True)
+        (torch.cat(batches).mean(1), own) for batches, own in zip(similarities, drawn, strict=True)
     ]
 
 
@@ -287,16 +311,16 @@ def _collate(items: list) -> tuple[list[Tensor], list]:
     return default_collate([inputs for inputs, _ in items]), [params for _, params in items]
 
 
-def _log_ratios(params: list, pair_set: list[tuple[int, int]]) -> Iterator[float]:
-    """Give the size of the log ratio of the cut areas, for the pairs whose crops are recorded."""
-    for views in params:
-        for pair in pair_set:
-            boxes = [
-                next((p for _, p in views[i] if isinstance(p, CropParams)), None) for i in pair
-            ]
-            if None not in boxes:
-                first, second = (box.width * box.height for box in boxes)
-                yield abs(math.log(first / second))
+def key_of(quantity: JointQuantity) -> str:
+    """Return the key of a quantity in the rows of ``measure_sdf``, such as ``'area_ratio'``."""
+    return quantity.name if quantity.space == 'pair' else f'{quantity.name}_{quantity.space}'
+
+
+def _mean(quantity: JointQuantity, sizes: list[float]) -> float | None:
+    if not sizes:
+        return None
+    mean = float(np.mean(sizes))
+    return math.exp(mean) if quantity.space == 'ratio' else mean
 
 
 def _standard_error(values: Tensor) -> float:
@@ -304,7 +328,9 @@ def _standard_error(values: Tensor) -> float:
 
 
 def is_monotonic(rows: Sequence[dict], kind: str) -> bool | None:
-    """Tell whether pairs get harder with the area ratio or with falling beta, for all views.
+    """Tell whether pairs get harder with the ratio or with falling beta, in all series.
+
+    A series is what has the same views and the same names set.
 
     Args:
         rows (Sequence[dict]): Of ``measure_sdf``.
@@ -314,8 +340,8 @@ def is_monotonic(rows: Sequence[dict], kind: str) -> bool | None:
         bool | None: Whether SDF falls from each to the next; None with fewer than two.
     """
     answers = []
-    for views in {tuple(row['views']) for row in rows}:
-        own = [row for row in rows if row['kind'] == kind and tuple(row['views']) == views]
+    for series in {_series(row) for row in rows}:
+        own = [row for row in rows if row['kind'] == kind and _series(row) == series]
         own = sorted((row for row in own if row[kind] is not None), key=lambda row: row[kind])
         sdf = [row['sdf'] for row in (own if kind == 'fixed_ratio' else own[::-1])]
         if len(sdf) > 1:
@@ -323,8 +349,12 @@ def is_monotonic(rows: Sequence[dict], kind: str) -> bool | None:
     return all(answers) if answers else None
 
 
+def _series(row: dict) -> tuple[tuple, tuple]:
+    return tuple(row['views']), tuple(row['of'])
+
+
 def plot_sdf(rows: Sequence[dict], title: str = '') -> Figure:
-    """Plot SDF over the fixed area ratio and over beta, as figures 2 and 4 of the paper.
+    """Plot SDF over the fixed ratio and over beta, as figures 2 and 4 of the paper.
 
     Args:
         rows (Sequence[dict]): Of ``measure_sdf``.
@@ -336,9 +366,10 @@ def plot_sdf(rows: Sequence[dict], title: str = '') -> Figure:
     figure = Figure(figsize=(9, 3.6), layout='constrained')
     left, right = figure.subplots(1, 2, sharey=True)
     figure.suptitle(title)
-    for views in dict.fromkeys(tuple(row['views']) for row in rows):
-        own = [row for row in rows if tuple(row['views']) == views]
-        name = f'views {views[0]} and {views[1]}'
+    for series in dict.fromkeys(_series(row) for row in rows):
+        own = [row for row in rows if _series(row) == series]
+        (first, second), of = series
+        name = ', '.join([f'views {first} and {second}', *filter(None, of)])
         for axes, key in ((left, 'fixed_ratio'), (right, 'beta')):
             shown = sorted((row for row in own if row[key] is not None), key=lambda row: row[key])
             if not shown:
@@ -355,7 +386,7 @@ def plot_sdf(rows: Sequence[dict], title: str = '') -> Figure:
                 if row['kind'] == 'beta' and row['beta'] is None:
                     label = f'{name}, independent'
                     axes.axhline(row['sdf'], ls='--', lw=1, color='0.5', label=label)
-    left.set(xlabel='area ratio, 1 : x', ylabel='SDF (mean cosine similarity)')
+    left.set(xlabel='fixed ratio, 1 : x', ylabel='SDF (mean cosine similarity)')
     right.set(xlabel='beta')
     right.invert_xaxis()  # harder pairs to the right, as on the left
     for axes in (left, right):

@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmpretrain.datasets.transforms import GaussianBlur, RandomResizedCrop
 from mmpretrain.registry import DATASETS, TRANSFORMS
 
-from ..distributions import FixedRatio, JointDistribution
-from ..transforms import BlurParams, CropParams, JointCrop, JointView, PairTransform
+from ..distributions import FixedRatio
+from ..transforms import JointView
+from ..transforms.joint_view import pipelines_of
+from .betas import OWN, Betas, laws_of, matching, own_names, set_betas, type_name
+from .quantities import declarations_of
+from .stock import adapted
 
 VIEW_TYPES = ('JointView', 'MultiView')
 
@@ -23,9 +26,9 @@ class PairSource:
     """The photos and the views of a pretraining config.
 
     Views are made as in training. A ``MultiView`` becomes the ``JointView`` of the same arguments,
-    which gives the same views and records what was drawn for them; stock ``RandomResizedCrop`` and
-    ``GaussianBlur`` directly in a view pipeline are recorded too, as ``CropParams`` (whose area is
-    the box's own) and ``BlurParams``.
+    which gives the same views and records what was drawn for them; stock ``RandomResizedCrop``,
+    ``GaussianBlur`` and ``ColorJitter`` in a view pipeline declare and record, too
+    (``pairs.stock``).
 
     Args:
         cfg (Config): A config whose ``train_dataloader.dataset``, or the data set within it, has a
@@ -44,17 +47,13 @@ class PairSource:
         if dataset is None:
             raise ValueError(f'{self.name}: has no train_dataloader.dataset to take photos from')
         self._dataset = copy.deepcopy(dict(dataset))
-        holder = next(_with_pipeline(self._dataset), {})
-        steps = list(holder.get('pipeline', ()))
-        places = [i for i, step in enumerate(steps) if type_name(step) in VIEW_TYPES]
-        if not places:
-            raise ValueError(
-                f'{self.name}: the training pipeline makes no views: it holds no JointView or '
-                'MultiView'
-            )
-        self._views = steps[places[0]]
-        self.after = steps[places[0] + 1 :]
-        before = steps[: places[0]]
+        self._views = view_step(self._dataset, self.name)
+        holder = next(_with_pipeline(self._dataset))
+        steps = list(holder['pipeline'])
+        place = next(i for i, step in enumerate(steps) if step is self._views)
+        #: The steps of the pipeline behind the views.
+        self.after = steps[place + 1 :]
+        before = steps[:place]
         loaders = [i for i, step in enumerate(before) if type_name(step).startswith('LoadImage')]
         for i in loaders[:1]:
             # A broken file must not be replaced by another photo unnoticed.
@@ -75,48 +74,67 @@ class PairSource:
         return DATASETS.build(self._dataset)
 
     def build_views(
-        self, betas: dict[str, float | None] | None = None, fixed_ratio: float | None = None
+        self, betas: Betas | None = None, fixed_ratio: tuple[str, float] | None = None
     ) -> JointView:
         """Build what makes the views.
 
         Args:
-            betas (dict, optional): The beta to give to all transforms of a type, such as
-                ``{'JointCrop': -2}``, wherever among the views; the others keep theirs.
-            fixed_ratio (float, optional): The ratio of the two crop areas of every pair, from 1,
-                in place of their distribution.
+            betas (dict, optional): Betas to set, as documented in ``betas.set_betas``, such as
+                ``{'JointCrop': -2, 'JointColor.hue': 0}``; the others stay.
+            fixed_ratio (tuple[str, float], optional): A name as in ``betas`` and the ratio, from 1,
+                that every pair has in it, in place of its law.
 
         Returns:
             JointView: Makes views of a result dict and records what it draws.
 
         Raises:
-            ValueError: There is no transform of that type, or its range does not allow that.
+            ValueError: There is no such augmentation, or its range does not allow that.
         """
         step = copy.deepcopy(self._views)
-        for name, beta in (betas or {}).items():
-            found = [transform for transform in _dicts(step) if type_name(transform) == name]
-            if not found:
-                raise ValueError(f'{self.name}: the views hold no {name} whose beta could be set')
-            for transform in found:
-                transform['beta'] = beta
+        if betas:
+            set_betas(step, betas, self.name)
         views = TRANSFORMS.build({**step, 'type': 'JointView'})
         for pipeline in pipelines_of(views):
-            for i, transform in enumerate(pipeline):
-                if isinstance(transform, RandomResizedCrop):
-                    pipeline[i] = StockCrop(transform)
-                elif isinstance(transform, GaussianBlur):
-                    pipeline[i] = StockBlur(transform)
+            pipeline[:] = [adapted(transform) for transform in pipeline]
         if fixed_ratio is not None:
-            crops = [t for p in pipelines_of(views) for t in p if isinstance(t, JointCrop)]
-            if not crops:
-                raise ValueError(f'{self.name}: the views hold no JointCrop to fix the ratio of')
-            for crop in crops:
-                crop.area = FixedRatio(*crop.crop_ratio_range, fixed_ratio)
+            self._fix_ratio(views, *fixed_ratio)
         return views
 
-    def joint_types(self, candidates: Sequence[str]) -> list[str]:
-        """Return those of the type names that the views hold."""
-        found = {type_name(transform) for transform in _dicts(self._views)}
-        return [name for name in candidates if name in found]
+    def _fix_ratio(self, views: JointView, word: str, ratio: float) -> None:
+        names = [self.ratio_name()] if word == OWN else matching(word, self.laws(), self.name)
+        for transform in declarations_of(views):
+            for quantity in transform.joint:
+                if f'{type(transform).__name__}.{quantity.name}' in names:
+                    if quantity.space != 'ratio':
+                        raise ValueError(
+                            f'{self.name}: {quantity.title} has no ratio that could be fixed: its '
+                            'pairs differ by a difference'
+                        )
+                    quantity.law = FixedRatio(quantity.law.low, quantity.law.high, ratio)
+
+    def laws(self) -> dict[str, list[float | None]]:
+        """List the betas of the views: ``'CLASS.QUANTITY'`` to the beta in each place."""
+        return laws_of(self._views)
+
+    def ratio_name(self) -> str:
+        """Return the ratio, as ``'JointCrop.area'``, that a fixed ratio without a name is for.
+
+        Raises:
+            ValueError: The views hold no joint augmentation whose quantity is a ratio.
+        """
+        ratios = [
+            f'{type(transform).__name__}.{quantity.name}'
+            for transform in declarations_of(self.build_views())
+            for quantity in transform.joint
+            if quantity.space == 'ratio'
+        ]
+        for name in own_names(self.laws()):
+            if name in ratios:
+                return name
+        raise ValueError(
+            f'{self.name}: the views hold no joint augmentation, such as JointCrop, to fix the '
+            'ratio of'
+        )
 
 
 def pair_sets(num_views: Sequence[int]) -> list[list[tuple[int, int]]]:
@@ -151,26 +169,6 @@ def seed_draws(*numbers: int) -> None:
     torch.manual_seed(int(state[2]))
 
 
-def parse_beta(text: str) -> float | None:
-    """Read a beta of a command line: a number, or ``None`` for independent draws."""
-    return None if text.lower() == 'none' else float(text)
-
-
-def type_name(step: Any) -> str:
-    """Return the type of a config dict as a name without its scope; '' for anything else."""
-    kind = step.get('type', '') if isinstance(step, dict) else ''
-    return (kind if isinstance(kind, str) else kind.__name__).split('.')[-1]
-
-
-def pipelines_of(owner: Any) -> Iterator[list]:
-    """Go through the pipelines of a view transform and of the pair transforms within."""
-    for pipeline in getattr(owner, 'pipelines', ()):
-        yield pipeline
-        for transform in pipeline:
-            if isinstance(transform, PairTransform):
-                yield from pipelines_of(transform)
-
-
 def _with_pipeline(dataset: dict) -> Iterator[dict]:
     """Find the config of the data set that makes the views, within wrappers of data sets."""
     if any(type_name(step) in VIEW_TYPES for step in dataset.get('pipeline') or ()):
@@ -181,84 +179,40 @@ def _with_pipeline(dataset: dict) -> Iterator[dict]:
             yield from _with_pipeline(child)
 
 
-def _dicts(node: Any) -> Iterator[dict]:
-    if isinstance(node, dict):
-        yield node
-        for value in node.values():
-            yield from _dicts(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _dicts(value)
+def view_step(dataset: dict, name: str) -> dict:
+    """Find the step of a data set's pipeline that makes the views, in the config itself.
+
+    Args:
+        dataset (dict): A ``train_dataloader.dataset``; wrappers of data sets are looked into.
+        name (str): The config's name, for the message.
+
+    Raises:
+        ValueError: There is none.
+    """
+    for holder in _with_pipeline(dataset):
+        for step in holder['pipeline']:
+            if type_name(step) in VIEW_TYPES:
+                return step
+    raise ValueError(
+        f'{name}: the training pipeline makes no views: it holds no JointView or MultiView'
+    )
 
 
-class StockCrop:
-    """mmpretrain's ``RandomResizedCrop``, recorded as ``CropParams``."""
+def set_config_betas(cfg: Config, betas: Betas) -> dict[str, float | None]:
+    """Set the betas of a config's training views, in place.
 
-    makes_new_image = False
+    Args:
+        cfg (Config): The config.
+        betas (dict): As documented in ``betas.set_betas``.
 
-    def __init__(self, crop: RandomResizedCrop) -> None:
-        self.crop = crop
-        self.area = JointDistribution(*crop.crop_ratio_range, beta=None)
-        self._box: tuple | None = None
-        self._draw = crop.rand_crop_params
-        crop.rand_crop_params = self._record_draw
+    Returns:
+        dict[str, float | None]: What was set, ``'CLASS.QUANTITY'`` to its beta.
 
-    def _record_draw(self, img: np.ndarray) -> tuple:
-        self._box = self._draw(img)
-        return self._box
-
-    def sample(self, results: dict) -> CropParams:
-        """Draw a box as the crop does, without cropping."""
-        height, width = results['img'].shape[:2]
-        y, x, h, w = self._draw(results['img'])
-        return CropParams(x, y, w, h, w * h / (width * height), (height, width))
-
-    def __call__(self, results: dict) -> dict:
-        height, width = results['img'].shape[:2]
-        results = self.crop(results)
-        y, x, h, w = self._box
-        params = CropParams(x, y, w, h, w * h / (width * height), (height, width))
-        results['view_params'].append((type(self.crop).__name__, params))
-        return results
-
-    def __repr__(self) -> str:
-        return repr(self.crop)
-
-
-class StockBlur:
-    """mmpretrain's ``GaussianBlur``, recorded as ``BlurParams``."""
-
-    def __init__(self, blur: GaussianBlur) -> None:
-        self.blur = blur
-        limits, self.sigma = blur.magnitude_range, None
-        if limits and blur.magnitude_std == 'inf':
-            low, high = limits
-            high = low + (high - low) * blur.magnitude_level / blur.total_level
-            self.sigma = JointDistribution(low, high, beta=None)
-        self._params = BlurParams(0.0, False)
-        self._disabled, self._magnitude = blur.random_disable, blur.random_magnitude
-        blur.random_disable, blur.random_magnitude = self._record_choice, self._record_sigma
-
-    def _record_choice(self) -> bool:
-        disabled = self._disabled()
-        self._params = BlurParams(float(self.blur.radius or 0) * (not disabled), not disabled)
-        return disabled
-
-    def _record_sigma(self) -> float:
-        sigma = self._magnitude()
-        self._params = BlurParams(float(sigma), True)
-        return sigma
-
-    def sample(self, results: dict) -> BlurParams:
-        """Draw as the blur does, without blurring."""
-        if not self._record_choice() and self.blur.radius is None:
-            self._record_sigma()
-        return self._params
-
-    def __call__(self, results: dict) -> dict:
-        results = self.blur(results)
-        results['view_params'].append((type(self.blur).__name__, self._params))
-        return results
-
-    def __repr__(self) -> str:
-        return repr(self.blur)
+    Raises:
+        ValueError: The config makes no views, holds no such augmentation, or its range does not
+            allow that beta.
+    """
+    init_default_scope(cfg.get('default_scope') or 'mmpretrain')
+    name = cfg.filename or 'the config'
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    return set_betas(view_step(dataset, name), betas, name)

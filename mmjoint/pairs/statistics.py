@@ -1,17 +1,19 @@
 """Statistics of pairs: what thousands of them draw, without touching a pixel."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
-from typing import Any
 
 import numpy as np
 
 from ..distributions import JointDistribution
-from ..transforms import BlurParams, CropParams, JointCrop, JointView
-from ..transforms.base import JointTransform, PairTransform, transform_views
-from .source import StockBlur, StockCrop, pair_sets, seed_draws
+from ..transforms import JointView
+from ..transforms.base import Declaration, JointParams, JointQuantity, JointTransform, PairTransform
+from ..transforms.joint_view import transform_views
+from .quantities import quantities_of
+from .source import pair_sets, seed_draws
+from .stock import StockTransform
 
 
 @dataclass
@@ -19,43 +21,54 @@ class Draws:
     """One quantity over many pairs.
 
     Args:
-        values (np.ndarray): One a pair, float64.
-        sources (list[JointDistribution | None]): What each value was drawn from, None if unknown.
+        quantity (JointQuantity): What it is.
+        values (np.ndarray): t of each pair that underwent it, as drawn, float64.
+        done (np.ndarray): t of the same pairs as carried out.
+        laws (list[JointDistribution | None]): What each was drawn from, None if unknown.
     """
 
+    quantity: JointQuantity
     values: np.ndarray
-    sources: list[JointDistribution | None] = field(default_factory=list)
+    done: np.ndarray
+    laws: list[JointDistribution | None] = field(default_factory=list)
 
     def mixture(self) -> list[tuple[float, JointDistribution]] | None:
         """Return the distributions and their shares of the pairs; None unless all are known."""
-        known = {id(source): source for source in self.sources}
+        known = {id(law): law for law in self.laws}
         if not known or None in known.values():
             return None
         counts = dict.fromkeys(known, 0)
-        for source in self.sources:
-            counts[id(source)] += 1
-        return [(count / len(self.sources), known[key]) for key, count in counts.items()]
+        for law in self.laws:
+            counts[id(law)] += 1
+        return [(count / len(self.laws), known[key]) for key, count in counts.items()]
 
     def expected(self, function: str, t: np.ndarray) -> np.ndarray | None:
-        """Evaluate ``'density'`` or ``'cdf'`` of what the values were drawn from; None if unknown.
+        """Evaluate ``'density'`` or ``'cdf'`` of what the values were drawn from.
+
+        None if that is unknown, or has no density.
 
         Args:
             function (str): Which of the two.
             t (np.ndarray): Where.
         """
         mixture = self.mixture()
-        if mixture is None:
+        if mixture is None or not (function == 'cdf' or all(law.has_density for _, law in mixture)):
             return None
-        return sum(share * getattr(source, function)(t) for share, source in mixture)
+        return sum(share * getattr(law, function)(t) for share, law in mixture)
 
     def kolmogorov_smirnov(self) -> float | None:
-        """Return the largest distance of the empirical from the expected distribution function."""
-        values = np.sort(self.values)
+        """Return the largest distance of the empirical from the expected distribution function.
+
+        Of laws with and without a density.
+        """
+        values, counts = np.unique(self.values, return_counts=True)
         expected = self.expected('cdf', values)
         if expected is None or not len(values):
             return None
-        steps = np.arange(len(values) + 1) / len(values)
-        return float(max((steps[1:] - expected).max(), (expected - steps[:-1]).max()))
+        at = np.cumsum(counts) / counts.sum()
+        below = self.expected('cdf', np.nextafter(values, -np.inf))
+        before = np.concatenate([[0], at[:-1]])
+        return float(max(np.abs(at - expected).max(), np.abs(below - before).max()))
 
 
 @dataclass
@@ -65,19 +78,12 @@ class PairStatistics:
     Args:
         views (tuple[int, int]): Numbers, from 0, of the first pair's views.
         num_pairs (int): How many pairs.
-        area (Draws): log(area 2 / area 1) of the areas drawn (of a stock crop: of the boxes).
-        cut (np.ndarray): The same of the boxes as cut.
-        distance (np.ndarray): Distance of the boxes' centres, x in widths and y in heights of the
-            image: from 0 to sqrt(2).
-        sigma (Draws): log(sigma 2 / sigma 1) of the pairs whose views are both blurred.
+        draws (dict[str, Draws]): Name of the quantity to what the pairs drew of it.
     """
 
     views: tuple[int, int]
     num_pairs: int
-    area: Draws
-    cut: np.ndarray
-    distance: np.ndarray
-    sigma: Draws
+    draws: dict[str, Draws]
 
 
 def pair_statistics(
@@ -108,7 +114,8 @@ def pair_statistics(
         return []
     rounds = -(-num_pairs // min(map(len, sets)))
     pipelines = [_without_pixels(pipeline) for pipeline in views.pipelines]
-    collected = [([], [], [], [], [], []) for _ in sets]
+    quantities = quantities_of(views)
+    collected = [{name: ([], [], []) for name in quantities} for _ in sets]
     seed_draws(seed)
     for photo in islice(cycle(photos), rounds):
         drawn = []
@@ -117,44 +124,47 @@ def pair_statistics(
                 {**photo, 'img': _blank(photo['img'].shape), 'view_params': []} for _ in range(num)
             ]
             drawn += [view['view_params'] for view in transform_views(pipeline, start)]
-        for (area, area_from, cut, distance, sigma, sigma_from), pairs in zip(
-            collected, sets, strict=True
-        ):
+        for own, pairs in zip(collected, sets, strict=True):
             for i, j in pairs:
-                (a, source), (b, _) = (_first(drawn[k], CropParams) for k in (i, j))
-                if a and b:
-                    area.append(b.area / a.area)
-                    area_from.append(getattr(source, 'area', None))
-                    cut.append(b.width * b.height / (a.width * a.height))
-                    distance.append(np.subtract(_centre(a), _centre(b)))
-                (a, source), (b, _) = (_first(drawn[k], BlurParams) for k in (i, j))
-                if a and b and a.applied and b.applied:
-                    sigma.append(b.sigma / a.sigma)
-                    sigma_from.append(getattr(source, 'sigma', None))
+                for name, quantity in quantities.items():
+                    _collect(own[name], quantity, drawn[i], drawn[j])
     return [
         PairStatistics(
             pairs[0],
             rounds * len(pairs),
-            Draws(np.log(area), area_from),
-            np.log(cut),
-            np.hypot(*np.reshape(distance, (-1, 2)).T),
-            Draws(np.log(sigma), sigma_from),
+            {
+                name: Draws(quantities[name], np.array(values), np.array(done), laws)
+                for name, (values, done, laws) in own.items()
+            },
         )
-        for (area, area_from, cut, distance, sigma, sigma_from), pairs in zip(
-            collected, sets, strict=True
-        )
+        for own, pairs in zip(collected, sets, strict=True)
     ]
 
 
-def _first(drawn: list, kind: type) -> tuple[Any, Any]:
-    return next(
-        ((params, source) for params, source in drawn if isinstance(params, kind)), (None,) * 2
-    )
+def _collect(
+    into: tuple[list, list, list], quantity: JointQuantity, first: list, second: list
+) -> None:
+    """Add one pair's t, as drawn and as carried out, and its law."""
+    found = [
+        next((r for r in records if quantity.declared_by(r[0])), None)
+        for records in (first, second)
+    ]
+    if None in found:
+        return
+    (a, declared), (b, declared_too) = found
+    t = quantity.compare(a, b)
+    if t is None:
+        return
+    laws = [_law(source, quantity.name) for source in (declared, declared_too)]
+    # Views with pipelines of their own may be drawn from two laws, of which t has neither.
+    law = laws[0] if repr(laws[0]) == repr(laws[1]) else None
+    done = quantity.compare(a, b, done=True)
+    for values, value in zip(into, (t, t if done is None else done, law), strict=True):
+        values.append(value)
 
 
-def _centre(crop: CropParams) -> tuple[float, float]:
-    height, width = crop.image_shape
-    return (crop.x + crop.width / 2) / width, (crop.y + crop.height / 2) / height
+def _law(source: Declaration, name: str) -> JointDistribution | None:
+    return next((q.law for q in source.joint if q.name == name), None)
 
 
 def _blank(shape: tuple[int, ...]) -> np.ndarray:
@@ -162,36 +172,41 @@ def _blank(shape: tuple[int, ...]) -> np.ndarray:
     return np.broadcast_to(np.uint8(0), shape)
 
 
-class _Sampled(PairTransform):
+def _note(view: dict, record: JointParams, source: Declaration) -> dict:
+    view['view_params'].append((record, source))
+    view['img'] = _blank(source.shape_after(view['img'].shape))
+    return view
+
+
+class _SampledPair(PairTransform):
     """A joint transform that draws and records, with itself, but applies nothing."""
 
-    def __init__(self, transform: JointTransform) -> None:
-        self.source = transform
+    def __init__(self, source: JointTransform) -> None:
+        self.source = source
 
     def transform_pair(self, views: list[dict]) -> list[dict]:
-        for view, params in zip(views, self.source.sample(views[0]), strict=True):
-            view['view_params'].append((params, self.source))
-            if isinstance(self.source, JointCrop):
-                view['img'] = _blank((*self.source.scale[::-1], *view['img'].shape[2:]))
-        return views
+        records = self.source.sample(views[0])
+        return [_note(v, r, self.source) for v, r in zip(views, records, strict=True)]
 
 
-def _sampled_alone(transform: StockCrop | StockBlur) -> Callable[[dict], dict]:
-    def sample(view: dict) -> dict:
-        view['view_params'].append((transform.sample(view), transform))
-        return view
+class _SampledView:
+    """The same of a stock transform."""
 
-    return sample
+    def __init__(self, source: StockTransform) -> None:
+        self.source = source
+
+    def __call__(self, view: dict) -> dict:
+        return _note(view, self.source.sample(view), self.source)
 
 
 def _without_pixels(pipeline: list) -> list:
     outputs = []
     for transform in pipeline:
         if isinstance(transform, JointTransform):
-            outputs.append(_Sampled(transform))
-        elif isinstance(transform, PairTransform) and hasattr(transform, 'pipelines'):
+            outputs.append(_SampledPair(transform))
+        elif isinstance(transform, PairTransform):
             outputs.append(copy.copy(transform))
             outputs[-1].pipelines = [_without_pixels(inner) for inner in transform.pipelines]
-        elif isinstance(transform, (StockCrop, StockBlur)):
-            outputs.append(_sampled_alone(transform))
+        elif isinstance(transform, StockTransform):
+            outputs.append(_SampledView(transform))
     return outputs

@@ -1,6 +1,6 @@
 """Joint augmentations and the paired-view pipeline they live in."""
 
-from .base import JointTransform, PairTransform
+from .base import JointParams, JointQuantity, JointTransform, PairTransform
 from .horizontal_flip import HorizontalFlip
 from .jigsaw import JigsawPatches
 from .joint_blur import BlurParams, JointBlur
@@ -22,6 +22,8 @@ __all__ = [
     'JointChoice',
     'JointColor',
     'JointCrop',
+    'JointParams',
+    'JointQuantity',
     'JointTransform',
     'JointView',
     'LoadImage',

@@ -1,14 +1,166 @@
-"""What a joint augmentation is, and the record of what it drew."""
+"""The contract of joint augmentations: what they draw, what they declare, what they record."""
 
+import dataclasses
+import math
 from abc import abstractmethod
-from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
-import cv2
-import numpy as np
 from mmcv.transforms import BaseTransform
 
-from ..pixels import compiled
+from ..distributions import JointDistribution
+
+Box = tuple[float, float, float, float]
+
+
+class JointParams:
+    """Base of the records of what one view drew: small frozen dataclasses.
+
+    Everything that looks at pairs reads a record through the methods below and knows none of its
+    fields. The defaults serve records whose numeric fields are named as the declared quantities.
+    """
+
+    def joint_values(self) -> dict[str, float | None]:
+        """Tell the values of the quantities of which the augmentation may declare the law.
+
+        Returns:
+            dict[str, float | None]: Name of the quantity to what was drawn; None where this view
+            did not undergo it, as a blur that was left out.
+        """
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: float(v) for name, v in values.items() if isinstance(v, (bool, int, float))}
+
+    def done_values(self) -> dict[str, float | None]:
+        """Tell the values as carried out, where rounding or a fallback moves them off the draw.
+
+        Returns:
+            dict[str, float | None]: As ``joint_values``, which it is by default.
+        """
+        return self.joint_values()
+
+    def box(self) -> Box | None:
+        """Tell which part of the image the view shows, if the augmentation cuts one out.
+
+        Returns:
+            tuple[float, float, float, float] | None: (x, y, width, height), x and width as
+            fractions of the image's width, y and height of its height. Defaults to None.
+        """
+        return None
+
+    def describe(self) -> str:
+        """Say in a line what was drawn, for people."""
+        values = dataclasses.asdict(self).items()
+        told = [f'{k} {v:.4g}' if isinstance(v, float) else f'{k} {v}' for k, v in values]
+        return f'{type(self).__name__}: {", ".join(told)}'
+
+
+@dataclasses.dataclass
+class JointQuantity:
+    """One quantity that an augmentation draws for both views of a pair.
+
+    How far apart the views of a pair are in it is one number, t: the natural logarithm of the
+    ratio of view 2 to view 1 where the law's space is ``'ratio'``, and view 2 minus view 1 where
+    it is ``'difference'``. A subclass may measure pairs in another way (space ``'pair'``).
+
+    Args:
+        name (str): The key of ``JointParams.joint_values``, of logs (``pairs/NAME``) and of
+            ``--beta CLASS.NAME=...``. Unique among all augmentations that a config can combine.
+        law (JointDistribution, optional): What pairs are drawn from, or another class with the same
+            methods. Asked anew for every pair, so that it may be replaced at any time (as fixed
+            ratios do). None if it is not known, or if the quantity is only measured.
+        title (str): What charts and pages call it, such as ``'crop area'``. Defaults to the name.
+        unit (str): Written behind differences, with its space if any. Defaults to none.
+        note (str): What a reader of its chart should know. Defaults to nothing.
+        space (str): ``'ratio'``, ``'difference'`` or ``'pair'``. Defaults to the law's, and to
+            ``'ratio'`` without one.
+    """
+
+    name: str
+    law: JointDistribution | None
+    title: str = ''
+    unit: str = ''
+    note: str = ''
+    space: str = ''
+
+    def __post_init__(self) -> None:
+        self.title = self.title or self.name
+        self.space = self.space or (self.law.space if self.law else 'ratio')
+
+    def sample(self) -> tuple[float, float]:
+        """Draw the values of view 1 and of view 2."""
+        return self.law.sample()
+
+    def declared_by(self, record: JointParams) -> bool:
+        """Whether a record tells of this quantity."""
+        return self.name in record.joint_values()
+
+    def compare(self, first: JointParams, second: JointParams, done: bool = False) -> float | None:
+        """Measure how far apart the views of a pair are.
+
+        Args:
+            first, second (JointParams): The records of view 1 and of view 2.
+            done (bool): Take the values as carried out, not as drawn. Defaults to False.
+
+        Returns:
+            float | None: t; None where not both views underwent it, or a ratio has no meaning.
+        """
+        a, b = (
+            (record.done_values() if done else record.joint_values()).get(self.name)
+            for record in (first, second)
+        )
+        if a is None or b is None:
+            return None
+        if self.space == 'difference':
+            return b - a
+        return math.log(b / a) if a > 0 and b > 0 else None
+
+    def describe(self, t: float) -> str:
+        """Say how far apart a pair is: ``'crop area 1 : 1.52'``."""
+        if self.space == 'ratio':
+            return f'{self.title} 1 : {math.exp(abs(t)):.2f}'
+        return f'{self.title} {abs(t):.3g}{self.unit} apart'
+
+
+@dataclasses.dataclass
+class CenterDistance(JointQuantity):
+    """The distance of the centers of the two boxes, x in widths and y in heights of the image."""
+
+    name: str = 'distance'
+    law: JointDistribution | None = None
+    title: str = 'distance of the centers'
+    note: str = 'In widths and heights of the photo, from 0 to 1.41; it has no closed form.'
+    space: str = 'pair'
+
+    def declared_by(self, record: JointParams) -> bool:
+        return record.box() is not None
+
+    def compare(self, first: JointParams, second: JointParams, done: bool = False) -> float | None:
+        boxes = first.box(), second.box()
+        if None in boxes:
+            return None
+        return math.dist(*[(x + width / 2, y + height / 2) for x, y, width, height in boxes])
+
+    def describe(self, t: float) -> str:
+        return f'centers {t:.2f} apart'
+
+
+class Declaration:
+    """What an augmentation says about itself to all that looks at pairs, and to nobody else.
+
+    Statistics, ``PairStatsHook``, the pages, SDF, fixed ratios and ``--beta`` read this.
+    """
+
+    #: The joint quantities, in the order in which they are told.
+    joint: tuple[JointQuantity, ...] = ()
+    #: The argument of the constructor that ``--beta`` sets: None or a number, and where an
+    #: augmentation declares several laws also a dict, name of the quantity to such a value.
+    beta_argument: ClassVar[str] = 'beta'
+
+    def shape_after(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Tell the shape of a view, (height, width, ...), that had ``shape`` before.
+
+        Statistics draw without pixels and so have to ask. By default it does not change.
+        """
+        return shape
 
 
 class PairTransform(BaseTransform):
@@ -16,6 +168,15 @@ class PairTransform(BaseTransform):
 
     Only ``JointView`` can run one, since only it holds both views.
     """
+
+    #: Whether ``transform_pair`` may get views whose pixels are not made yet
+    #: (``pixels.Deferred``) for images. Asked of the class itself, not of its bases, since a
+    #: subclass may look at pixels.
+    takes_deferred: ClassVar[bool] = False
+    #: Whether it leaves the image that it gets untouched, so that the views may share it.
+    makes_new_image: bool = False
+    #: The pipelines within, of those that hold other transforms: transforms may be replaced there.
+    pipelines: list[list] = ()
 
     @abstractmethod
     def transform_pair(self, views: list[dict]) -> list[dict] | None:
@@ -36,22 +197,42 @@ class PairTransform(BaseTransform):
         )
 
 
-class JointTransform(PairTransform):
+class JointTransform(PairTransform, Declaration):
     """Base class of joint augmentations: draw the parameters of a pair, apply one to each view.
 
-    A new joint augmentation is two methods. ``sample`` draws and touches no pixel; ``apply`` draws
-    nothing, so ``apply`` with recorded parameters gives the same pixels again. Source: the
-    JointAugmentation framework of arXiv 2412.16522, section 3.4.
+    A new joint augmentation is two methods and a declaration. ``sample`` draws and touches no
+    pixel; ``apply`` draws nothing, so ``apply`` with recorded parameters gives the same pixels
+    again. ``joint``, set by the constructor, names the quantities that are drawn jointly and their
+    laws; with it the augmentation shows in the statistics, in the logs of ``PairStatsHook``, on the
+    pages, in SDF by beta and in ``--beta``. Source: the JointAugmentation framework of arXiv
+    2412.16522, section 3.4.
 
     What was drawn is appended to the view's ``view_params``, a list of ``(class name, params)``
     in the order of the pipeline.
 
-    A class with ``takes_deferred = True`` may get ``compiled.Deferred`` for an image in ``apply``,
-    to which it adds what it does; all others get arrays.
-
     Modified Keys:
 
     - view_params
+
+    Examples:
+        >>> @dataclass(frozen=True)
+        >>> class RotationParams(JointParams):
+        >>>     angle: float  # degrees, counter-clockwise
+        >>>
+        >>> @TRANSFORMS.register_module()
+        >>> class JointRotation(JointTransform):
+        >>>     def __init__(self, limit: float = 30.0, beta: float | None = 0.0) -> None:
+        >>>         law = JointDistribution(-limit, limit, beta, space='difference')
+        >>>         self.angle = JointQuantity('angle', law, 'rotation', unit='°')
+        >>>         self.joint = (self.angle,)
+        >>>
+        >>>     def sample(self, results: dict) -> tuple[RotationParams, RotationParams]:
+        >>>         first, second = self.angle.sample()
+        >>>         return RotationParams(first), RotationParams(second)
+        >>>
+        >>>     def apply(self, results: dict, params: RotationParams) -> dict:
+        >>>         results['img'] = mmcv.imrotate(results['img'], -params.angle)
+        >>>         return results
     """
 
     @abstractmethod
@@ -62,7 +243,7 @@ class JointTransform(PairTransform):
             results (dict): The result dict of view 1, for what the draw depends on (image size).
 
         Returns:
-            tuple: Parameters of view 1 and of view 2: small frozen dataclasses.
+            tuple: Parameters of view 1 and of view 2: frozen dataclasses, ``JointParams``.
         """
 
     @abstractmethod
@@ -84,96 +265,3 @@ class JointTransform(PairTransform):
             view['view_params'].append((type(self).__name__, params))
             outputs.append(view)
         return outputs
-
-
-def transform_views(transforms: list, views: list[dict]) -> list[dict] | None:
-    """Take views through a pipeline side by side: pair transforms by pairs, others one by one.
-
-    Args:
-        transforms (list): Transform objects.
-        views (list[dict]): Result dicts; they pair up in order (1-2, 3-4, ...).
-
-    Returns:
-        list[dict] | None: The result dicts, or None if a transform dropped a view.
-    """
-    for transform in transforms:
-        sees_pairs, takes_deferred = _traits(type(transform))
-        if not takes_deferred:
-            for view in views:
-                view['img'] = compiled.array_of(view['img'])
-        if sees_pairs:
-            outputs = []
-            for i in range(0, len(views), 2):
-                pair = transform.transform_pair(views[i : i + 2])
-                if pair is None:
-                    return None
-                outputs.extend(pair)
-        else:
-            outputs = [transform(view) for view in views]
-            if any(view is None for view in outputs):
-                return None
-            for view in outputs:
-                view['img'] = _unflip_strides(view['img'])
-        views = outputs
-    return views
-
-
-@cache
-def _traits(kind: type) -> tuple[bool, bool]:
-    """Whether transforms of a class see pairs, and whether they take ``compiled.Deferred`` images.
-
-    The second is asked of the class itself, not of its bases: a subclass may look at pixels.
-    """
-    return issubclass(kind, PairTransform), vars(kind).get('takes_deferred', False)
-
-
-def _unflip_strides(img: Any) -> Any:
-    """Make an image that stock RandomFlip gave contiguous; leave anything else as it is.
-
-    It flips by negative strides, on which everything after it would be several times slower.
-    """
-    if isinstance(img, np.ndarray) and img.strides[1] < 0:
-        upright = img[:, ::-1]
-        if upright.flags.c_contiguous:
-            return cv2.flip(upright, 1).reshape(img.shape)
-        if img.dtype == np.uint8 and img.ndim == 3:
-            return compiled.planes(img).transpose(1, 2, 0)
-    return img
-
-
-def refuse_pair_transforms(transforms: list, where: str) -> None:
-    """Raise if a transform that needs a pair sits where only one view passes.
-
-    Args:
-        transforms (list): Transform objects; stock wrappers among them are looked into.
-        where (str): Words for the error message, such as ``'PerView'``.
-
-    Raises:
-        TypeError: A pair transform was found.
-    """
-    for transform in transforms:
-        if isinstance(transform, PairTransform):
-            raise TypeError(
-                f'{type(transform).__name__} inside {where}: it draws for a pair, but only one '
-                'view passes there. Put it directly in a group of JointView or in JointChoice'
-            )
-        if hasattr(transform, '__iter__'):
-            refuse_pair_transforms(list(transform), where)
-
-
-def check_probability(name: str, prob: Any) -> float:
-    """Return ``prob`` as a float; raise ValueError naming ``name`` unless it lies in [0, 1]."""
-    if isinstance(prob, bool) or not isinstance(prob, (int, float)) or not 0 <= prob <= 1:
-        raise ValueError(f'{name} must be a probability in [0, 1], got {prob!r}')
-    return float(prob)
-
-
-def check_range(name: str, limits: Any) -> tuple[float, float]:
-    """Return ``limits`` as two floats; raise ValueError naming ``name`` unless 0 < low <= high."""
-    try:
-        low, high = (float(limit) for limit in limits)
-    except (TypeError, ValueError):
-        raise ValueError(f'{name} must be two numbers (low, high), got {limits!r}') from None
-    if not 0 < low <= high < float('inf'):
-        raise ValueError(f'{name} must hold 0 < low <= high, got {limits!r}')
-    return low, high

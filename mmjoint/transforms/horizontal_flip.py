@@ -6,7 +6,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
 from ..pixels import compiled
-from .base import check_probability
+from .checks import check_probability
 
 
 @TRANSFORMS.register_module()

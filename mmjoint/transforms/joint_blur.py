@@ -10,11 +10,12 @@ from mmengine.registry import TRANSFORMS
 
 from ..distributions import JointDistribution
 from ..pixels import compiled
-from .base import JointTransform, check_probability, check_range
+from .base import JointParams, JointQuantity, JointTransform
+from .checks import check_probability, check_range
 
 
 @dataclass(frozen=True)
-class BlurParams:
+class BlurParams(JointParams):
     """One view's blur.
 
     Args:
@@ -24,6 +25,17 @@ class BlurParams:
 
     sigma: float
     applied: bool
+
+    def joint_values(self) -> dict[str, float | None]:
+        return dict(sigma=self.sigma if self.applied else None)
+
+    def describe(self) -> str:
+        return f'blur σ {self.sigma:.2f} px' if self.applied else 'no blur'
+
+
+def sigma_quantity(law: JointDistribution | None) -> JointQuantity:
+    """Return what is declared of a blur whose sigma follows ``law``."""
+    return JointQuantity('sigma', law, 'blur sigma', note='Counts where both views are blurred.')
 
 
 @TRANSFORMS.register_module()
@@ -64,7 +76,9 @@ class JointBlur(JointTransform):
         prob: float | Sequence[float] = 0.5,
         beta: float | None = 0.0,
     ) -> None:
-        self.sigma = JointDistribution(*check_range('sigma_range', sigma_range), beta=beta)
+        limits = check_range('sigma_range', sigma_range)
+        self.sigma = sigma_quantity(JointDistribution(*limits, beta=beta))
+        self.joint = (self.sigma,)
         probs = prob if isinstance(prob, (list, tuple)) else (prob, prob)
         if len(probs) != 2:
             raise ValueError(f'prob must be one probability or one a view, got {prob!r}')
@@ -90,9 +104,10 @@ class JointBlur(JointTransform):
         return results
 
     def __repr__(self) -> str:
+        law = self.sigma.law
         return (
-            f'{self.__class__.__name__}(sigma_range=({self.sigma.low}, {self.sigma.high}), '
-            f'prob={self.prob}, beta={self.sigma.beta})'
+            f'{self.__class__.__name__}(sigma_range=({law.low}, {law.high}), '
+            f'prob={self.prob}, beta={law.beta})'
         )
 
 

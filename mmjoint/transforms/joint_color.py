@@ -9,14 +9,15 @@ from mmengine.registry import TRANSFORMS
 
 from ..distributions import JointDistribution
 from ..pixels import compiled
-from .base import JointTransform, check_probability
+from .base import JointParams, JointQuantity, JointTransform
+from .checks import check_probability
 
 # ITU-R 601-2 luma, as torchvision and Pillow have it, in mmcv's channel order (BGR).
 _LUMA_BGR = (0.114, 0.587, 0.2989)
 
 
 @dataclass(frozen=True)
-class ColorParams:
+class ColorParams(JointParams):
     """One view's colour jitter.
 
     Args:
@@ -31,6 +32,24 @@ class ColorParams:
     contrast: float = 1.0
     saturation: float = 1.0
     hue: float = 0.0
+
+    def joint_values(self) -> dict[str, float | None]:
+        return {name: getattr(self, name) if name in self.order else None for name in _FUNCTIONS}
+
+    def describe(self) -> str:
+        factors = [
+            f'hue {self.hue:+.3f}'
+            if name == 'hue'
+            else f'{name}\u00a0×\u00a0{getattr(self, name):.2f}'
+            for name in self.order
+        ]
+        return ', '.join(factors) or 'no color jitter'
+
+
+def color_quantity(name: str, law: JointDistribution) -> JointQuantity:
+    """Return what is declared of a color operation whose factor or shift follows ``law``."""
+    unit = ' turns' if name == 'hue' else ''
+    return JointQuantity(name, law, unit=unit, note='Counts where both views are jittered.')
 
 
 @TRANSFORMS.register_module()
@@ -99,10 +118,11 @@ class JointColor(JointTransform):
             betas = beta
         else:
             betas = dict.fromkeys(used, beta)
-        self.factors = {
-            name: self._distribution(name, width, betas.get(name)) for name, width in used.items()
-        }
-        self._orders = list(itertools.permutations(self.factors))
+        self.joint = tuple(
+            color_quantity(name, self._distribution(name, width, betas.get(name)))
+            for name, width in used.items()
+        )
+        self._orders = list(itertools.permutations(used))
 
     @staticmethod
     def _distribution(name: str, width: float, beta: float | None) -> JointDistribution:
@@ -115,7 +135,7 @@ class JointColor(JointTransform):
 
     def sample(self, results: dict) -> tuple[ColorParams, ColorParams]:
         """Draw factors and orders of a pair, and which views are jittered."""
-        drawn = {name: factor.sample() for name, factor in self.factors.items()}
+        drawn = {factor.name: factor.sample() for factor in self.joint}
         params = []
         for view in range(2):
             order = ()
@@ -147,7 +167,8 @@ class JointColor(JointTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'{self.__class__.__name__}({self.factors}, prob={self.prob})'
+        laws = {factor.name: factor.law for factor in self.joint}
+        return f'{self.__class__.__name__}({laws}, prob={self.prob})'
 
 
 def adjust_brightness(img: np.ndarray, factor: float) -> np.ndarray:

@@ -10,13 +10,14 @@ from torch.nn.functional import interpolate
 
 from ..distributions import JointDistribution
 from ..pixels import compiled
-from .base import JointTransform, check_range
+from .base import Box, CenterDistance, JointParams, JointQuantity, JointTransform
+from .checks import check_range
 
 _POSITIONS = ('uniform', 'center_suppressed', 'semantic')
 
 
 @dataclass(frozen=True)
-class CropParams:
+class CropParams(JointParams):
     """One view's crop box on the image it is cut from.
 
     Args:
@@ -35,6 +36,36 @@ class CropParams:
     height: int
     area: float
     image_shape: tuple[int, int]
+
+    def joint_values(self) -> dict[str, float | None]:
+        return dict(area=self.area)
+
+    def done_values(self) -> dict[str, float | None]:
+        return dict(area=self.width * self.height / math.prod(self.image_shape))
+
+    def box(self) -> Box:
+        height, width = self.image_shape
+        return self.x / width, self.y / height, self.width / width, self.height / height
+
+    def describe(self) -> str:
+        share = self.done_values()['area']
+        text = (
+            f'crop {self.width} × {self.height} at ({self.x}, {self.y}): {share:.1%} of the photo'
+        )
+        # Rounding to whole pixels moves an area by less than this.
+        if abs(share - self.area) > 0.02 * self.area + 0.002:
+            text += f'; {self.area:.1%} drawn, which did not fit'
+        return text
+
+
+def crop_quantities(law: JointDistribution) -> tuple[JointQuantity, JointQuantity]:
+    """Return what is declared of a crop whose area fraction follows ``law``."""
+    note = (
+        'The closed form is about the area drawn; the line is that of the boxes as cut, which '
+        'differs where no box of the drawn area and an allowed aspect ratio fits the photo. '
+        'Independent crops draw such an area anew, as torchvision does.'
+    )
+    return JointQuantity('area', law, 'crop area', note=note), CenterDistance()
 
 
 @TRANSFORMS.register_module()
@@ -108,7 +139,8 @@ class JointCrop(JointTransform):
         if self.crop_ratio_range[1] > 1:
             raise ValueError(f'crop_ratio_range must not exceed 1, got {crop_ratio_range!r}')
         self.aspect_ratio_range = check_range('aspect_ratio_range', aspect_ratio_range)
-        self.area = JointDistribution(*self.crop_ratio_range, beta=beta)
+        self.joint = crop_quantities(JointDistribution(*self.crop_ratio_range, beta=beta))
+        self.area = self.joint[0]
         if position not in _POSITIONS:
             raise ValueError(f'position must be one of {_POSITIONS}, got {position!r}')
         if not 0 < alpha < math.inf:
@@ -121,6 +153,9 @@ class JointCrop(JointTransform):
         self.alpha = alpha
         self.interpolation = interpolation
         self._log_aspect = tuple(math.log(limit) for limit in self.aspect_ratio_range)
+
+    def shape_after(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (self.scale[1], self.scale[0], *shape[2:])
 
     def sample(self, results: dict) -> tuple[CropParams, CropParams]:
         """Draw the boxes of a pair on the image in ``results['img']``."""
@@ -142,7 +177,7 @@ class JointCrop(JointTransform):
         """Draw aspect ratio and position of a crop of the given area fraction."""
         low, high = self._log_aspect
         for attempt in range(10):
-            if attempt and self.area.beta is None:
+            if attempt and self.area.law.beta is None:
                 area = self.area.sample()[0]
             aspect = math.exp(low + (high - low) * np.random.random_sample())
             pixels = area * width * height
@@ -203,7 +238,7 @@ class JointCrop(JointTransform):
         return (
             f'{self.__class__.__name__}(scale={self.scale}, '
             f'crop_ratio_range={self.crop_ratio_range}, '
-            f'aspect_ratio_range={self.aspect_ratio_range}, beta={self.area.beta}, '
+            f'aspect_ratio_range={self.aspect_ratio_range}, beta={self.area.law.beta}, '
             f'position={self.position!r}, alpha={self.alpha}, '
             f'interpolation={self.interpolation!r})'
         )

@@ -1,19 +1,97 @@
 """JointView and what it is made of: views that go through their pipeline side by side."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform, Compose
 from mmengine.registry import TRANSFORMS
 
 from ..pixels import compiled
-from .base import PairTransform, check_probability, refuse_pair_transforms, transform_views
+from .base import PairTransform
+from .checks import check_probability
 
 Transform = dict | Callable[[dict], dict]
 # Most of what a result dict holds: no need to ask deepcopy, which is slow.
 _IMMUTABLE = frozenset((str, int, float, bool, bytes, type(None)))
+
+
+def transform_views(transforms: list, views: list[dict]) -> list[dict] | None:
+    """Take views through a pipeline side by side: pair transforms by pairs, others one by one.
+
+    Args:
+        transforms (list): Transform objects.
+        views (list[dict]): Result dicts; they pair up in order (1-2, 3-4, ...).
+
+    Returns:
+        list[dict] | None: The result dicts, or None if a transform dropped a view.
+    """
+    for transform in transforms:
+        sees_pairs, takes_deferred = _traits(type(transform))
+        if not takes_deferred:
+            for view in views:
+                view['img'] = compiled.array_of(view['img'])
+        if sees_pairs:
+            outputs = []
+            for i in range(0, len(views), 2):
+                pair = transform.transform_pair(views[i : i + 2])
+                if pair is None:
+                    return None
+                outputs.extend(pair)
+        else:
+            outputs = [transform(view) for view in views]
+            if any(view is None for view in outputs):
+                return None
+            for view in outputs:
+                view['img'] = _unflip_strides(view['img'])
+        views = outputs
+    return views
+
+
+@cache
+def _traits(kind: type) -> tuple[bool, bool]:
+    """Whether transforms of a class see pairs, and whether they take ``compiled.Deferred`` images.
+
+    The second is asked of the class itself, not of its bases: a subclass may look at pixels.
+    """
+    return issubclass(kind, PairTransform), vars(kind).get('takes_deferred', False)
+
+
+def _unflip_strides(img: Any) -> Any:
+    """Make an image that stock RandomFlip gave contiguous; leave anything else as it is.
+
+    It flips by negative strides, on which everything after it would be several times slower.
+    """
+    if isinstance(img, np.ndarray) and img.strides[1] < 0:
+        upright = img[:, ::-1]
+        if upright.flags.c_contiguous:
+            return cv2.flip(upright, 1).reshape(img.shape)
+        if img.dtype == np.uint8 and img.ndim == 3:
+            return compiled.planes(img).transpose(1, 2, 0)
+    return img
+
+
+def refuse_pair_transforms(transforms: list, where: str) -> None:
+    """Raise if a transform that needs a pair sits where only one view passes.
+
+    Args:
+        transforms (list): Transform objects; stock wrappers among them are looked into.
+        where (str): Words for the error message, such as ``'PerView'``.
+
+    Raises:
+        TypeError: A pair transform was found.
+    """
+    for transform in transforms:
+        if isinstance(transform, PairTransform):
+            raise TypeError(
+                f'{type(transform).__name__} inside {where}: it draws for a pair, but only one '
+                'view passes there. Put it directly in a group of JointView or in JointChoice'
+            )
+        if hasattr(transform, '__iter__'):
+            refuse_pair_transforms(list(transform), where)
 
 
 def _build_pipelines(name: str, transforms: Sequence[Sequence[Transform]]) -> list[list]:
@@ -33,8 +111,25 @@ def _build_pipelines(name: str, transforms: Sequence[Sequence[Transform]]) -> li
 def _makes_new_image(pipelines: list[list]) -> bool:
     """Whether every pipeline starts with a transform that leaves its input image untouched."""
     return all(
-        pipeline and getattr(pipeline[0], 'makes_new_image', False) for pipeline in pipelines
+        pipeline and isinstance(pipeline[0], PairTransform) and pipeline[0].makes_new_image
+        for pipeline in pipelines
     )
+
+
+def pipelines_of(owner: 'JointView | PairTransform') -> Iterator[list]:
+    """Go through the pipelines of a view transform and of the pair transforms within.
+
+    Args:
+        owner (JointView | PairTransform): What holds them.
+
+    Yields:
+        list: A pipeline itself, in which transforms may be replaced.
+    """
+    for pipeline in owner.pipelines:
+        yield pipeline
+        for transform in pipeline:
+            if isinstance(transform, PairTransform):
+                yield from pipelines_of(transform)
 
 
 @TRANSFORMS.register_module()

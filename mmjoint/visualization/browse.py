@@ -1,7 +1,6 @@
 """The page that shows what a config's pairs look like, and how they get harder with beta."""
 
 import base64
-import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +10,15 @@ import cv2
 import jinja2
 import numpy as np
 
-from ..distributions import JointDistribution
+from ..pairs.betas import OWN, Betas, own_names, setting_label
+from ..pairs.quantities import box_of, pair_differences, quantities_of, record_of
 from ..pairs.source import PairSource, pair_sets, seed_draws
 from ..pairs.statistics import Draws, PairStatistics, pair_statistics
-from ..transforms import BlurParams, ColorParams, CropParams, JointView
+from ..transforms import JointView
+from ..transforms.base import Declaration, JointParams, JointQuantity, PairTransform
 from ..transforms.joint_crop import resize
-from .charts import chart, histogram, ratio_ticks
+from .charts import chart, histogram, number_ticks, ratio_ticks
 
-JOINT_TYPES = ('JointCrop', 'JointBlur')
 # Okabe and Ito's palette, by number of the view; white text is readable on all.
 COLOURS = ('#0072b2', '#b86e00', '#007d5a', '#a34f82', '#b94a00', '#31688e', '#6b6b00', '#8a3b3b')
 MAX_BYTES = 4_800_000
@@ -28,8 +28,7 @@ _SIZES = ((480, 224, 85), (400, 160, 80), (320, 128, 75), (240, 96, 70), (160, 6
 
 def browse_views(
     source: PairSource,
-    betas: Sequence[float | None] | None = None,
-    joint: Sequence[str] | None = None,
+    betas: Sequence[Betas] | None = None,
     num_photos: int = 6,
     num_pairs: int = 4000,
     seed: int = 0,
@@ -40,11 +39,9 @@ def browse_views(
 
     Args:
         source (PairSource): Photos and views.
-        betas (Sequence[float | None], optional): What to show; ``[]`` for the config as it is.
-            Defaults to None: the config as it is and, if the views hold a transform of ``joint``,
-            None, 2, 0 and -2.
-        joint (Sequence[str], optional): Types of transforms that get the beta. Defaults to those of
-            ``JOINT_TYPES`` that the views hold.
+        betas (Sequence[dict], optional): Settings to show, as ``betas.split_settings`` gives them;
+            ``[]`` for the config as it is. Defaults to None: the config as it is and, if the views
+            hold a joint augmentation, None, 2, 0 and -2 for what the config makes joint.
         num_photos (int): Photos shown. Defaults to 6.
         num_pairs (int): Pairs for the statistics. Defaults to 4000.
         seed (int): Of the photos and of all draws. Defaults to 0.
@@ -59,16 +56,13 @@ def browse_views(
     for name, value, least in (('num_photos', num_photos, 1), ('num_pairs', num_pairs, 1)):
         if value < least:
             raise ValueError(f'{name} must be at least {least}, got {value}')
-    if joint is None:
-        joint = source.joint_types(JOINT_TYPES)
-    if betas and not joint:
-        raise ValueError(
-            f'{source.name}: the views hold none of {", ".join(JOINT_TYPES)} whose beta could be '
-            'set; without betas the page shows the config as it is'
-        )
-    tabs = {} if betas else {'as configured': None}
-    for beta in (None, 2.0, 0.0, -2.0) if betas is None and joint else betas or ():
-        tabs[_beta_text(beta)] = dict.fromkeys(joint, beta)
+    laws = source.laws()
+    tabs: dict[str, Betas | None] = {} if betas else {'as configured': None}
+    if betas is None:
+        betas = [{OWN: beta} for beta in (None, 2.0, 0.0, -2.0)] if laws else []
+    for setting in betas:
+        tabs[setting_label(setting).replace('-', '−')] = setting
+    changed = own_names(laws) if any(OWN in setting for setting in betas) else []
     names, views = list(tabs), [source.build_views(given) for given in tabs.values()]
 
     photos, broken = _read_photos(source, max(num_photos, 40), seed)
@@ -86,9 +80,7 @@ def browse_views(
     for source_side, view_side, quality in _SIZES:
         page = template.render(
             title=f'Pairs of {Path(source.name).stem}',
-            facts=_facts(
-                source, views[0], joint if len(tabs) > 1 or betas else (), len(photos), seed
-            ),
+            facts=_facts(source, views[0], changed, len(photos), seed),
             names=names,
             photos=[_photo(*item, views[0], source_side, view_side, quality) for item in shown],
             charts=charts,
@@ -98,10 +90,6 @@ def browse_views(
         if len(page.encode()) <= MAX_BYTES:
             return page, broken
     raise ValueError(f'{num_photos} photos make a page of more than 5 MB: show fewer')
-
-
-def _beta_text(beta: float | None) -> str:
-    return 'None' if beta is None else f'{beta:g}'.replace('-', '−')
 
 
 def _read_photos(source: PairSource, num: int, seed: int) -> tuple[list[dict], list[str]]:
@@ -148,25 +136,26 @@ def _photo(
     img = photo['img']
     height, width = img.shape[:2]
     pairs = [pair for pair_set in pair_sets(views.num_views) for pair in pair_set]
+    quantities = quantities_of(views)
     tabs = []
     for images, params in drawn:
         shown = []
         for i, (image, records) in enumerate(zip(images, params, strict=True)):
-            crop = _find(records, CropParams)
-            box = None
-            if crop:
-                # On the photo as shown, should something before the crop have resized it.
-                x, y = width / crop.image_shape[1], height / crop.image_shape[0]
-                box = [crop.x * x, crop.y * y, crop.width * x, crop.height * y]
+            box = box_of(records)
+            if box:  # on the photo as shown, should something before the crop have resized it
+                sides = (width, height, width, height)
+                box = [round(part * side, 2) for part, side in zip(box, sides, strict=True)]
             shown.append(
                 dict(
                     number=i + 1,
+                    size=f'{image.shape[1]} × {image.shape[0]}',
                     image=_data_uri(image, view_side, quality),
                     box=box,
-                    lines=[describe_params(record, image) for _, record in records],
+                    lines=[describe_params(record) for _, record in records],
                 )
             )
-        tabs.append(dict(views=shown, pairs=[_compare(params, i, j) for i, j in pairs]))
+        told = [_compare(params, i, j, quantities) for i, j in pairs]
+        tabs.append(dict(views=shown, pairs=told))
     return dict(
         name=Path(str(photo.get('img_path', 'photo'))).name,
         image=_data_uri(img, source_side, quality),
@@ -176,77 +165,43 @@ def _photo(
     )
 
 
-def _find(records: list, kind: type) -> Any:
-    return next((record for _, record in records if isinstance(record, kind)), None)
-
-
-def describe_params(params: Any, image: np.ndarray) -> str:
-    """Say what was drawn for a view.
+def describe_params(record: Any) -> str:
+    """Say in a line what was drawn for a view.
 
     Args:
-        params: A record of ``view_params``.
-        image (np.ndarray): The view.
-
-    Returns:
-        str: One line.
+        record (Any): A record of ``view_params``.
     """
-    if isinstance(params, CropParams):
-        share = params.width * params.height / (params.image_shape[0] * params.image_shape[1])
-        text = f'crop {params.width} × {params.height} at ({params.x}, {params.y}): {share:.1%}'
-        # Rounding to whole pixels moves an area by less than this.
-        if abs(share - params.area) > 0.02 * params.area + 0.002:
-            text += f' of the photo; {params.area:.1%} drawn, which did not fit'
-        else:
-            text += ' of the photo'
-        return f'{text}; as {image.shape[1]} × {image.shape[0]}'
-    if isinstance(params, BlurParams):
-        return f'blur σ {params.sigma:.2f} px' if params.applied else 'no blur'
-    if isinstance(params, ColorParams):
-        factors = [
-            f'hue {params.hue:+.3f}'
-            if name == 'hue'
-            else f'{name}\u00a0×\u00a0{getattr(params, name):.2f}'
-            for name in params.order
-        ]
-        return ', '.join(factors) or 'no colour jitter'
-    if dataclasses.is_dataclass(params):
-        values = dataclasses.asdict(params).items()
-        return f'{type(params).__name__}: ' + ', '.join(f'{key} {value}' for key, value in values)
-    return f'{type(params).__name__}: {params}'
+    if isinstance(record, JointParams):
+        return record.describe()
+    return f'{type(record).__name__}: {record}'
 
 
-def _compare(params: list, i: int, j: int) -> str:
+def _compare(params: list, i: int, j: int, quantities: dict[str, JointQuantity]) -> str:
     """Say how the views of a pair differ."""
-    told = []
-    a, b = (_find(params[k], CropParams) for k in (i, j))
-    if a and b:
-        ratio = math.exp(abs(math.log(b.width * b.height / (a.width * a.height))))
-        centres = [
-            ((c.x + c.width / 2) / c.image_shape[1], (c.y + c.height / 2) / c.image_shape[0])
-            for c in (a, b)
-        ]
-        told += [f'areas 1 : {ratio:.2f}', f'centres {math.dist(*centres):.2f} apart']
-    a, b = (_find(params[k], BlurParams) for k in (i, j))
-    if a and b and a.applied and b.applied:
-        ratio = math.exp(abs(math.log(b.sigma / a.sigma)))
-        told.append(f'sigmas 1 : {ratio:.2f}')
-    elif a and b:
-        told.append('not both blurred')
+    differences = pair_differences(params[i], params[j], quantities, done=True)
+    told = [quantities[name].describe(t) for name, t in differences.items()]
+    missing = [
+        quantity.title
+        for name, quantity in quantities.items()
+        if name not in differences and all(record_of(quantity, params[k]) for k in (i, j))
+    ]
+    if missing:
+        told.append(f'not both with {", ".join(missing)}')
     return f'Views {i + 1} and {j + 1}: ' + (', '.join(told) or 'nothing recorded to compare')
 
 
 def _facts(
-    source: PairSource, views: JointView, joint: Sequence[str], photos: int, seed: int
+    source: PairSource, views: JointView, changed: Sequence[str], photos: int, seed: int
 ) -> dict[str, str]:
     facts = {'Config': source.name}
     facts['Views a photo'] = ' + '.join(map(str, views.num_views))
-    if joint:
-        facts['Beta of'] = ', '.join(joint) + '; everything else as the config has it'
+    if changed:
+        facts['Beta of'] = ', '.join(changed) + '; everything else as the config has it'
     facts['Statistics over'] = f'{photos} photos, seed {seed}'
     before = []
     for pipeline in views.pipelines:
         for transform in pipeline:
-            if hasattr(transform, 'sample') or hasattr(transform, 'pipelines'):
+            if isinstance(transform, (Declaration, PairTransform)):
                 break
             before.append(type(transform).__name__)
         else:
@@ -271,18 +226,16 @@ def _charts(statistics: list[list[PairStatistics]], names: list[str]) -> list[di
     """Draw the charts of every set of pairs: for each quantity one a tab, on the same scales."""
     sets = []
     for number, first in enumerate(statistics[0]):
-        own = [tab[number] for tab in statistics]
         quantities = []
-        for title, draws, cuts in (
-            ('Crop area, first : second view', [s.area for s in own], [s.cut for s in own]),
-            ('Blur sigma, first : second view', [s.sigma for s in own], None),
-        ):
-            if any(len(d.values) for d in draws):
-                quantities.append(dict(title=title, tabs=_ratio_charts(title, draws, cuts, names)))
-        distances = [s.distance for s in own]
-        if any(map(len, distances)):
-            title = 'Distance of the crops’ centres'
-            quantities.append(dict(title=title, tabs=_distance_charts(title, distances, names)))
+        for key, draws in first.draws.items():
+            own = [tab[number].draws[key] for tab in statistics]
+            if any(len(d.values) for d in own):
+                title, note = draws.quantity.title, draws.quantity.note
+                title = title[0].upper() + title[1:]
+                title += ', first : second view' * (draws.quantity.space == 'ratio')
+                title += ', second − first view' * (draws.quantity.space == 'difference')
+                tabs = _quantity_charts(title, own, names)
+                quantities.append(dict(title=title, note=note, tabs=tabs))
         sets.append(dict(views=[view + 1 for view in first.views], quantities=quantities))
     return sets
 
@@ -292,74 +245,62 @@ def _bins(values: np.ndarray) -> int:
     return min(48, max(12, len(values) // 60))
 
 
-def _ratio_charts(
-    title: str, draws: list[Draws], cuts: list[np.ndarray] | None, names: list[str]
-) -> list[dict]:
-    sources = [source for d in draws for source in d.sources if source is not None]
-    widest = max(sources, key=lambda source: source.limit, default=None)
-    limit = max((float(np.abs(d.values).max()) for d in draws if len(d.values)), default=1.0)
-    limit = widest.limit if widest and math.isfinite(widest.limit) else limit or 1.0
-    limits, grid = (-limit, limit), np.linspace(-limit, limit, 161)
+def _limits(draws: list[Draws]) -> tuple[float, float]:
+    """Return the ends of the axis: those of the widest law, or else of the values."""
+    laws = [law for d in draws for law in d.laws if law is not None]
+    limit = max((law.limit for law in laws), default=math.inf)
+    if not math.isfinite(limit):
+        limit = max((float(np.abs(d.values).max()) for d in draws if len(d.values)), default=1.0)
+    limit = limit or 1.0
+    return (0.0, limit) if draws[0].quantity.space == 'pair' else (-limit, limit)
+
+
+def _quantity_charts(title: str, draws: list[Draws], names: list[str]) -> list[dict]:
+    quantity, limits = draws[0].quantity, _limits(draws)
+    grid = np.linspace(*limits, 161)
+    laws = [law for d in draws for law in d.laws if law is not None and law.has_density]
     independent = None
-    if widest:
-        independent = JointDistribution(widest.low, widest.high, None).density(grid)
+    if laws:
+        widest = max(laws, key=lambda law: law.limit)
+        independent = widest.with_beta(None).density(grid)
     expected = [d.expected('density', grid) for d in draws]
     bars = [histogram(d.values, limits, _bins(d.values)) for d in draws]
     lines = [curve for curve in (*expected, independent) if curve is not None]
     top = 1.06 * max(float(np.max(curve)) for curve in (*bars, *lines))
+    ticks = ratio_ticks if quantity.space == 'ratio' else number_ticks
+    reference = names.index('None') if 'None' in names else None
     tabs = []
     for i, (name, d) in enumerate(zip(names, draws, strict=True)):
-        curves = []
+        curves, outline, text = [], None, _told(d)
         if independent is not None:
             curves.append(('independent', grid, independent))
         if expected[i] is not None:
             curves.append(('expected', grid, expected[i]))
-        outline = None
-        if cuts is not None and len(cuts[i]):
-            outline = histogram(cuts[i], limits, _bins(cuts[i]))
-        beyond = np.mean(np.abs(d.values) > math.log(2)) if len(d.values) else 0.0
-        text = f'{len(d.values):,} pairs, {beyond:.0%} beyond 1:2'
-        distance = d.kolmogorov_smirnov()
-        if distance is not None:
-            critical = 1.628 / math.sqrt(len(d.values))
-            text += (
-                f'. Largest distance from the distribution function {distance:.3f} '
-                f'(1 % of samples exceed {critical:.3f})'
-            )
-        svg = chart(
-            f'{title}, beta {name}: {text}',
-            limits,
-            top,
-            bars[i],
-            outline,
-            curves,
-            ratio_ticks(limit),
-        )
-        tabs.append(dict(svg=svg, text=text))
-    return tabs
-
-
-def _distance_charts(title: str, distances: list[np.ndarray], names: list[str]) -> list[dict]:
-    limit = max(0.2, 0.1 * math.ceil(10 * max(float(d.max()) for d in distances if len(d))))
-    limits = (0.0, limit)
-    bars = [histogram(d, limits, _bins(d)) for d in distances]
-    top = 1.06 * max(float(b.max()) for b in bars)
-    ticks = [(t / 5, f'{t / 5:g}') for t in range(int(limit * 5 + 1e-9) + 1)]
-    tabs = []
-    reference = names.index('None') if 'None' in names else None
-    for i, (name, d, own) in enumerate(zip(names, distances, bars, strict=True)):
-        text = f'{len(d):,} pairs, mean {d.mean():.3f}' if len(d) else 'no pairs'
-        outline = None
-        if reference not in (None, i):
-            text += '; the line is beta None’s'
+        if not np.array_equal(d.values, d.done):
+            outline = histogram(d.done, limits, _bins(d.done))
+        elif not laws and reference not in (None, i):
             outline = bars[reference]
-        svg = chart(
-            f'{title}, beta {name}: {text}',
-            limits,
-            top,
-            own,
-            outline,
-            ticks=ticks,
-        )
+            text += '; the line is beta None’s'
+        label = f'{title}, beta {name}: {text}'
+        svg = chart(label, limits, top, bars[i], outline, curves, ticks(*limits))
         tabs.append(dict(svg=svg, text=text))
     return tabs
+
+
+def _told(draws: Draws) -> str:
+    """Say in a line what pairs drew of a quantity."""
+    num, size = len(draws.values), np.abs(draws.values)
+    if not num:
+        return 'no pairs'
+    text = f'{num:,} pairs, '
+    if draws.quantity.space == 'ratio':
+        text += f'{np.mean(size > math.log(2)):.0%} beyond 1:2'
+    else:
+        text += f'mean {size.mean():.3g}{draws.quantity.unit}'
+    distance = draws.kolmogorov_smirnov()
+    if distance is not None:
+        text += (
+            f'. Largest distance from the distribution function {distance:.3f} '
+            f'(1 % of samples exceed {1.628 / math.sqrt(num):.3f})'
+        )
+    return text

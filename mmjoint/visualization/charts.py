@@ -84,12 +84,20 @@ def chart(
     )
 
 
-def ratio_ticks(limit: float) -> list[tuple[float, str]]:
-    """Return ticks for a log ratio in [-limit, limit], written as ratios such as 1:2."""
-    steps = [step for step in (2, 5, 10, 20, 50) if math.log(step) <= limit * 1.001]
+def ratio_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Return ticks for a log ratio in [low, high], written as ratios such as 1:2."""
+    steps = [step for step in (2, 5, 10, 20, 50) if math.log(step) <= high * 1.001]
     if len(steps) > 3:
         steps = steps[::2]
     ticks = [(0.0, '1:1')]
     for step in steps:
         ticks += [(-math.log(step), f'{step}:1'), (math.log(step), f'1:{step}')]
-    return ticks
+    return [(place, text) for place, text in ticks if place >= low * 1.001]
+
+
+def number_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Return about six ticks at round numbers for a quantity in [low, high]."""
+    power = 10.0 ** math.floor(math.log10((high - low) / 4))
+    step = next(power * n for n in (1, 2, 5, 10) if (high - low) / (power * n) <= 7)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [(k * step, f'{k * step:.6g}'.replace('-', '−')) for k in range(first, last + 1)]

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from mmengine.config import Config
 
+from ..pairs.quantities import box_of
 from ..pairs.source import PairSource
-from ..transforms import CropParams
 from ..transforms.joint_crop import resize
 
 # BGR; distinguishable by colour-blind readers (Okabe and Ito's blue and orange).
@@ -72,11 +72,11 @@ def draw_pair(
     canvas = np.ascontiguousarray(canvas)  # OpenCV draws on no other
     tiles = []
     for view, drawn, colour in zip(views[:2], params[:2], VIEW_COLOURS, strict=True):
-        for crop in (p for _, p in drawn if isinstance(p, CropParams)):
-            corners = np.array(
-                [[crop.x, crop.y], [crop.x + crop.width, crop.y + crop.height]], float
-            )
-            (x1, y1), (x2, y2) = np.rint(corners * scale).astype(int)
+        box = box_of(drawn)
+        if box:
+            x, y, box_width, box_height = box
+            corners = np.array([[x, y], [x + box_width, y + box_height]])
+            (x1, y1), (x2, y2) = np.rint(corners * canvas.shape[1::-1]).astype(int)
             cv2.rectangle(canvas, (int(x1), int(y1)), (int(x2) - 1, int(y2) - 1), colour, 2)
         width = max(1, round(view.shape[1] * height / view.shape[0]))
         tile = np.ascontiguousarray(resize(view, (width, height)))

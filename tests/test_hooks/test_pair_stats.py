@@ -8,26 +8,6 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mmjoint.hooks import PairStatsHook
-from mmjoint.hooks.pair_stats import pair_differences
-from mmjoint.transforms import BlurParams, ColorParams, CropParams
-
-
-def crop(area: float) -> tuple:
-    return ('JointCrop', CropParams(0, 0, 1, 1, area, (4, 4)))
-
-
-def test_differences():
-    order = ('hue', 'brightness')
-    first = [crop(0.2), ('JointBlur', BlurParams(0.5, True))]
-    second = [crop(0.8), ('JointBlur', BlurParams(0.25, True))]
-    first.append(('JointColor', ColorParams(order, brightness=0.5, hue=0.1)))
-    second.append(('JointColor', ColorParams(order[::-1], brightness=1.5, hue=-0.05)))
-    expected = dict(area=math.log(4), sigma=-math.log(2), brightness=math.log(3), hue=-0.15)
-    assert pair_differences(first, second) == pytest.approx(expected)
-    # What one of the views did not undergo is left out.
-    second[1] = ('JointBlur', BlurParams(0.25, False))
-    second[2] = ('JointColor', ColorParams((), brightness=1.5, hue=-0.05))
-    assert list(pair_differences(first, second)) == ['area']
 
 
 def test_a_run_shows_the_distribution(tiny_run, read_log):
@@ -47,6 +27,7 @@ def test_a_run_shows_the_distribution(tiny_run, read_log):
     error = math.log(5) / math.sqrt(12 * 768)
     assert row['pairs/area'] == pytest.approx(math.log(5) / 2, abs=4 * error)
     assert 0 < row['pairs/hue'] < 0.2 and 'pairs/sigma' not in row
+    assert 'pairs/hue_beyond_2' not in row and 0.1 < row['pairs/distance'] < 0.5
 
     vis_data = Path(runner.log_dir, 'vis_data')
     histograms = json.loads((vis_data / 'pair_histograms.json').read_text())

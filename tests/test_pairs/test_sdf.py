@@ -110,7 +110,7 @@ def test_sdf_is_the_mean_cosine_similarity(folder, trained, layer):
 
 def test_neither_batches_nor_workers_change_it(folder, trained):
     cfg, path = make_config(folder), trained[1]
-    settings = settings_of([None, 0], ['JointCrop'], [2])
+    settings = settings_of([{'': None}, {'': 0}], [('JointCrop.area', 2)])
     first = measure_sdf(cfg, path, settings, num_images=7, batch_size=3)
     again = measure_sdf(cfg, path, settings, num_images=7, batch_size=7, num_workers=1)
     other = measure_sdf(cfg, path, settings, num_images=7, seed=1)
@@ -122,8 +122,10 @@ def test_neither_batches_nor_workers_change_it(folder, trained):
 
 
 def test_settings_and_changes(folder, trained):
-    cfg = make_config(folder, beta=0)
-    rows = measure_sdf(cfg, trained[1], settings_of([0, None, 2], ['JointCrop'], [1, 3]))
+    cfg, betas = make_config(folder, beta=0), [{'JointCrop': beta} for beta in (0, None, 2)]
+    rows = measure_sdf(
+        cfg, trained[1], settings_of(betas, [('JointCrop.area', ratio) for ratio in (1, 3)])
+    )
     assert [row['kind'] for row in rows] == ['configured'] + ['fixed_ratio'] * 2 + ['beta'] * 3
     assert [row['fixed_ratio'] for row in rows] == [None, 1, 3, None, None, None]
     assert [row['beta'] for row in rows[3:]] == [0, None, 2]
@@ -161,7 +163,7 @@ def test_is_monotonic():
     def rows(kind, pairs):
         names = ('beta', 'fixed_ratio')
         return [
-            dict.fromkeys(names) | {kind: x, 'sdf': y, 'kind': kind, 'views': [1, 2]}
+            dict.fromkeys(names) | {kind: x, 'sdf': y, 'kind': kind, 'of': [''], 'views': [1, 2]}
             for x, y in pairs
         ]
 

@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 from scipy import stats
 
 from mmjoint.distributions import JointDistribution
-from mmjoint.pairs.source import PairSource, pair_sets, parse_beta
+from mmjoint.pairs.source import PairSource, pair_sets
 from mmjoint.pairs.statistics import pair_statistics
 from mmjoint.transforms import BlurParams, CropParams
 
@@ -70,9 +70,11 @@ def test_crops_and_blurs_follow_the_closed_forms(beta):
     )
     photo = dict(img=np.zeros((1000, 1000, 3), np.uint8))
     (drawn,) = pair_statistics(views, [photo], num_pairs=20_000)
-    assert drawn.num_pairs == len(drawn.area.values) == 20_000 and drawn.views == (0, 1)
-    assert len(drawn.sigma.values) == pytest.approx(5000, abs=4 * (20_000 * 0.25 * 0.75) ** 0.5)
-    for draws, low, high in ((drawn.area, 0.2, 1.0), (drawn.sigma, 0.1, 2.0)):
+    assert drawn.num_pairs == len(drawn.draws['area'].values) == 20_000 and drawn.views == (0, 1)
+    assert len(drawn.draws['sigma'].values) == pytest.approx(
+        5000, abs=4 * (20_000 * 0.25 * 0.75) ** 0.5
+    )
+    for draws, low, high in ((drawn.draws['area'], 0.2, 1.0), (drawn.draws['sigma'], 0.1, 2.0)):
         expected = JointDistribution(low, high, beta)
         result = stats.kstest(draws.values, expected.cdf)
         assert result.pvalue > 1e-3
@@ -80,7 +82,9 @@ def test_crops_and_blurs_follow_the_closed_forms(beta):
         grid = np.linspace(-1, 1, 9)
         np.testing.assert_allclose(draws.expected('density', grid), expected.density(grid))
     # The boxes are the drawn areas in whole pixels: sides of 447 to 1000, so 1/447 each at most.
-    np.testing.assert_allclose(drawn.cut, drawn.area.values, atol=4 * 0.5 / 447)
+    np.testing.assert_allclose(
+        drawn.draws['area'].done, drawn.draws['area'].values, atol=4 * 0.5 / 447
+    )
 
 
 def test_distance_of_centres():
@@ -91,7 +95,7 @@ def test_distance_of_centres():
     (drawn,) = pair_statistics(views, [photo], num_pairs=20_000)
     rng = np.random.default_rng(1)
     expected = np.hypot(*(rng.random((2, 50_000)) - rng.random((2, 50_000)))) / 2
-    assert stats.ks_2samp(drawn.distance, expected).pvalue > 1e-3
+    assert stats.ks_2samp(drawn.draws['distance'].values, expected).pvalue > 1e-3
 
 
 def test_choices_give_mixtures():
@@ -100,12 +104,14 @@ def test_choices_give_mixtures():
     views = PairSource(config(joint([choice]))).build_views()
     photo = dict(img=np.zeros((500, 500, 3), np.uint8))
     (drawn,) = pair_statistics(views, [photo], num_pairs=10_000)
-    mixture = drawn.area.mixture()
+    mixture = drawn.draws['area'].mixture()
     assert {source.beta for _, source in mixture} == {2, -2}
     assert sum(share for share, _ in mixture) == 1
     assert all(share == pytest.approx(0.5, abs=0.02) for share, _ in mixture)
     half = [JointDistribution(0.2, 1.0, beta) for beta in (2, -2)]
-    result = stats.kstest(drawn.area.values, lambda t: (half[0].cdf(t) + half[1].cdf(t)) / 2)
+    result = stats.kstest(
+        drawn.draws['area'].values, lambda t: (half[0].cdf(t) + half[1].cdf(t)) / 2
+    )
     assert result.pvalue > 1e-3
 
 
@@ -114,7 +120,7 @@ def test_stock_views_have_statistics_too():
     views = dict(type='MultiView', num_views=[1, 1], transforms=[stock, stock])
     photo = dict(img=np.zeros((1000, 1000, 3), np.uint8))
     (drawn,) = pair_statistics(PairSource(config(views)).build_views(), [photo], 10_000)
-    for draws, low, high in ((drawn.area, 0.2, 1.0), (drawn.sigma, 0.1, 2.0)):
+    for draws, low, high in ((drawn.draws['area'], 0.2, 1.0), (drawn.draws['sigma'], 0.1, 2.0)):
         cdf = JointDistribution(low, high, None).cdf
         assert len(draws.values) > 2000 and stats.kstest(draws.values, cdf).pvalue > 1e-3
 
@@ -126,7 +132,7 @@ def test_groups_have_statistics_of_their_own():
     first, second = pair_statistics(PairSource(config(views)).build_views(), [photo], 1000)
     assert (first.views, second.views) == ((0, 1), (2, 3))
     assert (first.num_pairs, second.num_pairs) == (1000, 2000)
-    assert [d.area.mixture()[0][1].beta for d in (first, second)] == [None, 0]
+    assert [d.draws['area'].mixture()[0][1].beta for d in (first, second)] == [None, 0]
 
 
 @pytest.mark.parametrize(
@@ -147,19 +153,19 @@ def test_pair_sets(num_views, pairs):
 def test_beta_goes_to_the_named_transforms_only():
     choice = dict(type='JointChoice', transforms=[[dict(SQUARE)], [dict(SQUARE), dict(BLUR)]])
     source = PairSource(config(joint([choice])))
-    assert source.joint_types(['JointCrop', 'JointColor']) == ['JointCrop']
+    assert source.laws() == {'JointCrop.area': [0, 0], 'JointBlur.sigma': [0]}
     ((one,), (other, blur)) = source.build_views({'JointCrop': -1.5}).pipelines[0][0].pipelines
-    assert (one.area.beta, other.area.beta, blur.sigma.beta) == (-1.5, -1.5, 0)
+    assert [t.joint[0].law.beta for t in (one, other, blur)] == [-1.5, -1.5, 0]
     ((one,), _) = source.build_views().pipelines[0][0].pipelines
-    assert one.area.beta == 0
+    assert one.area.law.beta == 0
 
 
 def test_fixed_ratio_of_the_crops():
-    views = PairSource(config(joint([SQUARE]))).build_views(fixed_ratio=3)
+    views = PairSource(config(joint([SQUARE]))).build_views(fixed_ratio=('', 3))
     photo = dict(img=np.zeros((1000, 1000, 3), np.uint8))
     (drawn,) = pair_statistics(views, [photo], 500)
-    np.testing.assert_allclose(np.abs(drawn.area.values), np.log(3), atol=1e-12)
-    np.testing.assert_allclose(np.abs(drawn.cut), np.log(3), atol=4 * 0.5 / 447)
+    np.testing.assert_allclose(np.abs(drawn.draws['area'].values), np.log(3), atol=1e-12)
+    np.testing.assert_allclose(np.abs(drawn.draws['area'].done), np.log(3), atol=4 * 0.5 / 447)
 
 
 def test_views_inside_a_wrapped_data_set(folder):
@@ -195,11 +201,11 @@ def test_a_broken_photo_is_an_error(folder):
             'the views hold no JointBlur',
         ),
         (
-            lambda: PairSource(config(joint([STOCK_CROP]))).build_views(fixed_ratio=2),
-            'the views hold no JointCrop',
+            lambda: PairSource(config(joint([STOCK_CROP]))).build_views(fixed_ratio=('', 2)),
+            'the views hold no joint augmentation, such as JointCrop, to fix',
         ),
         (
-            lambda: PairSource(config(joint([SQUARE]))).build_views(fixed_ratio=6),
+            lambda: PairSource(config(joint([SQUARE]))).build_views(fixed_ratio=('JointCrop', 6)),
             'ratio must be from 1 to high / low = 5',
         ),
         (lambda: pair_statistics(None, []), 'at least one photo'),
@@ -208,9 +214,3 @@ def test_a_broken_photo_is_an_error(folder):
 def test_bad_input(action, message):
     with pytest.raises(ValueError, match=message):
         action()
-
-
-def test_parse_beta():
-    assert [parse_beta(text) for text in ('None', 'none', '-2', '0.5')] == [None, None, -2, 0.5]
-    with pytest.raises(ValueError):
-        parse_beta('hard')

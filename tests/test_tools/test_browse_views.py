@@ -44,7 +44,7 @@ def test_photos_of_a_folder_with_broken_ones(pretrain_config, image_folder, run_
         (['--images', 'broken'], 'no photo can be read, of 1; the first: .*broken/a.png'),
         (['--out', 'nowhere/a.html'], 'cannot write nowhere/a.html: there is no folder nowhere'),
         (['--out', 'empty'], 'cannot write empty: it is a folder'),
-        (['--beta', '0', '--joint', 'JointBlur'], 'the views hold no JointBlur'),
+        (['--beta', 'JointBlur=0'], 'the views hold no JointBlur'),
         (['--beta', 'nan'], 'beta must be finite'),
         (['--num-photos', '0'], 'num_photos must be at least 1, got 0'),
         (

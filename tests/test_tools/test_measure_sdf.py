@@ -53,7 +53,7 @@ def test_table_json_and_plot(pretrain_config, checkpoint, run_tool, tmp_path):
     for row in rows:
         assert float(table[row['setting']][0]) == pytest.approx(row['sdf'], abs=5e-5)
         assert float(table[row['setting']][1]) == pytest.approx(row['standard_error'], abs=5e-5)
-    told = re.search('falls from each to the next with the area ratio: (True|False)', out)[1]
+    told = re.search('falls from each to the next with the ratio: (True|False)', out)[1]
     assert told == str(result['monotonic']['fixed_ratio']) == str(rows[1]['sdf'] > rows[2]['sdf'])
     assert 'ETA' in err and Image.open(tmp_path / 'a.png').width > 1000
 
@@ -68,7 +68,7 @@ def test_table_json_and_plot(pretrain_config, checkpoint, run_tool, tmp_path):
         (['--json', 'nowhere/a.json'], 'cannot write nowhere/a.json'),
         (['--plot', 'nowhere/a.png'], 'cannot write nowhere/a.png'),
         (['--fixed-ratio', '20'], 'ratio must be from 1 to high / low = 12.5'),
-        (['--beta', '0', '--joint', 'JointBlur'], 'the views hold no JointBlur'),
+        (['--beta', 'JointBlur=0'], 'the views hold no JointBlur'),
         (['--images', 'nowhere'], 'nowhere: no such folder of images'),
         (['--images', 'broken'], 'broken image .*broken/[ab].png'),
         (['--num-images', '1'], 'num_images must be at least 2'),

@@ -14,9 +14,10 @@ from mmjoint.pairs.source import PairSource
 from mmjoint.transforms import BlurParams, ColorParams, CropParams, JointCrop
 from mmjoint.visualization import browse_views
 from mmjoint.visualization.browse import describe_params
-from mmjoint.visualization.charts import chart, histogram, ratio_ticks
+from mmjoint.visualization.charts import chart, histogram, number_ticks, ratio_ticks
 
 CROP = dict(type='JointCrop', scale=(24, 20), beta=0)
+BETAS = [{'': beta} for beta in (None, 2, 0, -2)]
 
 
 def source_of(folder, *pipelines, num_views=2, kind='JointView') -> PairSource:
@@ -56,7 +57,7 @@ class Reader(HTMLParser):
 
 def test_boxes_texts_and_views_belong_together(folder):
     """Each box, cut from the photo of the page, is the view of the page; its text says the same."""
-    page, broken = browse_views(source_of(folder, [CROP]), [0], num_photos=3, num_pairs=50)
+    page, broken = browse_views(source_of(folder, [CROP]), [{'': 0}], num_photos=3, num_pairs=50)
     read = Reader(page)
     assert broken == [] and len(read.boxes) == 6 and len(read.images) == 9
     crop, texts = (
@@ -77,11 +78,11 @@ def test_boxes_texts_and_views_belong_together(folder):
 
 def test_every_beta_shows_the_same_photos(folder):
     source = source_of(folder, [CROP])
-    page, _ = browse_views(source, [None, 2, 0, -2], num_photos=2, num_pairs=300)
+    page, _ = browse_views(source, BETAS, num_photos=2, num_pairs=300)
     read = Reader(page)
     assert len(read.images) == 2 * (1 + 4 * 2) and len(read.boxes) == 2 * 4 * 2
     assert re.findall(r'<label for="tab\d">(.*)</label>', page) == ['None', '2', '0', '−2']
-    again, _ = browse_views(source, [None, 2, 0, -2], num_photos=2, num_pairs=300)
+    again, _ = browse_views(source, BETAS, num_photos=2, num_pairs=300)
     assert again == page
     beyond = re.findall(r'300 pairs, (\d+)% beyond 1:2', page)[1::2]  # label and caption
     assert [int(share) for share in beyond] == sorted(map(int, beyond)) and len(beyond) == 4
@@ -100,8 +101,8 @@ def test_stock_views(folder):
     read = Reader(page)
     assert len(read.boxes) == 4 and len(read.images) == 6
     assert 'class="expected"' in page and '<label' not in page
-    with pytest.raises(ValueError, match='none of JointCrop, JointBlur whose beta'):
-        browse_views(source, [0])
+    with pytest.raises(ValueError, match='they hold no joint augmentation'):
+        browse_views(source, [{'': 0}])
 
 
 def test_views_of_which_nothing_is_known(folder):
@@ -116,7 +117,7 @@ def test_views_of_which_nothing_is_known(folder):
 def test_multi_crop(folder):
     local = dict(CROP, crop_ratio_range=(0.05, 0.2))
     source = source_of(folder, [CROP], [local], num_views=[2, 4])
-    page, _ = browse_views(source, [0], num_photos=1, num_pairs=50)
+    page, _ = browse_views(source, [{'': 0}], num_photos=1, num_pairs=50)
     read = Reader(page)
     assert len(read.images) == 7 and len(read.boxes) == 6
     assert re.findall(r'Views \d and \d', page) == [
@@ -133,19 +134,19 @@ def test_many_large_photos_stay_below_the_limit(tmp_path):
         image = rng.integers(0, 256, (360, 480, 3), dtype=np.uint8)
         cv2.imwrite(str(tmp_path / f'{i}.png'), image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     source = source_of(tmp_path, [dict(CROP, scale=224)])
-    page, _ = browse_views(source, [None, 0], num_photos=20, num_pairs=50)
+    page, _ = browse_views(source, BETAS[::2], num_photos=20, num_pairs=50)
     assert 2e6 < len(page.encode()) < 5e6 and len(Reader(page).images) == 20 * 5
 
 
 def test_broken_photos_are_left_out_and_told(folder):
     (folder / '<1>.png').write_bytes(b'')
-    page, broken = browse_views(source_of(folder, [CROP]), [0], num_photos=3, num_pairs=50)
+    page, broken = browse_views(source_of(folder, [CROP]), [{'': 0}], num_photos=3, num_pairs=50)
     assert len(broken) == 1 and '<1>.png' in broken[0]
     assert len(Reader(page).images) == 6 and 'cannot be read' in page
     for path in folder.iterdir():
         path.write_bytes(b'no photo')
     with pytest.raises(ValueError, match='no photo can be read, of 3; the first: .*png'):
-        browse_views(source_of(folder, [CROP]), [0])
+        browse_views(source_of(folder, [CROP]), [{'': 0}])
 
 
 @pytest.mark.parametrize('name', ['num_photos', 'num_pairs'])
@@ -159,16 +160,15 @@ def test_bad_numbers(folder, name):
     [
         (
             CropParams(3, 4, 50, 30, 0.25, (60, 100)),
-            'crop 50 × 30 at (3, 4): 25.0% of the photo; as 24 × 20',
+            'crop 50 × 30 at (3, 4): 25.0% of the photo',
         ),
         (
             CropParams(0, 0, 100, 60, 0.9, (60, 100)),
-            'crop 100 × 60 at (0, 0): 100.0% of the photo; '
-            '90.0% drawn, which did not fit; as 24 × 20',
+            'crop 100 × 60 at (0, 0): 100.0% of the photo; 90.0% drawn, which did not fit',
         ),
         (BlurParams(1.234, True), 'blur σ 1.23 px'),
         (BlurParams(1.234, False), 'no blur'),
-        (ColorParams(()), 'no colour jitter'),
+        (ColorParams(()), 'no color jitter'),
         (
             ColorParams(('hue', 'contrast'), contrast=1.5, hue=-0.1),
             'hue -0.100, contrast\xa0×\xa01.50',
@@ -177,7 +177,7 @@ def test_bad_numbers(folder, name):
     ],
 )
 def test_what_is_said_of_a_view(params, text):
-    assert describe_params(params, np.zeros((20, 24, 3), np.uint8)) == text
+    assert describe_params(params) == text
 
 
 def test_histogram_is_a_density():
@@ -201,7 +201,23 @@ def test_chart_draws_to_scale():
 
 
 def test_ticks_are_ratios():
-    ticks = dict((text, place) for place, text in ratio_ticks(np.log(5)))
+    ticks = dict((text, place) for place, text in ratio_ticks(-np.log(5), np.log(5)))
     assert ticks == pytest.approx(
         {'1:1': 0, '1:2': np.log(2), '2:1': -np.log(2), '1:5': np.log(5), '5:1': -np.log(5)}
+    )
+
+
+@pytest.mark.parametrize(
+    'limits,texts',
+    [
+        ((-0.2, 0.2), ['−0.2', '−0.1', '0', '0.1', '0.2']),
+        ((0.0, 1.37), ['0', '0.2', '0.4', '0.6', '0.8', '1', '1.2']),
+        ((-60.0, 60.0), ['−60', '−40', '−20', '0', '20', '40', '60']),
+    ],
+)
+def test_ticks_are_round_numbers(limits, texts):
+    ticks = number_ticks(*limits)
+    assert [text for _, text in ticks] == texts
+    assert [place for place, _ in ticks] == pytest.approx(
+        [float(text.replace('−', '-')) for text in texts]
     )

@@ -43,7 +43,9 @@ def page_path(tmp_path_factory):
     ]
     dataset = dict(type='ImageFolder', data_root=str(folder / 'photos'), pipeline=pipeline)
     source = PairSource(Config(dict(train_dataloader=dict(dataset=dataset))))
-    page, _ = browse_views(source, [None, 2, 0, -2], num_photos=3, num_pairs=400)
+    page, _ = browse_views(
+        source, [{'': beta} for beta in (None, 2, 0, -2)], num_photos=3, num_pairs=400
+    )
     path = folder / 'page.html'
     path.write_text(page)
     return path

@@ -1,0 +1,227 @@
+"""Betas as words of a command line, and where in a config they go."""
+
+import copy
+from argparse import ArgumentTypeError
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mmpretrain.registry import TRANSFORMS
+
+from ..transforms import JointTransform
+
+# The word that names no augmentation: what the config makes joint.
+OWN = ''
+Betas = dict[str, float | None]
+
+WORDS = (
+    'A beta is a number, or None for independent draws. JointCrop=-1 and JointColor.hue=0 name an '
+    'augmentation and, where given, one of its quantities. A beta without a name is for those that '
+    'the config makes joint; if it makes none joint, for the first that could be.'
+)
+
+
+def parse_beta(word: str) -> tuple[str, float | None]:
+    """Read a beta of a command line: ``0``, ``None``, ``JointCrop=-1`` or ``JointColor.hue=0``.
+
+    Args:
+        word (str): The word.
+
+    Returns:
+        tuple[str, float | None]: What it names, ``OWN`` if nothing, and the beta.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none of these.
+    """
+    name, equals, value = word.rpartition('=')
+    try:
+        if equals and not name:
+            raise ValueError
+        return name, None if value.lower() == 'none' else float(value)
+    except ValueError:
+        raise ArgumentTypeError(
+            f'{word!r} is not a beta: expected a number or None, with or without a name, such as '
+            '0, None, JointCrop=-1 or JointColor.brightness=0'
+        ) from None
+
+
+def split_settings(words: Sequence[tuple[str, float | None]]) -> list[Betas]:
+    """Part betas into the settings that are to be looked at one after the other.
+
+    Args:
+        words (Sequence[tuple]): As ``parse_beta`` gives them.
+
+    Returns:
+        list[dict]: A beta without a name is a setting of its own. Those with names are one
+        together, up to where a name comes again.
+    """
+    settings: list[Betas] = []
+    for name, beta in words:
+        last = settings[-1] if settings else None
+        if last is None or name == OWN or OWN in last or name in last:
+            settings.append({name: beta})
+        else:
+            last[name] = beta
+    return settings
+
+
+def one_setting(words: Sequence[tuple[str, float | None]]) -> Betas:
+    """Take betas together as the one setting of a run.
+
+    Args:
+        words (Sequence[tuple]): As ``parse_beta`` gives them.
+
+    Raises:
+        ValueError: They are several settings.
+    """
+    settings = split_settings(words)
+    if len(settings) != 1:
+        told = ', '.join(map(setting_label, settings))
+        raise ValueError(
+            f'--beta: a run has one setting, got {len(settings)}: {told}. Give one beta without a '
+            'name, or one for each name'
+        )
+    return settings[0]
+
+
+def beta_label(beta: float | None) -> str:
+    """Write a beta: ``'None'`` or the number."""
+    return 'None' if beta is None else f'{beta:.12g}'
+
+
+def setting_label(betas: Betas) -> str:
+    """Write a setting in the words of the command line, such as ``'JointCrop=-1'``."""
+    return ' '.join(
+        f'{name}={beta_label(b)}' if name else beta_label(b) for name, b in betas.items()
+    )
+
+
+def steps_of(node: Any) -> Iterator[dict]:
+    """Go through all dicts of a config's node, itself included."""
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from steps_of(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from steps_of(value)
+
+
+def type_name(step: Any) -> str:
+    """Return the type of a config dict as a name without its scope; '' for anything else."""
+    kind = step.get('type', '') if isinstance(step, dict) else ''
+    return (kind if isinstance(kind, str) else kind.__name__).split('.')[-1]
+
+
+def joint_steps(node: Any) -> Iterator[tuple[dict, JointTransform]]:
+    """Find the joint augmentations of a config's node.
+
+    Args:
+        node (Any): A step, or a list of steps, of a pipeline.
+
+    Yields:
+        tuple[dict, JointTransform]: The dict in the config, and the augmentation built from it.
+    """
+    for step in steps_of(node):
+        kind = step.get('type')
+        if isinstance(kind, str):
+            kind = TRANSFORMS.get(kind)
+        if isinstance(kind, type) and issubclass(kind, JointTransform):
+            yield step, TRANSFORMS.build(copy.deepcopy(step))
+
+
+def laws_of(node: Any) -> dict[str, list[float | None]]:
+    """List the betas that a config's node has now.
+
+    Args:
+        node (Any): A step, or a list of steps, of a pipeline.
+
+    Returns:
+        dict[str, list]: ``'CLASS.QUANTITY'`` to the beta in each place.
+    """
+    found: dict[str, list[float | None]] = {}
+    for step, transform in joint_steps(node):
+        for name, beta in _betas(transform).items():
+            found.setdefault(f'{type_name(step)}.{name}', []).append(beta)
+    return found
+
+
+def own_names(laws: dict[str, list[float | None]]) -> list[str]:
+    """Tell what a beta without a name is for.
+
+    Args:
+        laws (dict[str, list]): As documented in ``laws_of``.
+
+    Returns:
+        list[str]: The quantities that the config makes joint somewhere; if there are none, those
+        of the first augmentation.
+    """
+    joint = [name for name, betas in laws.items() if any(beta is not None for beta in betas)]
+    first = next(iter(laws), '').split('.')[0]
+    return joint or [name for name in laws if name.split('.')[0] == first]
+
+
+def matching(word: str, laws: dict[str, list[float | None]], where: str) -> list[str]:
+    """Return the quantities that a word names.
+
+    Args:
+        word (str): ``OWN``, an augmentation, or an augmentation and one of its quantities.
+        laws (dict[str, list]): As documented in ``laws_of``.
+        where (str): The config's name, for the message.
+
+    Raises:
+        ValueError: There is none; the message says what there is.
+    """
+    names = own_names(laws) if word == OWN else []
+    names = names or [name for name in laws if word in (name, name.split('.')[0])]
+    if names:
+        return names
+    held: dict[str, list[str]] = {}
+    for name in laws:
+        held.setdefault(name.split('.')[0], []).append(name.split('.')[1])
+    told = ', '.join(f'{kind} ({", ".join(names)})' for kind, names in held.items())
+    raise ValueError(
+        f'{where}: the views hold no {word or "joint augmentation"} whose beta could be set; '
+        + (f'they hold {told}' if told else 'they hold no joint augmentation, such as JointCrop')
+    )
+
+
+def set_betas(node: Any, betas: Betas, where: str) -> dict[str, float | None]:
+    """Set the betas of the joint augmentations of a config's node, in place.
+
+    Args:
+        node (Any): A step, or a list of steps, of a pipeline.
+        betas (dict): What to set, as ``split_settings`` gives it. A name goes to all places of that
+            augmentation; ``OWN`` to the places that are joint, if there are any.
+        where (str): The config's name, for messages.
+
+    Returns:
+        dict[str, float | None]: What was set, ``'CLASS.QUANTITY'`` to its beta.
+
+    Raises:
+        ValueError: There is no such augmentation, or its range does not allow that beta.
+    """
+    laws, changed = laws_of(node), {}
+    for word, beta in betas.items():
+        for name in matching(word, laws, where):
+            some_joint = any(b is not None for b in laws[name])
+            for step, transform in joint_steps(node):
+                own = _betas(transform)
+                kind, quantity = name.split('.')
+                if type_name(step) != kind or quantity not in own:
+                    continue
+                if word == OWN and some_joint and own[quantity] is None:
+                    continue
+                own[quantity] = beta
+                value = beta if len(own) == 1 else own
+                step[transform.beta_argument] = value
+            changed[name] = beta
+    for _ in joint_steps(node):  # an augmentation that cannot have its beta says so when built
+        pass
+    return changed
+
+
+def _betas(transform: JointTransform) -> Betas:
+    laws = {quantity.name: quantity.law for quantity in transform.joint}
+    return {
+        name: law.beta for name, law in laws.items() if law is not None and hasattr(law, 'beta')
+    }

@@ -1,0 +1,21 @@
+"""Checks of arguments that several transforms have."""
+
+from typing import Any
+
+
+def check_probability(name: str, prob: Any) -> float:
+    """Return ``prob`` as a float; raise ValueError naming ``name`` unless it lies in [0, 1]."""
+    if isinstance(prob, bool) or not isinstance(prob, (int, float)) or not 0 <= prob <= 1:
+        raise ValueError(f'{name} must be a probability in [0, 1], got {prob!r}')
+    return float(prob)
+
+
+def check_range(name: str, limits: Any) -> tuple[float, float]:
+    """Return ``limits`` as two floats; raise ValueError naming ``name`` unless 0 < low <= high."""
+    try:
+        low, high = (float(limit) for limit in limits)
+    except (TypeError, ValueError):
+        raise ValueError(f'{name} must be two numbers (low, high), got {limits!r}') from None
+    if not 0 < low <= high < float('inf'):
+        raise ValueError(f'{name} must hold 0 < low <= high, got {limits!r}')
+    return low, high
