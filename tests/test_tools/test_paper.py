@@ -55,6 +55,13 @@ def test_table(run_tool):
     assert 'SimCLR' not in out and 'no results found' in out
 
 
+def test_beta(run_tool):
+    status, out, _ = run_tool(
+        'paper.py', '--table', 5, '--methods', 'BYOL', '--beta', 'JointCrop=3'
+    )
+    assert status == 0 and out.count(' 4 --beta JointCrop=3\n') == 6
+
+
 @pytest.mark.parametrize(
     ('given', 'message'),
     [
@@ -65,6 +72,8 @@ def test_table(run_tool):
             ['--table', 3, '--run', '--scale', 'small'],
             'error: --table 3 --run: the table is of detectors; its commands run them',
         ),
+        (['--table', 7, '--beta', 0, 1], 'error: --beta: a run has one setting, got 2: 0, 1'),
+        (['--table', 7, '--beta', 'hard'], "argument --beta: 'hard' is not a beta"),
         (['--table', 7, '--list'], 'error: give one of --list, --index and --table'),
         (['--table', 7, '--run', '--scale', 'small', '--seeds', 0], 'error: --seeds must be at'),
         (

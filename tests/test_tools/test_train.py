@@ -237,3 +237,17 @@ def test_compile_twice(pretrain_config: Path, run_tool: RunTool) -> None:
     status, _, err = run_tool('train.py', pretrain_config, '--work-dir', 'run', *options)
     assert status == 1
     assert err.splitlines()[-1].startswith("error: --compile: the config sets mmengine's compile")
+
+
+@pytest.mark.parametrize(
+    'words,message',
+    [
+        (['JointBlur=0'], r'the views hold no JointBlur .*; they hold JointCrop \(area\)'),
+        (['0', '1'], 'a run has one setting, got 2: 0, 1'),
+        (['inf'], 'beta must be finite'),
+    ],
+)
+def test_beta_that_cannot_be(pretrain_config, run_tool, tmp_path, words, message):
+    status, out, err = run_tool('train.py', pretrain_config, '--work-dir', 'run', '--beta', *words)
+    assert status == 1 and out == '' and re.search(f'error: .*{message}', err), err
+    assert not (tmp_path / 'run').exists()
