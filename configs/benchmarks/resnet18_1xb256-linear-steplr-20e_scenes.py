@@ -8,13 +8,12 @@ _base_ = [
 ]
 
 model = dict(
-    data_preprocessor=_base_.pop('data_preprocessor'),
     backbone=dict(type='ResNet'),
     head=dict(num_classes=10),
 )
 train_dataloader = dict(batch_size=256)
 # Batch 256 takes half of the learning rate at 512.
 optim_wrapper = dict(optimizer=dict(lr=5.0))
-_base_.param_scheduler[0].milestones = [12, 16]
+param_scheduler = [dict(_base_.steps, milestones=[12, 16])]
 train_cfg = dict(max_epochs=20)
 default_hooks = dict(logger=dict(interval=5))

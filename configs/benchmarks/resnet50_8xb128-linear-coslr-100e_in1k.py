@@ -7,5 +7,5 @@ _base_ = './resnet50_8xb128-linear-coslr-90e_in1k.py'
 # DINO evaluates its teacher.
 model = dict(backbone=dict(init_cfg=dict(prefix='teacher.backbone.')))
 optim_wrapper = dict(optimizer=dict(lr=0.3))
-_base_.param_scheduler[0].update(T_max=100, end=100)
+param_scheduler = [dict(_base_.cosine, T_max=100, end=100)]
 train_cfg = dict(max_epochs=100)

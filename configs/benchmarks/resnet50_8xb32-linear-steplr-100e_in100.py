@@ -8,7 +8,6 @@ _base_ = [
 ]
 
 model = dict(
-    data_preprocessor=_base_.pop('data_preprocessor'),
     head=dict(num_classes=100),
 )
 train_dataloader = dict(batch_size=32)

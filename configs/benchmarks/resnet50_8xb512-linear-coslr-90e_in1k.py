@@ -7,6 +7,5 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
 train_dataloader = dict(batch_size=512)
 default_hooks = dict(checkpoint=dict(interval=10))

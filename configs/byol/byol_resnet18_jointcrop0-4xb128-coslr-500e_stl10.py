@@ -1,4 +1,10 @@
 _base_ = './byol_resnet18_4xb128-coslr-500e_stl10.py'
 
 # The areas of a pair of crops are drawn jointly, from JC(0).
-_base_.train_dataloader.dataset.pipeline[0].transforms[0][0].beta = 0
+views = _base_.views
+views.crop.beta = 0
+train_pipeline = [
+    dict(type='JointView', num_views=2, transforms=[list(views.values())]),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -9,13 +9,12 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
 train_dataloader = dict(
     batch_size=256,
-    dataset=dict(pipeline=_base_.pop('train_pipeline')),
+    dataset=dict(pipeline=_base_.train_pipeline),
 )
 # LARS 0.3 a 256, 10 epochs of warm-up.
 optim_wrapper = dict(optimizer=dict(lr=4.8))
-_base_.param_scheduler[1].update(T_max=190, end=200)
+param_scheduler = [_base_.warmup, dict(_base_.cosine, T_max=190, end=200)]
 train_cfg = dict(max_epochs=200)
 auto_scale_lr = dict(base_batch_size=4096)

@@ -1,4 +1,11 @@
 _base_ = './byol_resnet50_16xb256-coslr-200e_in1k.py'
 
 # The sigmas of a pair of blurs are drawn jointly, from JC(0).
-_base_.train_dataloader.dataset.pipeline[1].transforms[0][3].beta = 0
+views = _base_.views
+views.blur.beta = 0
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='JointView', num_views=2, transforms=[list(views.values())]),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -8,12 +8,11 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
 train_dataloader = dict(
     batch_size=128,
-    dataset=dict(pipeline=_base_.pop('train_pipeline')),
+    dataset=dict(pipeline=_base_.train_pipeline),
 )
 custom_hooks = [*_base_.custom_hooks, dict(type='DINOHook', freeze_last_layer=1, clip_grad=3.0)]
-_base_.param_scheduler[1].update(T_max=490, end=500)
+param_scheduler = [_base_.warmup, dict(_base_.cosine, T_max=490, end=500)]
 train_cfg = dict(max_epochs=500)
 default_hooks = dict(checkpoint=dict(interval=10))

@@ -1,4 +1,15 @@
 _base_ = './dino_resnet50_8xb64-coslr-100e_in1k.py'
 
 # The areas of both pairs of local crops are drawn jointly, from JC(0).
-_base_.train_dataloader.dataset.pipeline[1].transforms[1][0].beta = 0
+local_views = _base_.local_views
+local_views.crop.beta = 0
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(
+        type='JointView',
+        num_views=[2, 4],
+        transforms=[list(_base_.global_views.values()), list(local_views.values())],
+    ),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -8,11 +8,19 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
-_base_.train_pipeline[1].num_views = [2, 8]
-_base_.train_pipeline[1].transforms[0][0].scale = 224
+global_views = _base_.global_views
+global_views.crop.scale = 224
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(
+        type='JointView',
+        num_views=[2, 8],
+        transforms=[list(global_views.values()), list(_base_.local_views.values())],
+    ),
+    dict(type='PackInputs'),
+]
 train_dataloader = dict(
     batch_size=64,
-    dataset=dict(pipeline=_base_.pop('train_pipeline')),
+    dataset=dict(pipeline=train_pipeline),
 )
 custom_hooks = [*_base_.custom_hooks, dict(type='DINOHook', freeze_last_layer=1, clip_grad=3.0)]

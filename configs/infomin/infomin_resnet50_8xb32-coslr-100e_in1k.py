@@ -9,10 +9,9 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
 train_dataloader = dict(
     batch_size=32,
-    dataset=dict(pipeline=_base_.pop('train_pipeline')),
+    dataset=dict(pipeline=_base_.train_pipeline),
 )
-_base_.param_scheduler[0].update(T_max=100, end=100, eta_min=3e-5)
+param_scheduler = [dict(_base_.cosine, T_max=100, end=100, eta_min=3e-5)]
 train_cfg = dict(max_epochs=100)

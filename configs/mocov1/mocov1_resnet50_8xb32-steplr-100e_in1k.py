@@ -5,5 +5,5 @@
 # MoCo's repository.)
 _base_ = './mocov1_resnet50_8xb32-steplr-200e_in1k.py'
 
-_base_.param_scheduler[0].milestones = [60, 80]
+param_scheduler = [dict(_base_.steps, milestones=[60, 80])]
 train_cfg = dict(max_epochs=100)

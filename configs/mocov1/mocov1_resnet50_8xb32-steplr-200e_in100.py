@@ -9,8 +9,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
 train_dataloader = dict(
     batch_size=32,
-    dataset=dict(pipeline=_base_.pop('train_pipeline')),
+    dataset=dict(pipeline=_base_.train_pipeline),
 )

@@ -1,4 +1,11 @@
 _base_ = './mocov1_resnet50_8xb32-steplr-200e_in100.py'
 
 # The brightness factors of a pair are drawn jointly, from JC(0).
-_base_.train_dataloader.dataset.pipeline[1].transforms[0][2].beta = dict(brightness=0)
+views = _base_.views
+views.color.beta = dict(brightness=0)
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='JointView', num_views=2, transforms=[list(views.values())]),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

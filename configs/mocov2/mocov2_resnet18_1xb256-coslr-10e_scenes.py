@@ -9,7 +9,6 @@ _base_ = [
 ]
 
 model = dict(
-    data_preprocessor=_base_.pop('data_preprocessor'),
     # For 4,000 images and some 150 iterations: a short queue and a key encoder that follows.
     queue_len=1024,
     momentum=0.01,
@@ -18,11 +17,11 @@ model = dict(
 )
 train_dataloader = dict(
     batch_size=256,
-    dataset=dict(pipeline=_base_.pop('train_pipeline')),
+    dataset=dict(pipeline=_base_.train_pipeline),
 )
 # Batch 256 takes half of the learning rate at 512.
 optim_wrapper = dict(optimizer=dict(lr=0.25))
-_base_.param_scheduler[0].update(T_max=10, end=10)
+param_scheduler = [dict(_base_.cosine, T_max=10, end=10)]
 train_cfg = dict(max_epochs=10)
 auto_scale_lr = dict(base_batch_size=256)
 default_hooks = dict(logger=dict(interval=5))

@@ -10,7 +10,6 @@ _base_ = [
 ]
 
 model = dict(
-    data_preprocessor=_base_.pop('data_preprocessor'),
     # A folder may hold few images, and an image's own old key is no negative.
     queue_len=4096,
     backbone=dict(depth=18),
@@ -18,7 +17,7 @@ model = dict(
 )
 train_dataloader = dict(
     batch_size=256,
-    dataset=dict(pipeline=_base_.pop('train_pipeline')),
+    dataset=dict(pipeline=_base_.train_pipeline),
 )
 # A line every tenth iteration: a folder may hold few batches.
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))

@@ -7,10 +7,14 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-_base_.train_pipeline[1].transforms[0][0].scale = 96
-model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
+views = _base_.views
+views.crop.scale = 96
+train_pipeline = [
+    dict(type='JointView', num_views=2, transforms=[list(views.values())]),
+    dict(type='PackInputs'),
+]
 train_dataloader = dict(
     batch_size=128,
-    dataset=dict(pipeline=_base_.pop('train_pipeline')[1:]),
+    dataset=dict(pipeline=train_pipeline),
 )
 default_hooks = dict(checkpoint=dict(interval=10))

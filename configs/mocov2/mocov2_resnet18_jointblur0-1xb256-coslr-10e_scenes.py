@@ -2,6 +2,10 @@ _base_ = './mocov2_resnet18_1xb256-coslr-10e_scenes.py'
 
 # A joint blur, JC(0), after the other transforms. The baseline has none, and the paper holds that
 # blur does not suit images this small (section 4.2).
-_base_.train_dataloader.dataset.pipeline[1].transforms[0].append(
-    dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=0)
-)
+views = dict(**_base_.views, blur=dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=0))
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='JointView', num_views=2, transforms=[list(views.values())]),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -7,10 +7,9 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
 train_dataloader = dict(
     batch_size=256,
-    dataset=dict(pipeline=_base_.pop('train_pipeline')),
+    dataset=dict(pipeline=_base_.train_pipeline),
 )
 # LARS 0.6 a 256, 10 epochs of warm-up.
 optim_wrapper = dict(optimizer=dict(lr=9.6))

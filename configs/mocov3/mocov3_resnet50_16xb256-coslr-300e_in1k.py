@@ -3,5 +3,5 @@ _base_ = './mocov3_resnet50_16xb256-coslr-100e_in1k.py'
 
 # LARS 0.3 a 256, 10 epochs of warm-up.
 optim_wrapper = dict(optimizer=dict(lr=4.8))
-_base_.param_scheduler[1].update(T_max=290, end=300)
+param_scheduler = [_base_.warmup, dict(_base_.cosine, T_max=290, end=300)]
 train_cfg = dict(max_epochs=300)

@@ -10,17 +10,16 @@ _base_ = [
 ]
 
 model = dict(
-    data_preprocessor=_base_.pop('data_preprocessor'),
     backbone=dict(depth=18),
     neck=dict(in_channels=512, hid_channels=512),
 )
 train_dataloader = dict(
     batch_size=256,
-    dataset=dict(pipeline=_base_.pop('train_pipeline')),
+    dataset=dict(pipeline=_base_.train_pipeline),
 )
 # LARS 0.3 a 256, 10 epochs of warm-up.
 optim_wrapper = dict(optimizer=dict(lr=0.3))
-_base_.param_scheduler[1].update(T_max=190, end=200)
+param_scheduler = [_base_.warmup, dict(_base_.cosine, T_max=190, end=200)]
 train_cfg = dict(max_epochs=200)
 auto_scale_lr = dict(base_batch_size=256)
 # A line every tenth iteration: a folder may hold few batches.

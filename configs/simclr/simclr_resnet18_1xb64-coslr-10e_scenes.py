@@ -9,18 +9,17 @@ _base_ = [
 ]
 
 model = dict(
-    data_preprocessor=_base_.pop('data_preprocessor'),
     # The usual stem: its stride of 4 makes the rest quick enough for a CPU.
     backbone=dict(type='ResNet'),
     head=dict(temperature=0.2),
 )
 train_dataloader = dict(
     batch_size=64,
-    dataset=dict(pipeline=_base_.pop('train_pipeline')),
+    dataset=dict(pipeline=_base_.train_pipeline),
 )
 # Batch 64 takes an eighth of the learning rate at 512.
 optim_wrapper = dict(optimizer=dict(lr=0.0625))
-_base_.param_scheduler[0].update(T_max=10, end=10)
+param_scheduler = [dict(_base_.cosine, T_max=10, end=10)]
 train_cfg = dict(max_epochs=10)
 auto_scale_lr = dict(base_batch_size=64)
 default_hooks = dict(logger=dict(interval=20))

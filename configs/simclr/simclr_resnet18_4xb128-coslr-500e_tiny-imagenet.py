@@ -7,9 +7,8 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
 train_dataloader = dict(
     batch_size=128,
-    dataset=dict(pipeline=_base_.pop('train_pipeline')),
+    dataset=dict(pipeline=_base_.train_pipeline),
 )
 default_hooks = dict(checkpoint=dict(interval=10))

@@ -1,4 +1,11 @@
 _base_ = './simclr_resnet18_1xb64-coslr-10e_scenes.py'
 
 # The areas of a pair of crops are drawn jointly, from JC(0).
-_base_.train_dataloader.dataset.pipeline[1].transforms[0][0].beta = 0
+views = _base_.views
+views.crop.beta = 0
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='JointView', num_views=2, transforms=[list(views.values())]),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

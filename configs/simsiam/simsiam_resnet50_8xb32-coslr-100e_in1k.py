@@ -7,14 +7,13 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(data_preprocessor=_base_.pop('data_preprocessor'))
 train_dataloader = dict(
     batch_size=32,
-    dataset=dict(pipeline=_base_.pop('train_pipeline')),
+    dataset=dict(pipeline=_base_.train_pipeline),
 )
 optim_wrapper = dict(
     optimizer=dict(lr=0.05), paramwise_cfg=dict(custom_keys={'predictor': dict(fix_lr=True)})
 )
 custom_hooks = [*_base_.custom_hooks, dict(type='FixedLRHook')]
-_base_.param_scheduler[0].update(T_max=100, end=100)
+param_scheduler = [dict(_base_.cosine, T_max=100, end=100)]
 train_cfg = dict(max_epochs=100)

@@ -11,11 +11,22 @@ import mmjoint  # noqa: F401  registers what the configs name
 FOLDER = Path(__file__).resolve().parents[2] / 'configs'
 
 
+# Named parts that the bases offer to variants; the settings are made of them, nothing reads them.
+PARTS = (
+    *('views', 'original', 'global_views', 'local_views', 'pair_views', 'jigsaw_view'),
+    *('train_pipeline', 'warmup', 'cosine', 'steps', 'decay'),
+)
+
+
 @functools.cache
 def read(name: str) -> Config:
     (path,) = FOLDER.glob(f'*/{name}.py')
     # A list that a config appends to keeps plain dicts; made anew, all have attributes.
-    return Config(Config.fromfile(path).to_dict())
+    cfg = Config(Config.fromfile(path).to_dict())
+    for part in PARTS:
+        cfg.pop(part, None)
+    cfg.model.data_preprocessor = cfg.pop('data_preprocessor')  # as the Runner does
+    return cfg
 
 
 @pytest.fixture(scope='session')

@@ -5,15 +5,14 @@ _base_ = './dino_sgd_coslr_100e.py'
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.04),
 )
-_base_.param_scheduler.append(
-    dict(
-        type='CosineAnnealingParamScheduler',
-        param_name='weight_decay',
-        T_max=100,
-        eta_min_ratio=10,  # a ratio, so that what has no decay keeps none
-        by_epoch=True,
-        begin=0,
-        end=100,
-        convert_to_iter_based=True,
-    )
+decay = dict(
+    type='CosineAnnealingParamScheduler',
+    param_name='weight_decay',
+    T_max=100,
+    eta_min_ratio=10,  # a ratio, so that what has no decay keeps none
+    by_epoch=True,
+    begin=0,
+    end=100,
+    convert_to_iter_based=True,
 )
+param_scheduler = [_base_.warmup, _base_.cosine, decay]

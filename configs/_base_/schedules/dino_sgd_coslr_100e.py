@@ -5,24 +5,23 @@ optim_wrapper = dict(
     # No decay of biases and of what batch norms learn.
     paramwise_cfg=dict(flat_decay_mult=0.0),
 )
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-4,
-        by_epoch=True,
-        begin=0,
-        end=10,
-        convert_to_iter_based=True,
-    ),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=90,
-        eta_min=1e-6,
-        by_epoch=True,
-        begin=10,
-        end=100,
-        convert_to_iter_based=True,
-    ),
-]
+warmup = dict(
+    type='LinearLR',
+    start_factor=1e-4,
+    by_epoch=True,
+    begin=0,
+    end=10,
+    convert_to_iter_based=True,
+)
+cosine = dict(
+    type='CosineAnnealingLR',
+    T_max=90,
+    eta_min=1e-6,
+    by_epoch=True,
+    begin=10,
+    end=100,
+    convert_to_iter_based=True,
+)
+param_scheduler = [warmup, cosine]
 train_cfg = dict(by_epoch=True, max_epochs=100)
 auto_scale_lr = dict(base_batch_size=512)

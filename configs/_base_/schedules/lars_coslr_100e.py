@@ -11,16 +11,15 @@ optim_wrapper = dict(
         }
     ),
 )
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-4,
-        by_epoch=True,
-        begin=0,
-        end=10,
-        convert_to_iter_based=True,
-    ),
-    dict(type='CosineAnnealingLR', T_max=90, by_epoch=True, begin=10, end=100),
-]
+warmup = dict(
+    type='LinearLR',
+    start_factor=1e-4,
+    by_epoch=True,
+    begin=0,
+    end=10,
+    convert_to_iter_based=True,
+)
+cosine = dict(type='CosineAnnealingLR', T_max=90, by_epoch=True, begin=10, end=100)
+param_scheduler = [warmup, cosine]
 train_cfg = dict(by_epoch=True, max_epochs=100)
 auto_scale_lr = dict(base_batch_size=512)

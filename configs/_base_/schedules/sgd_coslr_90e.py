@@ -3,7 +3,8 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.4, momentum=0.9, weight_decay=0.0),
 )
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=90, by_epoch=True, begin=0, end=90)]
+cosine = dict(type='CosineAnnealingLR', T_max=90, by_epoch=True, begin=0, end=90)
+param_scheduler = [cosine]
 train_cfg = dict(by_epoch=True, max_epochs=90, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()

@@ -3,16 +3,15 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='ForeachLARS', lr=0.6, momentum=0.9, weight_decay=1e-6),
 )
-param_scheduler = [
-    dict(
-        type='CosineAnnealingLR',
-        T_max=200,
-        eta_min_ratio=1e-3,
-        by_epoch=True,
-        begin=0,
-        end=200,
-        convert_to_iter_based=True,
-    )
-]
+cosine = dict(
+    type='CosineAnnealingLR',
+    T_max=200,
+    eta_min_ratio=1e-3,
+    by_epoch=True,
+    begin=0,
+    end=200,
+    convert_to_iter_based=True,
+)
+param_scheduler = [cosine]
 train_cfg = dict(by_epoch=True, max_epochs=200)
 auto_scale_lr = dict(base_batch_size=256)

@@ -2,6 +2,10 @@
 # interpolation.
 _base_ = './mocov3.py'
 
-_base_.train_pipeline[1].transforms[0][0].update(
-    crop_ratio_range=(0.08, 1.0), interpolation='bicubic'
-)
+views = _base_.views
+views.crop.update(crop_ratio_range=(0.08, 1.0), interpolation='bicubic')
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='JointView', num_views=2, transforms=[list(views.values())]),
+    dict(type='PackInputs'),
+]

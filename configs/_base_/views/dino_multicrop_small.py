@@ -2,8 +2,17 @@
 # without blur, as all recipes for images so small.
 _base_ = './dino_multicrop.py'
 
-global_views, local_views = _base_.train_pipeline[1].transforms
-global_views[0].scale = 64
-local_views[0].scale = 32
-del global_views[4], local_views[4]
-del global_views, local_views
+global_views = _base_.global_views
+global_views.crop.scale = 64
+local_views = _base_.local_views
+local_views.crop.scale = 32
+del global_views['blur'], local_views['blur']
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(
+        type='JointView',
+        num_views=[2, 4],
+        transforms=[list(global_views.values()), list(local_views.values())],
+    ),
+    dict(type='PackInputs'),
+]

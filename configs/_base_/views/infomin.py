@@ -30,10 +30,10 @@ rand_augment = dict(
         dict(type='Translate', magnitude_range=(0, 0.45), direction='vertical'),
     ],
 )
-pair_views = [
-    dict(type='JointCrop', scale=224, crop_ratio_range=(0.2, 1.0), beta=None),
-    dict(type='HorizontalFlip', prob=0.5),
-    dict(
+pair_views = dict(
+    crop=dict(type='JointCrop', scale=224, crop_ratio_range=(0.2, 1.0), beta=None),
+    flip=dict(type='HorizontalFlip', prob=0.5),
+    color=dict(
         type='JointColor',
         brightness=0.8,
         contrast=0.8,
@@ -42,18 +42,22 @@ pair_views = [
         prob=0.8,
         beta=None,
     ),
-    dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=None),
-    rand_augment,
-    dict(type='ToGray', prob=0.2),
-]
-jigsaw_view = [
-    dict(type='RandomResizedCrop', scale=255, crop_ratio_range=(0.6, 1.0), backend='pillow'),
-    dict(type='HorizontalFlip', prob=0.5),
-    dict(type='JigsawPatches', grid=3, size=64),
-]
+    blur=dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=None),
+    rand_augment=rand_augment,
+    gray=dict(type='ToGray', prob=0.2),
+)
+jigsaw_view = dict(
+    crop=dict(type='RandomResizedCrop', scale=255, crop_ratio_range=(0.6, 1.0), backend='pillow'),
+    flip=dict(type='HorizontalFlip', prob=0.5),
+    jigsaw=dict(type='JigsawPatches', grid=3, size=64),
+)
 train_pipeline = [
     dict(type='LoadImage'),
-    dict(type='JointView', num_views=[2, 1], transforms=[pair_views, jigsaw_view]),
+    dict(
+        type='JointView',
+        num_views=[2, 1],
+        transforms=[list(pair_views.values()), list(jigsaw_view.values())],
+    ),
     dict(type='PackInputs'),
 ]
-del shift, rand_augment, pair_views, jigsaw_view
+del shift, rand_augment

@@ -3,10 +3,14 @@
 # gets any other augmentation; here it gets none.
 _base_ = './mocov2.py'
 
-_base_.train_pipeline[1].update(
-    num_views=[1, 2],
-    transforms=[
-        [dict(type='Resize', scale=(224, 224), backend='pillow')],
-        _base_.train_pipeline[1].transforms[0],
-    ],
-)
+original = dict(resize=dict(type='Resize', scale=(224, 224), backend='pillow'))
+views = _base_.views
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(
+        type='JointView',
+        num_views=[1, 2],
+        transforms=[list(original.values()), list(views.values())],
+    ),
+    dict(type='PackInputs'),
+]

@@ -1,8 +1,8 @@
 # Views of MoCo v1 (arXiv 1911.05722, the order of its repository) at 224 px: no blur.
-views = [
-    dict(type='JointCrop', scale=224, crop_ratio_range=(0.2, 1.0), beta=None),
-    dict(type='ToGray', prob=0.2),
-    dict(
+views = dict(
+    crop=dict(type='JointCrop', scale=224, crop_ratio_range=(0.2, 1.0), beta=None),
+    gray=dict(type='ToGray', prob=0.2),
+    color=dict(
         type='JointColor',
         brightness=0.4,
         contrast=0.4,
@@ -11,11 +11,10 @@ views = [
         prob=1.0,
         beta=None,
     ),
-    dict(type='HorizontalFlip', prob=0.5),
-]
+    flip=dict(type='HorizontalFlip', prob=0.5),
+)
 train_pipeline = [
     dict(type='LoadImage'),
-    dict(type='JointView', num_views=2, transforms=[views]),
+    dict(type='JointView', num_views=2, transforms=[list(views.values())]),
     dict(type='PackInputs'),
 ]
-del views

@@ -1,7 +1,7 @@
 # Views of MoCo v2 (arXiv 2003.04297, the order of its repository) at 224 px.
-views = [
-    dict(type='JointCrop', scale=224, crop_ratio_range=(0.2, 1.0), beta=None),
-    dict(
+views = dict(
+    crop=dict(type='JointCrop', scale=224, crop_ratio_range=(0.2, 1.0), beta=None),
+    color=dict(
         type='JointColor',
         brightness=0.4,
         contrast=0.4,
@@ -10,13 +10,12 @@ views = [
         prob=0.8,
         beta=None,
     ),
-    dict(type='ToGray', prob=0.2),
-    dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=None),
-    dict(type='HorizontalFlip', prob=0.5),
-]
+    gray=dict(type='ToGray', prob=0.2),
+    blur=dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=0.5, beta=None),
+    flip=dict(type='HorizontalFlip', prob=0.5),
+)
 train_pipeline = [
     dict(type='LoadImage'),
-    dict(type='JointView', num_views=2, transforms=[views]),
+    dict(type='JointView', num_views=2, transforms=[list(views.values())]),
     dict(type='PackInputs'),
 ]
-del views

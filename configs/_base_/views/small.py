@@ -1,9 +1,9 @@
 # Views of the ContrastiveCrop repository for small images (arXiv 2202.03278): no blur. The size
 # is that of Tiny-ImageNet; data sets of another size set their own.
-views = [
-    dict(type='JointCrop', scale=64, crop_ratio_range=(0.2, 1.0), beta=None),
-    dict(type='HorizontalFlip', prob=0.5),
-    dict(
+views = dict(
+    crop=dict(type='JointCrop', scale=64, crop_ratio_range=(0.2, 1.0), beta=None),
+    flip=dict(type='HorizontalFlip', prob=0.5),
+    color=dict(
         type='JointColor',
         brightness=0.4,
         contrast=0.4,
@@ -12,11 +12,10 @@ views = [
         prob=0.8,
         beta=None,
     ),
-    dict(type='ToGray', prob=0.2),
-]
+    gray=dict(type='ToGray', prob=0.2),
+)
 train_pipeline = [
     dict(type='LoadImage'),
-    dict(type='JointView', num_views=2, transforms=[views]),
+    dict(type='JointView', num_views=2, transforms=[list(views.values())]),
     dict(type='PackInputs'),
 ]
-del views
