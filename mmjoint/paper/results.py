@@ -6,8 +6,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import Config
-
+from ..engine.dumped import read_dumped_config
 from .tables import Row, Table
 
 RESULT_FILE = 'result.json'
@@ -50,9 +49,11 @@ def find_results(work_dirs: str | Path, rows: Sequence[Row]) -> dict[str, list[d
         config = path.with_name('config.py')
         if not accuracies or not config.is_file():
             continue
-        backbone = Config.fromfile(config).model.get('backbone') or {}
-        checkpoint = (backbone.get('init_cfg') or {}).get('checkpoint') or ''
-        name = Path(checkpoint).parent.name
+        settings, _ = read_dumped_config(config)
+        settings = settings.to_dict()
+        for key in ('model', 'backbone', 'init_cfg', 'checkpoint'):
+            settings = settings.get(key) if isinstance(settings, dict) else None
+        name = Path(settings).parent.name if isinstance(settings, str) else ''
         if name in names:
             results[names[name]].append(
                 dict(path=str(path), scale=None, seed=None, linear=accuracies[-1])

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..engine import find_last_checkpoint
+from ..engine.dumped import refuse_code
 from ..evaluation import labelled_features, use_folder
 from .runs import Run
 
@@ -40,6 +41,7 @@ def add_embedding(
     else:
         try:
             cfg = run.cfg.copy()
+            refuse_code(cfg)
             if folder is not None:
                 use_folder(cfg, folder)
             features, labels = _test_features(cfg, checkpoint, num)

@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS
 
+from ..engine.dumped import refuse_code
 from ..utils.files import write_output
 from .curves import line_chart
 from .pairs import draw_pair, sample_pairs
@@ -42,6 +43,9 @@ def add_pairs(run: Run, num: int = 4, seed: int = 0) -> None:
     if run.cfg is None:
         return
     try:
+        refuse_code(run.cfg)
+        if 'dataset' not in (run.cfg.get('train_dataloader') or {}):
+            raise ValueError('the config has no train_dataloader.dataset')
         total = _num_images(run)
         indices = [i * total // num for i in range(min(num, total))]
         run.pairs = [draw_pair(*pair) for pair in sample_pairs(run.cfg, indices, seed)]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
+from ..engine.dumped import read_dumped_config
+
 Curve = tuple[list[int], list[float]]
 
 # Read for the report's charts, where a run has logged them.
@@ -104,7 +106,9 @@ def read_run(work_dir: str | Path, name: str | None = None) -> Run:
         setattr(run, attribute, statistics.median(values[1:] or values))
     configs = sorted(work_dir.glob('*/vis_data/config.py'))
     if configs:
-        run.cfg = Config.fromfile(configs[-1], import_custom_modules=False)
+        run.cfg, unread = read_dumped_config(configs[-1])
+        if unread:
+            run.notes.append(f'{configs[-1]}: not read, as no data: {"; ".join(unread[:3])}')
     else:
         run.notes.append('no vis_data/config.py: settings and pairs are not known')
     run.evaluation = _read_json(work_dir / 'evaluation.json')

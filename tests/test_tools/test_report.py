@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 
 @pytest.fixture
@@ -16,7 +17,8 @@ def work_dirs(pretrain_config: Path, tmp_path: Path) -> list[Path]:
         rows = [dict(step=s, loss=3.5 - s / 100, time=0.1) for s in range(1, 13)]
         (vis_data / 'scalars.json').write_text('\n'.join(map(json.dumps, rows)) + '\n')
         text = pretrain_config.read_text().replace('scale=32)', f'scale=32, beta={beta})')
-        (vis_data / 'config.py').write_text(text)
+        (tmp_path / f'{name}.py').write_text(text)
+        Config.fromfile(tmp_path / f'{name}.py').dump(vis_data / 'config.py')
         folders.append(tmp_path / 'runs' / name)
     return folders
 
@@ -68,3 +70,14 @@ def test_bad_input(run_tool, work_dirs, tmp_path):
         assert not list(tmp_path.glob('page.html*')) and not (tmp_path / 'nowhere').exists()
     status, _, err = run_tool('report.py', *work_dirs, '--out', 'p.html', '--names', 'one')
     assert status == 2 and '1 --names for 2 work directories' in err
+
+
+def test_code_in_a_sent_folder_is_not_run(run_tool, work_dirs, tmp_path):
+    first, second = (folder / '20260101_000000/vis_data/config.py' for folder in work_dirs)
+    first.write_text(first.read_text() + f'\nopen({str(tmp_path / "ran")!r}, "w")\n')
+    second.write_text(second.read_text().replace("type='JointCrop'", "type='os.system'"))
+    status, out, err = run_tool('report.py', *work_dirs, '--out', 'page.html')
+    assert status == 0, err
+    assert 'baseline: ' in out and 'not read, as no data: line ' in out
+    assert 'joint: no pairs: ' in out and "'os.system' is no class of a registry" in out
+    assert not (tmp_path / 'ran').exists()
