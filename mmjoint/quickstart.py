@@ -17,6 +17,7 @@ from mmengine.config import Config
 from .datasets import ImageFolder, make_scenes
 from .detection.data import write_results
 from .evaluation import evaluate_protocols, labelled_features, provenance, write_evaluation
+from .utils.files import write_output
 from .version import __version__
 from .visualization import Run, add_pairs, read_run, read_scalars, write_report
 
@@ -108,7 +109,7 @@ class QuickStart:
                 '--out, or delete that folder'
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        write_output(path, text)
         return path
 
     def pretrain(self, run: str) -> dict[str, float]:

@@ -33,6 +33,23 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture
+def full_disk() -> Callable[..., contextlib.AbstractContextManager]:
+    """Let files grow no further than some bytes in a block, as on a disk that is full."""
+    resource = pytest.importorskip('resource')
+
+    @contextlib.contextmanager
+    def limit(room: int = 0) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     """Every test draws the same numbers each time, alone or after others."""

@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import os
 
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
 from mmjoint.evaluation import evaluate_knn
 from mmjoint.utils.errors import one_line_errors
+from mmjoint.utils.files import check_output, write_output
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,6 +40,7 @@ def main() -> None:
     # mmengine tells the initialisation of every single weight otherwise.
     MMLogger.get_instance('mmjoint', log_level='WARNING')
     with one_line_errors():
+        check_output(args.json)
         cfg = Config.fromfile(args.config)
         if args.cfg_options:
             cfg.merge_from_dict(args.cfg_options)
@@ -50,9 +51,7 @@ def main() -> None:
         result |= {'k': args.k, 'temperature': args.temperature}
         result |= {'config': args.config, 'checkpoint': args.checkpoint}
         if args.json:
-            with open(f'{args.json}.partial', 'w') as file:
-                json.dump(result, file, indent=2)
-            os.replace(f'{args.json}.partial', args.json)
+            write_output(args.json, json.dumps(result, indent=2) + '\n')
     accuracy = ', '.join(
         f'top-{top} {result[f"top{top}"]:.2f} %' for top in (1, 5) if f'top{top}' in result
     )

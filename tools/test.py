@@ -1,6 +1,6 @@
 """Evaluates a checkpoint on the config's test set, as mmpretrain's tools/test.py does."""
 
-import os
+import contextlib
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from mmengine.evaluator import DumpResults
 
 from mmjoint import engine
 from mmjoint.utils.errors import one_line_errors
+from mmjoint.utils.files import check_output, whole_file
 
 
 def parse_args() -> Namespace:
@@ -54,19 +55,20 @@ def main() -> None:
     """Test."""
     args = parse_args()
     with one_line_errors():
+        check_output(args.out)
         cfg = engine.load_config(args)
         apply(args, cfg)
         engine.fit_to_machine(cfg)
         runner = engine.build_runner(cfg, strict=True)
-        # Written aside, with the suffix that tells the format.
-        aside = f'{args.out}.part{Path(args.out).suffix}' if args.out else None
-        if aside and args.out_item == 'pred':
-            runner.test_evaluator.metrics.append(DumpResults(aside))
-        metrics = runner.test()
-        if aside and is_main_process():
-            if args.out_item == 'metrics':
-                mmengine.dump(metrics, aside)
-            os.replace(aside, args.out)
+        with contextlib.ExitStack() as stack:
+            out = None
+            if args.out and is_main_process():
+                out = stack.enter_context(whole_file(args.out)).name
+            if args.out and args.out_item == 'pred':
+                runner.test_evaluator.metrics.append(DumpResults(out or args.out))
+            metrics = runner.test()
+            if out and args.out_item == 'metrics':
+                mmengine.dump(metrics, out)
         engine.disconnect()
 
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..utils.files import write_output
 from ..version import __version__
 from .facts import algorithm, differences, plain_network, resnet_facts
 from .key_maps import find_backbones, pick_backbone, resnet_keys
@@ -105,15 +105,7 @@ def convert(
         )
     content = TARGETS[to][out.suffix](weights, provenance)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f'.{out.name}.partial')
-    try:
-        with open(partial, 'wb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_output(out, content)
     return provenance
 
 

@@ -7,13 +7,12 @@ class, so that only the silhouette tells the class.
 
 import importlib.util
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from ..utils.files import whole_folder
 
 # Raise it when the same arguments give other pixels, so that old folders are not taken for new.
 FORMAT = 3
@@ -275,17 +274,11 @@ def make_scenes(
         _check_same(root, meta)
         return root
 
-    root.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f'.{root.name}-', dir=root.parent))
-    try:
-        aside.chmod(0o755)  # mkdtemp's folder is its owner's alone
+    with whole_folder(root) as aside:
         photos = _photos()
         for stream, (split, count) in enumerate((('train', num_train), ('val', num_val))):
             _write_split(aside, split, count, size, (seed, stream), photos)
         (aside / META_FILE).write_text(json.dumps(meta, indent=2) + '\n')
-        os.replace(aside, root)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return root
 
 

@@ -1,9 +1,8 @@
 """Writing a folder of images as shards of the WebDataset format."""
 
-import os
-import shutil
 from pathlib import Path
 
+from ..utils.files import whole_folder
 from .image_folder import ImageFolder
 from .shards import _NO_WEBDATASET, read_indices
 
@@ -30,20 +29,22 @@ def write_shards(
         FileExistsError: ``out`` exists already.
         ValueError: Two images differ in nothing but their extension, or there is none.
     """
+    folder, out = Path(folder), Path(out)
+    if images_per_shard < 1:
+        raise ValueError(f'images_per_shard must be at least 1, got {images_per_shard}')
+    images = ImageFolder(str(folder), with_label=with_label)
+    with whole_folder(out) as partial:
+        return _write(images, folder, partial, images_per_shard, with_label)
+
+
+def _write(
+    images: ImageFolder, folder: Path, out: Path, images_per_shard: int, with_label: bool
+) -> tuple[int, int]:
     try:
         from webdataset import ShardWriter
     except ImportError as error:
         raise ImportError(_NO_WEBDATASET) from error
-    folder, out = Path(folder), Path(out)
-    if images_per_shard < 1:
-        raise ValueError(f'images_per_shard must be at least 1, got {images_per_shard}')
-    if out.exists():
-        raise FileExistsError(f'{out}: exists already; delete it or name another folder')
-    images = ImageFolder(str(folder), with_label=with_label)
-    partial = out.with_name(out.name + '.partial')
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    pattern = str(partial / '%06d.tar').replace('%', '%%').replace('%%06d', '%06d')
+    pattern = str(out / '%06d.tar').replace('%', '%%').replace('%%06d', '%06d')
     last = None
     with ShardWriter(
         pattern,
@@ -65,7 +66,6 @@ def write_shards(
             if with_label:
                 sample['cls'] = str(info['gt_label']).encode()
             writer.write(sample)
-    shards = sorted(map(str, partial.glob('*.tar')))
+    shards = sorted(map(str, out.glob('*.tar')))
     read_indices(shards)
-    os.replace(partial, out)
     return len(images), len(shards)

@@ -9,7 +9,6 @@ image, as in a folder; what is saved are the look-ups of millions of small files
 import logging
 import os
 import tarfile
-import uuid
 from functools import lru_cache
 from glob import glob
 from pathlib import Path
@@ -20,6 +19,8 @@ from mmengine.fileio import BaseStorageBackend, register_backend
 from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
+
+from ..utils.files import write_output
 
 EXTENSIONS = ('jpg', 'jpeg', 'png', 'webp', 'bmp', 'tif', 'tiff', 'ppm')
 INDEX_VERSION = b'v1.2'
@@ -223,13 +224,11 @@ def _read_index(tar: Path) -> bytes:
         return text
     text = index_tar(tar)
     head = b'%s %d\n' % (INDEX_VERSION, text.count(b'\n'))
-    partial = path.with_name(f'{path.name}.{uuid.uuid4().hex}.partial')
     try:
-        partial.write_bytes(head + text)
-        os.replace(partial, path)
+        write_output(path, head + text)
     except OSError as error:
         print_log(
-            f'cannot write {path} ({error.strerror}): this shard is read through at every start',
+            f'{error}: this shard is read through at every start',
             logger='current',
             level=logging.WARNING,
         )

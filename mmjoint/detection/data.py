@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..utils.files import write_output
+
 TASKS = ('voc', 'coco')
 METRICS = ('AP', 'AP50', 'AP75')
 # Trained on both years' trainval, tested on 2007: the published protocol.
@@ -215,9 +217,7 @@ def write_results(path: str | Path, results: dict) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + '.partial')
-    partial.write_text(json.dumps(_without_nan(results), indent=2, allow_nan=False) + '\n')
-    os.replace(partial, path)
+    write_output(path, json.dumps(_without_nan(results), indent=2, allow_nan=False) + '\n')
 
 
 def _without_nan(value: object) -> object:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checkpoints import convert, file_sha256
+from ..utils.files import whole_file
 from .data import (
     TASKS,
     data_root,
@@ -215,7 +216,8 @@ def _convert_weights(engine: Engine, args: argparse.Namespace) -> tuple[Path | N
 
         source = args.work_dir / 'torchvision_resnet50.pth'
         args.work_dir.mkdir(parents=True, exist_ok=True)
-        torch.save(ResNet50_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True), source)
+        with whole_file(source) as file:
+            torch.save(ResNet50_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True), file)
     converted = args.work_dir / engine.weights
     provenance = convert(source, converted, engine.name, args.which, args.trust)
     print(

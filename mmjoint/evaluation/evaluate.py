@@ -19,7 +19,7 @@ from mmpretrain.registry import DATASETS
 from torch import Tensor
 
 from ..checkpoints import file_sha256, read_checkpoint
-from ..utils.files import write_output
+from ..utils.files import whole_file, write_output
 from ..version import __version__
 from .knn import LOADERS, knn_accuracy, labelled_features
 from .linear import linear_accuracy
@@ -174,9 +174,8 @@ def cached_features(
         return tuple(train), tuple(test)
     features = labelled_features(cfg, checkpoint)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + '.partial')
-    torch.save([list(part) for part in features], partial)
-    partial.replace(path)
+    with whole_file(path) as file:
+        torch.save([list(part) for part in features], file)
     return features
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.models import SimCLR
 from torch import Tensor, nn
+
+from ..utils.files import write_output
 
 
 @HOOKS.register_module()
@@ -159,9 +160,7 @@ class NonFiniteLossHook(Hook):
             images=images,
             batch=batch,
         )
-        partial = path.with_name(path.name + '.partial')
-        partial.write_text(json.dumps(facts, indent=2) + '\n')
-        os.replace(partial, path)
+        write_output(path, json.dumps(facts, indent=2) + '\n')
         return path
 
 

@@ -1,7 +1,31 @@
-"""Files that a tool writes: refused before the work if they cannot be written, and never half."""
+"""Files and folders that appear when they are whole: the one way in which anything is written.
 
+They are written under a name that nobody can guess, made anew and never through a symbolic link, in
+the folder they are for, and moved into place at the end. What a killed process left is removed by
+the next one that writes there.
+"""
+
+import contextlib
+import io
 import os
+import re
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where leftovers stay
+    fcntl = None
+
+_ASIDE = re.compile(r'\.mmjoint-[0-9a-f]{16}\.partial(\.\w+)?')
+# A file is made first and locked then; one that is older and not locked is nobody's.
+_LEFTOVER_SECONDS = 5
+_tidied: set[Path] = set()
 
 
 def check_output(path: str | Path | None) -> None:
@@ -25,21 +49,172 @@ def check_output(path: str | Path | None) -> None:
 
 
 def write_output(path: str | Path, content: str | bytes) -> None:
-    """Write a file aside and move it into place.
+    """Write a file, whole or not at all.
 
     Args:
         path (str | Path): The file.
         content (str | bytes): All of it; text becomes UTF-8.
 
     Raises:
-        OSError: As of ``check_output``, or the file cannot be written for another reason.
+        OSError: As of ``whole_file``.
+    """
+    with whole_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file to write that appears under its name when the block has ended without an error.
+
+    What the name stood for before is there until then. A device or a pipe, such as /dev/stdout, is
+    written to as it is.
+
+    Args:
+        path (str | Path): The file; its folder must exist.
+
+    Yields:
+        BinaryIO: Its ``name`` is where it lies meanwhile, with the suffix of ``path``, for what
+        takes names only.
+
+    Raises:
+        OSError: As of ``check_output``, or it cannot be written, on a full disk for instance; the
+            message names ``path``.
     """
     check_output(path)
     path = Path(path)
-    partial = path.with_name(path.name + '.partial')
+    if path.exists() and not path.is_file():
+        with _named(path), open(path, 'wb') as file:
+            yield file
+        return
+    _remove_leftovers(path.parent)
+    aside = _new_name(path.parent, path.suffix)
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, 'O_NOFOLLOW', 0)
+    raw = None
+    with _named(path, aside, lambda: raw and raw.failed):
+        try:
+            raw = _Raw(os.open(aside, flags | getattr(os, 'O_CLOEXEC', 0), 0o666), aside)
+            _lock(raw.fileno())
+            with io.BufferedWriter(raw) as file:
+                yield file
+                file.flush()
+                os.fsync(raw.fileno())
+                # Before it is closed, and with it the lock.
+                os.replace(aside, path)
+        finally:
+            if raw is not None:
+                aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """Make a folder that appears under its name when the block has ended without an error.
+
+    Args:
+        path (str | Path): The folder, which must not exist yet; those above it are made if need be.
+
+    Yields:
+        Path: The folder where it lies meanwhile.
+
+    Raises:
+        OSError: It exists, or it or a file in it cannot be written, on a full disk for instance;
+            the message names ``path``.
+    """
+    path = Path(path)
+    if path.exists():
+        raise FileExistsError(f'{path}: exists already; delete it or name another folder')
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path.parent)
+    aside = _new_name(path.parent)
+    descriptor = None
+    with _named(path, aside):
+        aside.mkdir()
+        try:
+            if fcntl is not None:
+                descriptor = os.open(aside, os.O_RDONLY)
+                _lock(descriptor)
+            yield aside
+            os.rename(aside, path)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+class _Raw(io.FileIO):
+    """A file that remembers why it could not be written: not every writer passes that on."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        super().__init__(descriptor, 'w')
+        self.name = str(path)
+        self.failed: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.failed = error
+            raise
+
+
+@contextlib.contextmanager
+def _named(
+    path: Path, aside: Path | None = None, failed: Callable[[], OSError | None] = lambda: None
+) -> Iterator[None]:
+    """Have errors of writing name the file that was to be written."""
     try:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise type(error)(f'cannot write {path}: {error.strerror}') from error
+        yield
+    except Exception as error:
+        cause = failed() or error
+        if not isinstance(cause, OSError) or cause.errno is None:
+            raise
+        about = str(path) if cause.filename is None else str(cause.filename)
+        if about != str(path) and not (aside and about.startswith(str(aside))):
+            raise  # another file, one that is read for instance
+        named = type(cause)(f'cannot write {path}: {cause.strerror}')
+        named.errno = cause.errno
+        raise named from error
+
+
+def _new_name(folder: Path, suffix: str = '') -> Path:
+    suffix = suffix if re.fullmatch(r'\.\w+', suffix) else ''
+    return folder / f'.mmjoint-{secrets.token_hex(8)}.partial{suffix}'
+
+
+def _lock(descriptor: int) -> bool:
+    """Take hold of a file or folder, as a sign that its process lives; False if another has it."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, or a file system without locks
+        return False
+    return True
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left in a folder, once a process."""
+    folder = folder.absolute()
+    if fcntl is None or folder in _tidied:
+        return
+    _tidied.add(folder)
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not _ASIDE.fullmatch(entry.name):
+                continue
+            with contextlib.suppress(OSError):
+                _remove_leftover(entry.path)
+
+
+def _remove_leftover(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        facts = os.fstat(descriptor)
+        if time.time() - facts.st_mtime < _LEFTOVER_SECONDS or not _lock(descriptor):
+            return
+        if stat.S_ISDIR(facts.st_mode):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            os.unlink(path)
+    finally:
+        os.close(descriptor)

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
 from mmjoint.checkpoints import read_checkpoint
+from mmjoint.utils.files import whole_file, write_output
 
 from .data import BatchSchedule, DetectionImages, EverySample, collate
 from .models import backbone_features, to_own_size
@@ -164,7 +164,7 @@ def train(
     if machine.rank == 0:
         folder.mkdir(parents=True, exist_ok=True)
         done = log.read_text().splitlines(keepends=True)[:start] if start else []
-        log.write_text(''.join(done))
+        write_output(log, ''.join(done))
 
     replica = model
     if machine.world_size > 1:
@@ -247,9 +247,8 @@ def seed_of(*numbers: int) -> int:
 
 def save_whole(content: dict, path: Path) -> None:
     """Save aside, then move into place: a kill leaves the file of before."""
-    partial = path.with_name(path.name + '.partial')
-    torch.save(content, partial)
-    os.replace(partial, path)
+    with whole_file(path) as file:
+        torch.save(content, file)
 
 
 @torch.no_grad()

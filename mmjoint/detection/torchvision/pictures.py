@@ -1,12 +1,13 @@
 """A picture of what a detector finds on some test images."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as rle
+
+from mmjoint.utils.files import whole_file
 
 from ..photos import load_photo
 
@@ -50,10 +51,8 @@ def draw_predictions(
         picture = _draw(info, truth, detections, names, colours)
         row, column = divmod(position, _COLUMNS)
         sheet.paste(picture, (gap + column * cell, gap + row * cell))
-    path = Path(path)
-    partial = path.with_name(path.name + '.partial')
-    sheet.save(partial, format='png')
-    os.replace(partial, path)
+    with whole_file(path) as file:
+        sheet.save(file, format='png')
 
 
 def _draw(
