@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS
 from torch import Tensor
 
-from ..checkpoints import file_sha256, read_checkpoint
+from ..checkpoints import CheckpointError, file_sha256, read_checkpoint
 from ..utils.files import whole_file, write_output
 from ..version import __version__
 from .knn import LOADERS, knn_accuracy, labelled_features
@@ -28,6 +28,8 @@ PROTOCOLS = ('knn', 'linear', 'few-shot')
 FRACTIONS = (0.01, 0.1)
 
 Features = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+# Names of the tensors in a file of features.
+_PARTS = ('train_features', 'train_labels', 'test_features', 'test_labels')
 
 
 def evaluate_protocols(
@@ -170,13 +172,28 @@ def cached_features(
         return labelled_features(cfg, checkpoint)
     path = Path(cache, f'features_{_fingerprint(cfg, checkpoint)[:20]}.pt')
     if path.is_file():
-        train, test = torch.load(path, weights_only=True)
-        return tuple(train), tuple(test)
+        return _read_features(path)
     features = labelled_features(cfg, checkpoint)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
-        torch.save([list(part) for part in features], file)
+        torch.save(dict(zip(_PARTS, (*features[0], *features[1]), strict=True)), file)
     return features
+
+
+def _read_features(path: Path) -> Features:
+    try:
+        saved = read_checkpoint(path)
+        features, labels, test_features, test_labels = (saved[name] for name in _PARTS)
+        for rows, numbers in ((features, labels), (test_features, test_labels)):
+            if rows.dtype != torch.float32 or numbers.dtype != torch.int64:
+                raise TypeError(f'of {rows.dtype} and {numbers.dtype}')
+            if rows.ndim != 2 or numbers.shape != rows.shape[:1]:
+                raise TypeError(f'of shapes {tuple(rows.shape)} and {tuple(numbers.shape)}')
+    except (CheckpointError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{path}: no features that this program has kept ({error}); remove the file'
+        ) from error
+    return (features, labels), (test_features, test_labels)
 
 
 def _fingerprint(cfg: Config, checkpoint: str | Path) -> str:

@@ -182,7 +182,16 @@ class ContrastiveCropHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep the checkpoint's boxes for a run that is resumed."""
         if _KEY in checkpoint:
-            self._loaded = checkpoint[_KEY].cpu()
+            boxes = checkpoint[_KEY]
+            # NaN is a box of a photo that could not be read.
+            if (
+                not isinstance(boxes, Tensor)
+                or boxes.dtype != torch.float32
+                or boxes.shape[1:] != (4,)
+                or ((boxes < 0) | (boxes > 1)).any()
+            ):
+                raise ValueError(f'ContrastiveCropHook: {_KEY} of the checkpoint are no boxes')
+            self._loaded = boxes.cpu()
 
     def _refreshes(self, epoch: int) -> int:
         """Count the refreshes up to the end of an epoch."""

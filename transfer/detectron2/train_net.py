@@ -21,7 +21,7 @@ from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, Res5ROIHeads
 from detectron2.utils import comm
 from torch import nn
 
-from mmjoint.checkpoints import CheckpointError
+from mmjoint.checkpoints import CheckpointError, read_checkpoint
 from mmjoint.detection.data import check_coco, check_voc, data_root, write_results
 from mmjoint.utils.errors import one_line_errors
 
@@ -62,6 +62,8 @@ class Trainer(DefaultTrainer):
         Raises:
             CheckpointError: A weight of the backbone, stem and res5 included, is not the file's.
         """
+        # detectron2's own reader runs the code that a file carries.
+        self.checkpointer._load_file = read_checkpoint
         super().resume_or_load(resume)
         if self.start_iter == 0 and self.cfg.MODEL.WEIGHTS:
             weights = read_weights(self.cfg.MODEL.WEIGHTS)

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmjoint.checkpoints import CheckpointError, read_checkpoint
+from mmjoint.checkpoints.fitting import describe_faults, state_dict_of
 
 
 @HOOKS.register_module()
@@ -59,24 +60,11 @@ def load_backbone(model: nn.Module, path: str) -> int:
         CheckpointError: See ``LoadBackboneHook``; the model is unchanged then.
     """
     checkpoint = read_checkpoint(path)
-    weights = checkpoint.get('state_dict', checkpoint)
+    weights = state_dict_of(checkpoint, path)
     targets = dict(_backbone_tensors(model))
-    faults = [
-        f'{len(names)} {fault} ({", ".join(sorted(names)[:3])}{", ..." * (len(names) > 3)})'
-        for fault, names in {
-            'missing': targets.keys() - weights.keys(),
-            'unexpected': weights.keys() - targets.keys(),
-            'of another shape': {
-                f'{name} {tuple(weights[name].shape)} instead of {tuple(target.shape)}'
-                for name, target in targets.items()
-                if name in weights and weights[name].shape != target.shape
-            },
-        }.items()
-        if names
-    ]
-    if faults:
+    if faults := describe_faults(weights, targets):
         raise CheckpointError(
-            f'{path}: its weights do not fit the backbone of this detector: ' + ', '.join(faults)
+            f'{path}: its weights do not fit the backbone of this detector: {faults}'
         )
     with torch.no_grad():
         for name, target in targets.items():

@@ -16,7 +16,8 @@ from pycocotools import mask as rle
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
-from mmjoint.checkpoints import read_checkpoint
+from mmjoint.checkpoints import CheckpointError, read_checkpoint
+from mmjoint.checkpoints.fitting import describe_faults
 from mmjoint.utils.files import whole_file, write_output
 
 from .data import BatchSchedule, DetectionImages, EverySample, collate
@@ -156,11 +157,19 @@ def train(
     checkpoint, log = folder / 'last.pth', folder / 'log.jsonl'
     if checkpoint.is_file():
         saved = read_checkpoint(checkpoint)
-        check_settings(saved['settings'], settings, checkpoint)
-        model.load_state_dict(saved['model'])
-        optimizer.load_state_dict(saved['optimizer'])
-        scaler.load_state_dict(saved['scaler'])
-        start, seconds = saved['iteration'], saved['seconds']
+        try:
+            check_settings(saved['settings'], settings, checkpoint)
+            if faults := describe_faults(saved['model'], model.state_dict()):
+                raise CheckpointError(f'{checkpoint}: its model is not this one: {faults}')
+            model.load_state_dict(saved['model'])
+            optimizer.load_state_dict(saved['optimizer'])
+            scaler.load_state_dict(saved['scaler'])
+            start, seconds = int(saved['iteration']), float(saved['seconds'])
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(
+                f'{checkpoint}: no checkpoint of this program ({type(error).__name__}: {error}); '
+                'delete the folder to start anew'
+            ) from error
     if machine.rank == 0:
         folder.mkdir(parents=True, exist_ok=True)
         done = log.read_text().splitlines(keepends=True)[:start] if start else []
