@@ -1,5 +1,8 @@
 """The photos of a data set: that they are there, and have the size that their annotation says."""
 
+import contextlib
+import hashlib
+import json
 import os
 import unicodedata
 from collections.abc import Iterable
@@ -7,12 +10,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..pixels.decode import MAX_PIXELS, read_image
+from ..pixels.decode import read_image, read_size
 from ..utils.errors import describe
+from ..utils.files import write_output
 from .findings import Findings
 
 SUFFIXES = frozenset(('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm'))
-_ORIENTATION = 0x0112
+# Fewer headers are read faster than a cache is worth.
+_WORTH_A_CACHE = 2000
 
 
 def listing(directory: Path, hint: str = '') -> frozenset[str]:
@@ -47,23 +52,6 @@ def photos_by_stem(names: Iterable[str]) -> dict[str, list[str]]:
     return photos
 
 
-def shown_size(path: str | Path) -> tuple[int, int]:
-    """Return width and height of a photo as it is shown, turned as EXIF says; reads its header.
-
-    Args:
-        path (str | Path): The photo.
-
-    Raises:
-        OSError, ValueError: There is no such file, or it is no photo.
-    """
-    with Image.open(path) as photo:
-        width, height = photo.size
-        if width * height > MAX_PIXELS:
-            raise ValueError(f'its header says {width} x {height}, more than {MAX_PIXELS} pixels')
-        turned = photo.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    return (height, width) if turned else (width, height)
-
-
 def load_photo(path: str | Path) -> Image.Image:
     """Decode a photo to RGB, turned as EXIF says.
 
@@ -94,6 +82,7 @@ def check_photos(
         every_pixel (bool): Whether to decode the photos, rather than to read their headers.
             Defaults to False.
     """
+    sizes = _Sizes(source if len(coco['images']) >= _WORTH_A_CACHE else None)
     for image in coco['images']:
         path = image['file_name']
         file = image.get('annotated_in', source)
@@ -102,7 +91,7 @@ def check_photos(
             where = 'photo'
         try:
             path = image['file_name'] = _spelled(path)
-            width, height = load_photo(path).size if every_pixel else shown_size(path)
+            width, height = load_photo(path).size if every_pixel else sizes.read(path)
         except FileNotFoundError:
             findings.fault(file, where, f'file_name: no such file {path} {hint}'.rstrip())
             continue
@@ -119,6 +108,51 @@ def check_photos(
                 f'width and height {said[0]} x {said[1]}: the photo {path} has {width} x {height}'
                 f'{turned}',
             )
+    sizes.save()
+
+
+class _Sizes:
+    """Sizes of photos, kept from run to run in the user's cache folder for large sets.
+
+    A photo that has another length or time than when it was read is read again.
+
+    Args:
+        source (str | Path, optional): The annotation file; None for no cache.
+    """
+
+    def __init__(self, source: str | Path | None) -> None:
+        self._path, self._known, self._new = None, {}, False
+        if source is None:
+            return
+        folder = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache', 'mmjoint/photos')
+        name = hashlib.sha256(str(Path(source).absolute()).encode()).hexdigest()[:32]
+        self._path = folder / f'{name}.json'
+        with contextlib.suppress(OSError, ValueError):
+            known = json.loads(self._path.read_bytes())
+            if isinstance(known, dict) and all(
+                isinstance(entry, list) and [*map(type, entry)] == [int] * 4
+                for entry in known.values()
+            ):
+                self._known = known
+
+    def read(self, path: str) -> tuple[int, int]:
+        """Return width and height; see ``read_size``."""
+        if self._path is None:
+            return read_size(path)
+        status = os.stat(path)
+        key = [status.st_size, status.st_mtime_ns]
+        entry = self._known.get(path)
+        if entry is None or entry[:2] != key:
+            self._new = True
+            entry = self._known[path] = [*key, *read_size(path)]
+        return entry[2], entry[3]
+
+    def save(self) -> None:
+        """Write what was read; where that cannot be done, the next run reads again."""
+        if self._new:
+            with contextlib.suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                write_output(self._path, json.dumps(self._known))
 
 
 def _spelled(path: str) -> str:

@@ -42,6 +42,8 @@ _HARMLESS = re.compile(
 _SURPLUS = re.compile(r'(\d+) extraneous bytes before marker 0xd9')
 # Bytes that libjpeg has read ahead of what it decodes.
 _READ_AHEAD = 16
+# Most JPEGs have their size within it, behind a thumbnail too.
+_HEAD = 1 << 16
 
 
 def read_image(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
@@ -63,6 +65,58 @@ def read_image(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> np.ndar
         raise
     except OSError as error:
         raise OSError(f'broken image {path}: {error.strerror or error}') from error
+
+
+def read_size(path: str | Path) -> tuple[int, int]:
+    """Read the size of an image from its header, without decoding it.
+
+    Args:
+        path (str | Path): The file.
+
+    Returns:
+        tuple[int, int]: Width and height in pixels, turned as EXIF says, as :func:`decode` gives
+        the image.
+
+    Raises:
+        OSError: It cannot be read, is no image, or has more than ``MAX_PIXELS`` pixels; the message
+            names the file.
+    """
+    try:
+        with open(path, 'rb') as file:
+            head = file.read(_HEAD)
+            if not head:
+                raise OSError('the file is empty')
+            if head[:2] != _START:
+                return _size_by_pillow(file)
+            try:
+                header = _jpeg_header(head)
+            except OSError:
+                header = _jpeg_header(head + file.read())
+            _check_size(header.width, header.height, MAX_PIXELS)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise OSError(f'broken image {path}: {error.strerror or error}') from error
+    turned = header.orientation >= 5
+    return (header.height, header.width) if turned else (header.width, header.height)
+
+
+def _size_by_pillow(file: BinaryIO) -> tuple[int, int]:
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with Image.open(file) as image:
+            size = image.size
+            if image.format == 'TIFF':  # of these, Pillow's size may be the turned one already
+                size = image.tag_v2[256], image.tag_v2[257]
+            _check_size(*size, MAX_PIXELS)
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            return size[::-1] if turned else size
+    except UnidentifiedImageError as error:
+        raise OSError('truncated, or no image whose size can be read') from error
+    except (ValueError, SyntaxError, EOFError, KeyError, TypeError) as error:
+        raise OSError(f'damaged ({error})') from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def decode(
