@@ -16,8 +16,9 @@ from mmengine.config import Config
 
 from .datasets import ImageFolder, make_scenes
 from .detection.data import write_results
+from .engine import save_config
 from .evaluation import evaluate_protocols, labelled_features, provenance, write_evaluation
-from .utils.files import write_output
+from .utils.guard import lock_folder
 from .version import __version__
 from .visualization import Run, add_pairs, read_run, read_scalars, write_report
 
@@ -101,15 +102,8 @@ class QuickStart:
         Raises:
             ValueError: The folder holds a run with other settings.
         """
-        cfg, path = self.config(run), self.out / f'{run}.py'
-        text = cfg.pretty_text
-        if path.exists() and Config.fromfile(path).pretty_text != text:
-            raise ValueError(
-                f'{path.parent} holds a run with other settings ({path.name}): give another '
-                '--out, or delete that folder'
-            )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_output(path, text)
+        path = self.out / f'{run}.py'
+        save_config(self.config(run), path, '--out')
         return path
 
     def pretrain(self, run: str) -> dict[str, float]:
@@ -158,6 +152,7 @@ class QuickStart:
         Returns:
             dict: What results.json holds.
         """
+        lock_folder(self.out)
         os.chdir(self.root)  # the configs' data folder is relative to it
         if not self.images:
             print(f'making the embedded data set in {SCENES}', flush=True)

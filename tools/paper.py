@@ -22,6 +22,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from mmjoint import __version__
+from mmjoint.engine import save_config
 from mmjoint.evaluation import knn_accuracy, labelled_features, linear_accuracy
 from mmjoint.pairs.betas import WORDS, one_setting, parse_beta, setting_label
 from mmjoint.paper.reduced import Reduction, reduce_config
@@ -36,6 +37,7 @@ from mmjoint.paper.tables import (
 )
 from mmjoint.utils.errors import one_line_errors
 from mmjoint.utils.files import write_output
+from mmjoint.utils.guard import check_same_run, lock_folder, unlock_folder
 from mmjoint.visualization import read_scalars
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -139,14 +141,12 @@ def run_cell(
     result_file = folder / RESULT_FILE
     if result_file.is_file():
         result = json.loads(result_file.read_text())
-        if result['scale'] != scale:
-            raise ValueError(
-                f'{result_file}: a result of other settings: give another --work-dirs, or delete it'
-            )
+        check_same_run(folder, result['scale'], scale, '--work-dirs')
         return result
+    lock_folder(folder)
     with _EVALUATION:
         cfg = reduce_config(Config.fromfile(ROOT / f'configs/{row.config}.py'), reduction, seed)
-        _save_config(cfg, folder / 'config.py')
+        save_config(cfg, folder / 'config.py', '--work-dirs')
     command = [sys.executable, str(ROOT / 'tools/train.py'), str(folder / 'config.py')]
     command += ['--work-dir', str(folder / 'run'), '--resume', *(['--amp'] if amp else [])]
     command += ['--beta', *beta.split()] if beta else []
@@ -175,17 +175,8 @@ def run_cell(
             versions=dict(mmjoint=__version__, torch=torch.__version__),
         )
     write_output(result_file, json.dumps(result, indent=2) + '\n')
+    unlock_folder(folder)
     return result
-
-
-def _save_config(cfg: Config, path: Path) -> None:
-    """Write the config that tools/train.py reads; refuse to go on with a run of another one."""
-    if path.exists() and Config.fromfile(path).to_dict() != cfg.to_dict():
-        raise ValueError(
-            f'{path.parent} holds a run with other settings: give another --work-dirs, or delete it'
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_output(path, cfg.pretty_text)
 
 
 def run_table(args: Namespace, rows: Sequence[Row]) -> None:

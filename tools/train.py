@@ -31,6 +31,11 @@ def parse_args() -> Namespace:
         help='go on from a checkpoint; without CKPT, from the last in the work directory if any',
     )
     parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='start anew though the work directory holds a run: its checkpoints are removed',
+    )
+    parser.add_argument(
         '--amp',
         action='store_true',
         help='automatic mixed precision: float16 on a GPU, or bfloat16 with --cfg-options '
@@ -91,11 +96,6 @@ def apply(args: Namespace, cfg: Config) -> None:
     if args.no_persistent_workers:
         loader.persistent_workers = False
     loader.setdefault('persistent_workers', True)
-    if args.resume:
-        checkpoint = args.resume
-        if checkpoint == 'auto':
-            checkpoint = engine.find_last_checkpoint(cfg.work_dir)
-        cfg.resume, cfg.load_from = checkpoint is not None, checkpoint
 
 
 def main() -> None:
@@ -104,6 +104,7 @@ def main() -> None:
     with one_line_errors():
         cfg = engine.load_config(args)
         apply(args, cfg)
+        engine.enter_work_dir(cfg, args.resume, args.overwrite)
         engine.guard_run(cfg)
         engine.fit_to_machine(cfg)
         engine.build_runner(cfg, strict=bool(cfg.get('resume'))).train()

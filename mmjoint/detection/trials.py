@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..checkpoints import convert, file_sha256
 from ..utils.files import whole_file
+from ..utils.guard import check_same_run, lock_folder
 from .data import (
     TASKS,
     data_root,
@@ -135,6 +136,7 @@ def run(engine: Engine, args: argparse.Namespace) -> None:
         init=args.init if args.init in NO_FILE else _sha256(args.init),
         which=args.which,
     )
+    lock_folder(args.work_dir)
     guard_folder(args.work_dir, settings)
     weights, provenance = _convert_weights(engine, args)
     write_results(args.work_dir / 'run.json', settings)
@@ -195,14 +197,8 @@ def guard_folder(work_dir: Path, settings: dict) -> None:
     path = work_dir / 'run.json'
     # Where no trial has started, an earlier command has failed and can be put right.
     started = path.is_file() and any(work_dir.glob('seed_*'))
-    earlier = json.loads(path.read_text()) if started else settings
-    changed = [key for key in settings if earlier.get(key) != settings[key]]
-    if changed:
-        raise ValueError(
-            f'{work_dir} holds a run with another {", ".join(changed)} '
-            f'({", ".join(str(earlier.get(key)) for key in changed)}): give another --work-dir, or '
-            'remove it'
-        )
+    if started:
+        check_same_run(work_dir, json.loads(path.read_text()), settings)
 
 
 def _convert_weights(engine: Engine, args: argparse.Namespace) -> tuple[Path | None, dict | None]:

@@ -1,32 +1,70 @@
 """Going on from a checkpoint: which one, and as the interrupted run would have gone on."""
 
-import re
+import logging
+import zipfile
 from pathlib import Path
 
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from ..checkpoints import read_checkpoint
+from ..utils.guard import CHECKPOINTS, numbered_files
 
-def find_last_checkpoint(work_dir: str) -> str | None:
-    """Find the checkpoint to go on from.
+
+def find_last_checkpoint(work_dir: str, template: str | None = None) -> str | None:
+    """Find the checkpoint to go on from: the one with the highest number in the folder itself.
 
     Args:
         work_dir (str): Folder of an earlier run.
+        template (str, optional): The names of its checkpoints, ``filename_tmpl`` of the checkpoint
+            hook. Defaults to None: ``epoch_{}.pth`` or ``iter_{}.pth``.
 
     Returns:
-        str | None: What the folder's ``last_checkpoint`` names; if that was cut off or the folder
-        was moved, its newest ``epoch_*.pth`` or ``iter_*.pth``; None if there is neither.
+        str | None: The file, or what ``last_checkpoint`` names in a remote store; None if the
+        folder holds no run. A file that was cut short is passed over, and said so, where there is
+        an older whole one.
+
+    Raises:
+        ValueError: If there are none and ``last_checkpoint`` names one of another folder.
     """
     pointer = Path(work_dir, 'last_checkpoint')
     named = pointer.read_text().strip() if pointer.is_file() else ''
-    if '://' in named or Path(named).is_file():
+    if '://' in named:
         return named
-    saved = [
-        path
-        for path in Path(work_dir).glob('*.pth')
-        if re.fullmatch(r'(epoch|iter)_\d+', path.stem)
-    ]
-    return str(max(saved, key=lambda path: path.stat().st_mtime)) if saved else None
+    newest, cut = [], []
+    for name in [template] if template else CHECKPOINTS:
+        for path in reversed(numbered_files(work_dir, name).values()):
+            if path.is_dir() or zipfile.is_zipfile(path) or _is_old_format(path):
+                newest.append(path)
+                break
+            cut.append(path)
+    if newest and cut:
+        print_log(
+            f'{", ".join(map(str, cut))}: cut short, as by a copy that did not end; passed over',
+            level=logging.WARNING,
+        )
+    if len(newest) > 1:
+        newest.sort(key=lambda path: read_checkpoint(path).get('meta', {}).get('iter', 0))
+    if newest:
+        return str(newest[-1])
+    if cut:
+        return str(cut[0])  # what reads it says what is wrong with it
+    own = Path(work_dir, Path(named).name)
+    if named and own.is_file():
+        return str(own)
+    if named:
+        raise ValueError(
+            f'{pointer} names {named}, and {work_dir} holds no checkpoint: to go on from that one, '
+            'give it as --resume CKPT; to start anew, remove last_checkpoint'
+        )
+    return None
+
+
+def _is_old_format(path: Path) -> bool:
+    """Tell a checkpoint of torch's first format, a pickle that ends with its tensors."""
+    with open(path, 'rb') as file:
+        return file.read(2) == b'\x80\x02'
 
 
 class ResumeOrderHook(Hook):

@@ -1,6 +1,8 @@
 """Checkpoints that survive a kill at any moment."""
 
 import os
+import re
+import secrets
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -8,6 +10,9 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+
+from ..checkpoints import read_checkpoint
+from ..utils.guard import numbered_files
 
 
 @register_backend('atomic_local', force=True)
@@ -26,13 +31,16 @@ class AtomicLocalBackend(LocalBackend):
         """
         target = Path(filepath)
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f'.{target.name}.part')
+        # Of a name that nobody else has, or may have put a link under.
+        aside = target.with_name(f'.{target.name}.{secrets.token_hex(4)}.part')
         try:
-            with open(aside, 'wb') as file:
+            with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), 'wb') as file:
                 file.write(obj)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(aside, target)
+        except OSError as error:
+            raise type(error)(error.errno, f'cannot write {target}: {error.strerror}') from error
         finally:
             aside.unlink(missing_ok=True)
 
@@ -41,10 +49,11 @@ class AtomicLocalBackend(LocalBackend):
 class AtomicCheckpointHook(CheckpointHook):
     """mmengine's CheckpointHook, safe against a kill or a full disk in the middle of a save.
 
-    mmengine's own has two faults there: it writes under the final name, so that a kill leaves a
+    mmengine's own has these faults: it writes under the final name, so that a kill leaves a
     truncated file (and, when the best checkpoint is updated, in the place of the one that
-    ``last_checkpoint`` names); and with ``max_keep_ckpts`` it removes the oldest checkpoint before
-    it writes the new one, so that with ``max_keep_ckpts=1`` a kill in between leaves none.
+    ``last_checkpoint`` names); it removes the oldest checkpoint, and the best one so far, before it
+    writes the new one, so that a kill in between leaves none; a checkpoint that a kill left behind
+    stays for good; and in a copied work directory it removes the best checkpoint of the original.
     ``tools/train.py`` puts this hook in the place of ``CheckpointHook``.
 
     Args:
@@ -53,21 +62,110 @@ class AtomicCheckpointHook(CheckpointHook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Choose the way of writing once the folder is known."""
+        """Choose the way of writing once the folder is known, and tidy up after a kill."""
         if self.backend_args is None and '://' not in str(self.out_dir or runner.work_dir):
             self.backend_args = dict(backend='atomic_local')
         super().before_train(runner)
+        if self.max_keep_ckpts <= 0:
+            # All are kept from now on: what is saved is not to be removed by a later limit.
+            runner.message_hub.pop_info('keep_ckpt_ids')
+            runner.message_hub.pop_info('keep_ckpt_since')
+        if '://' in str(self.out_dir):
+            return
+        if self.save_best:
+            self._find_best(runner)
+        if is_main_process():
+            self._remove_left_over(runner)
+
+    def _find_best(self, runner: Runner) -> None:
+        """Take the best checkpoints so far from this folder, whatever the resumed one names.
+
+        It names another folder's in a copied work directory, and none or the one before where the
+        run was killed between the saves of the best and of the last.
+        """
+        now = runner.epoch if self.by_epoch else runner.iter
+        for indicator, path in self._best_paths().items():
+            single = len(self.key_indicators) == 1
+            suffix = '' if single else f'_{indicator}'
+            known = Path(path).name if path else ''
+            # Which metric 'auto' is shows in the first evaluation; no other has a best one then.
+            metric = '.+' if indicator == 'auto' else re.escape(indicator.replace('/', '_'))
+            before, _, after = self.filename_tmpl.partition('{}')
+            pattern = rf'best_{metric}_{re.escape(before)}(\d+){re.escape(after)}'
+            found = {
+                int(match[1]): name
+                for name in sorted(os.listdir(self.out_dir))
+                if (match := re.fullmatch(pattern, name)) and int(match[1]) <= now
+            }
+            best = max(found, default=None)
+            own = None if best is None else str(Path(self.out_dir, found[best]))
+            if own is not None and found[best] != known:
+                saved = read_checkpoint(own).get('message_hub', {}).get('runtime_info', {})
+                if f'best_score{suffix}' in saved:
+                    runner.message_hub.update_info(
+                        f'best_score{suffix}', saved[f'best_score{suffix}']
+                    )
+            self._set_best_path(indicator, own)
+            runner.message_hub.update_info(f'best_ckpt{suffix}', own)
+            for step, name in found.items():
+                if step != best and is_main_process():
+                    self._remove(name)
+
+    def _remove_left_over(self, runner: Runner) -> None:
+        """Remove what a kill kept this hook from removing: checkpoints, and files half written."""
+        before, _, after = self.filename_tmpl.partition('{}')
+        pattern = rf'\.(best_.+_)?{re.escape(before)}\d+{re.escape(after)}(\..+)?\.part'
+        for name in os.listdir(self.out_dir) if os.path.isdir(self.out_dir) else ():
+            if re.fullmatch(pattern, name):
+                self._remove(name)
+        since = runner.message_hub.runtime_info.get('keep_ckpt_since')
+        if self.max_keep_ckpts > 0 and since is not None and self.keep_ckpt_ids:
+            for step, path in numbered_files(self.out_dir, self.filename_tmpl).items():
+                if since <= step < min(self.keep_ckpt_ids):
+                    self._remove(path.name)
+                    runner.logger.info(f'removed {path}, left over from an interrupted run')
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         outdated = None
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
+            # Checkpoints of before are not this limit's: they were to be kept.
+            if runner.message_hub.runtime_info.get('keep_ckpt_since') is None:
+                runner.message_hub.update_info('keep_ckpt_since', step)
             # Taken off the list here, the oldest one is not removed by mmengine before it saves.
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
                 outdated = self.keep_ckpt_ids.popleft()
         super()._save_checkpoint_with_step(runner, step, meta)
         if outdated is not None and is_main_process():
-            path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(outdated))
-            if self.file_backend.isfile(path):
-                self.file_backend.remove(path)
-            elif self.file_backend.isdir(path):  # DeepSpeed's checkpoints are folders
-                self.file_backend.rmtree(path)
+            self._remove(self.filename_tmpl.format(outdated))
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        if not self.save_best:
+            return
+        before = self._best_paths()
+        for indicator in before:
+            self._set_best_path(indicator, None)  # so that mmengine does not remove it yet
+        super()._save_best_checkpoint(runner, metrics)
+        for (indicator, old), new in zip(before.items(), self._best_paths().values(), strict=True):
+            if new is None:
+                self._set_best_path(indicator, old)
+            elif old and old != new and is_main_process():
+                self._remove(os.path.basename(old))
+
+    def _best_paths(self) -> dict[str, str | None]:
+        if len(self.key_indicators) == 1:
+            return {self.key_indicators[0]: self.best_ckpt_path}
+        return dict(self.best_ckpt_path_dict)
+
+    def _set_best_path(self, indicator: str, path: str | None) -> None:
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = path
+        else:
+            self.best_ckpt_path_dict[indicator] = path
+
+    def _remove(self, name: str) -> None:
+        """Remove a file, or a folder as DeepSpeed's checkpoints are, of this hook's folder."""
+        path = self.file_backend.join_path(self.out_dir, name)
+        if self.file_backend.isfile(path):
+            self.file_backend.remove(path)
+        elif self.file_backend.isdir(path):
+            self.file_backend.rmtree(path)

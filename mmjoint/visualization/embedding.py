@@ -33,7 +33,11 @@ def add_embedding(
     """
     if run.cfg is None or run.work_dir is None:
         return
-    checkpoint = find_last_checkpoint(run.work_dir)
+    try:
+        checkpoint = find_last_checkpoint(run.work_dir)
+    except (OSError, ValueError) as error:
+        run.notes.append(f'no t-SNE: {error}')
+        return
     if find_spec('sklearn') is None:
         run.notes.append(f'no t-SNE: {MISSING}')
     elif checkpoint is None:

@@ -41,8 +41,8 @@ def test_last_checkpoint(tmp_path: Path) -> None:
     save(tmp_path / 'best_accuracy_top1_epoch_9.pth', age=0)
     assert find_last_checkpoint(str(tmp_path)) == newest
     pointer = tmp_path / 'last_checkpoint'
-    pointer.write_text(older)
-    assert find_last_checkpoint(str(tmp_path)) == older
+    pointer.write_text(older)  # killed between the save and this note of it
+    assert find_last_checkpoint(str(tmp_path)) == newest
     pointer.write_text('')  # killed between opening and writing it
     assert find_last_checkpoint(str(tmp_path)) == newest
     pointer.write_text('/moved/elsewhere/epoch_9.pth')

@@ -1,12 +1,10 @@
 """Fine-tune a detector with detectron2 and evaluate it: one trial of run_voc.sh or run_coco.sh."""
 
 import argparse
-import fcntl
 import logging
 import re
 import time
 from pathlib import Path
-from typing import TextIO
 
 import torch
 from backbone_check import check_fits, check_loaded, read_weights
@@ -24,6 +22,7 @@ from torch import nn
 from mmjoint.checkpoints import CheckpointError, read_checkpoint
 from mmjoint.detection.data import check_coco, check_voc, data_root, write_results
 from mmjoint.utils.errors import one_line_errors
+from mmjoint.utils.guard import lock_folder
 
 RESULT_FILE = 'result.json'
 # What other arguments say; two places for one thing would let them differ.
@@ -215,21 +214,6 @@ def _last_iteration(folder: str) -> int:
     return int(number[1]) + 1 if number else 0
 
 
-def lock_folder(folder: str) -> TextIO:
-    """Keep a second process out of a folder, as long as the file that is returned lives.
-
-    Raises:
-        ValueError: Another process trains there.
-    """
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    file = open(Path(folder, '.lock'), 'w')
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ValueError(f'{folder}: another process is training there') from error
-    return file
-
-
 def train(args: argparse.Namespace, cfg: CfgNode) -> None:
     """Train, evaluate and write the result, in each process.
 
@@ -283,7 +267,7 @@ def main() -> None:
     with one_line_errors():
         cfg = setup(args)
         if args.machine_rank == 0:
-            lock = lock_folder(args.output_dir)  # noqa: F841 (held as long as the process lives)
+            lock_folder(args.output_dir)
         launch(
             train,
             args.gpus,

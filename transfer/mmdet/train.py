@@ -54,7 +54,7 @@ def set_data_root(cfg: Config, root: str) -> None:
 
 
 def adapt(cfg: Config, args: argparse.Namespace) -> None:
-    """Set data, seed and start, and go on from an earlier start of the same run."""
+    """Set data, seed and start."""
     set_data_root(cfg, args.data_root)
     for name in ('train_dataloader', 'test_dataloader'):
         cfg[name].pop('collate_fn', None)  # mmdet's pseudo_collate is the Runner's default
@@ -63,8 +63,6 @@ def adapt(cfg: Config, args: argparse.Namespace) -> None:
         cfg.custom_hooks.append(
             dict(type='LoadBackboneHook', checkpoint=args.weights, priority='VERY_HIGH')
         )
-    cfg.load_from = engine.find_last_checkpoint(cfg.work_dir)
-    cfg.resume = cfg.load_from is not None
 
 
 def percentages(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
@@ -88,6 +86,7 @@ def main() -> None:
     with one_line_errors():
         cfg = engine.load_config(args)
         adapt(cfg, args)
+        engine.enter_work_dir(cfg, resume='auto')
         engine.guard_run(cfg)
         engine.fit_to_machine(cfg)
         runner = engine.build_runner(cfg, strict=cfg.resume)

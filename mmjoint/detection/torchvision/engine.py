@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Sampler
 from mmjoint.checkpoints import CheckpointError, read_checkpoint
 from mmjoint.checkpoints.fitting import describe_faults
 from mmjoint.utils.files import whole_file, write_output
+from mmjoint.utils.guard import check_same_run
 
 from .data import BatchSchedule, DetectionImages, EverySample, collate
 from .models import backbone_features, to_own_size
@@ -158,7 +159,7 @@ def train(
     if checkpoint.is_file():
         saved = read_checkpoint(checkpoint)
         try:
-            check_settings(saved['settings'], settings, checkpoint)
+            check_same_run(folder, saved['settings'], settings)
             if faults := describe_faults(saved['model'], model.state_dict()):
                 raise CheckpointError(f'{checkpoint}: its model is not this one: {faults}')
             model.load_state_dict(saved['model'])
@@ -224,29 +225,6 @@ def train(
                     checkpoint,
                 )
     return time.monotonic() - begin
-
-
-def check_settings(saved: dict, wanted: dict, path: Path) -> None:
-    """Refuse to go on from a run with other settings.
-
-    Args:
-        saved (dict): Those of the run that left the file.
-        wanted (dict): Those of this run.
-        path (Path): The file, for the message.
-
-    Raises:
-        ValueError: They differ; the message says where.
-    """
-    differing = [
-        f'{key} {saved.get(key)!r} instead of {value!r}'
-        for key, value in wanted.items()
-        if saved.get(key) != value
-    ]
-    if differing:
-        raise ValueError(
-            f'{path}: a run with other settings ({"; ".join(differing)}); give another --work-dir '
-            'or delete the folder'
-        )
 
 
 def seed_of(*numbers: int) -> int:

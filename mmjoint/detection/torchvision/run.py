@@ -14,12 +14,13 @@ from torchvision.models import get_model_weights
 
 from mmjoint.checkpoints import backbone_weights, convert, read_provenance
 from mmjoint.utils.errors import DEBUG_HELP, describe
+from mmjoint.utils.guard import check_same_run, lock_folder
 
 from ..data import format_table, make_results, write_results
 from ..metric import evaluate, write_predictions
 from ..sources import DataSets, add_arguments, read_data
 from .data import DetectionImages
-from .engine import Machine, check_settings, detect, precise_batch_norm, save_whole, train
+from .engine import Machine, detect, precise_batch_norm, save_whole, train
 from .models import DEPTHS, build_detector, load_backbone_weights
 from .pictures import draw_predictions
 from .recipes import RECIPES, Recipe
@@ -192,7 +193,7 @@ def run_trial(
 
     if done.is_file():
         trial = json.loads(done.read_text())
-        check_settings(trial['settings'], settings, done)
+        check_same_run(folder, trial['settings'], settings)
         return trial
     masks = recipe.model.masks
     training = DetectionImages(data.train, recipe.short_sides, recipe.max_side, True, masks)
@@ -248,6 +249,8 @@ def fine_tune(args: argparse.Namespace) -> None:
     data = read_sets(args)
     machine = connect(args)
     args.work_dir = args.work_dir or Path(f'work_dirs/torchvision_{name}/{Path(args.init).stem}')
+    if machine.rank == 0:
+        lock_folder(args.work_dir)
     init = read_init(args, machine)
     if machine.rank == 0:
         print('\n'.join(data.lines))

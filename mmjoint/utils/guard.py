@@ -1,0 +1,134 @@
+"""One folder, one run: is it the same run, and who is at work there."""
+
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None
+
+LOCK_FILE = '.lock'
+CHECKPOINTS = ('epoch_{}.pth', 'iter_{}.pth')
+# A launcher that was killed ends its processes by a signal, and they take a moment to part.
+_PATIENCE = 5.0
+
+# The kernel frees a lock when its file is closed: the files of this process's locks stay open.
+_locks: dict[str, int] = {}
+
+
+def numbered_files(folder: str | Path, template: str) -> dict[int, Path]:
+    """Find the files of a folder whose names are one template with a number in it.
+
+    Args:
+        folder (str | Path): The folder; it need not exist.
+        template (str): A name with one ``{}``, such as ``'epoch_{}.pth'``.
+
+    Returns:
+        dict[int, Path]: The files (or folders, as DeepSpeed's checkpoints are) by their numbers, in
+        ascending order.
+    """
+    before, _, after = template.partition('{}')
+    pattern = re.compile(re.escape(before) + r'(0|[1-9]\d*)' + re.escape(after))
+    folder = Path(folder)
+    names = os.listdir(folder) if folder.is_dir() else []
+    found = {int(match[1]): folder / name for name in names if (match := pattern.fullmatch(name))}
+    return dict(sorted(found.items()))
+
+
+def lock_folder(folder: str | Path) -> None:
+    """Keep other runs out of a folder until this process ends, however it ends.
+
+    A POSIX record lock: unlike ``flock``'s it is not handed on to forked data loader workers, which
+    outlive a killed process for seconds, and NFS passes it on to other machines.
+
+    Args:
+        folder (str | Path): The folder; it is made if need be.
+
+    Raises:
+        ValueError: Another run is at work there; the message says which process on which machine.
+        OSError: The folder cannot be made or written to.
+    """
+    path = Path(folder).resolve() / LOCK_FILE
+    if str(path) in _locks or fcntl is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    patience = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except (BlockingIOError, PermissionError) as error:  # POSIX allows either for a held lock
+            if time.monotonic() > patience:
+                told = _holder(file)
+                os.close(file)
+                raise ValueError(
+                    f'{folder}: another run is at work there ({told}): wait for its end, or give '
+                    'another folder'
+                ) from error
+            time.sleep(0.1)
+        except OSError as error:
+            os.close(file)
+            print(f'{folder}: not locked ({error.strerror}); no other run may use it', flush=True)
+            return
+    os.ftruncate(file, 0)
+    facts = dict(pid=os.getpid(), host=socket.gethostname(), since=time.strftime('%F %T'))
+    os.write(file, (json.dumps(facts) + '\n').encode())
+    _locks[str(path)] = file
+
+
+def unlock_folder(folder: str | Path) -> None:
+    """Let other runs into a folder again before this process ends.
+
+    Args:
+        folder (str | Path): The folder; if this process has no lock on it, nothing happens.
+    """
+    file = _locks.pop(str(Path(folder).resolve() / LOCK_FILE), None)
+    if file is not None:
+        os.close(file)
+
+
+def _holder(file: int) -> str:
+    try:
+        facts = json.loads(os.pread(file, 1000, 0))
+        return f'process {facts["pid"]} on {facts["host"]}, since {facts["since"]}'
+    except (ValueError, KeyError, TypeError):  # it is just about to say so
+        return 'it has not yet said which'
+
+
+def check_same_run(
+    folder: str | Path, earlier: Mapping, wanted: Mapping, option: str = '--work-dir'
+) -> None:
+    """Refuse to go on with a run in the folder of another one.
+
+    Args:
+        folder (str | Path): The folder, for the message.
+        earlier (Mapping): What told the folder's run from others: names and values.
+        wanted (Mapping): The same of the run that is to go on. What only the earlier one has is not
+            compared.
+        option (str): The option that names the folder, for the message.
+
+    Raises:
+        ValueError: A value differs; the message says which and how.
+    """
+    differing = [key for key, value in wanted.items() if earlier.get(key) != value]
+    if differing:
+        told = '; '.join(
+            f'{key} {_short(earlier.get(key))} instead of {_short(wanted[key])}'
+            for key in differing[:3]
+        )
+        raise ValueError(
+            f'{folder} holds a run with other settings ({told}{"; ..." * (len(differing) > 3)}): '
+            f'give another {option}, or remove the folder'
+        )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f'{text[:60]}...'
