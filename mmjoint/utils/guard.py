@@ -119,16 +119,13 @@ def check_same_run(
     """
     differing = [key for key, value in wanted.items() if earlier.get(key) != value]
     if differing:
-        told = '; '.join(
-            f'{key} {_short(earlier.get(key))} instead of {_short(wanted[key])}'
-            for key in differing[:3]
-        )
+        told = ', '.join(_short(earlier.get(key)) for key in differing)
         raise ValueError(
-            f'{folder} holds a run with other settings ({told}{"; ..." * (len(differing) > 3)}): '
+            f'{folder} holds a run with other settings, another {", ".join(differing)} ({told}): '
             f'give another {option}, or remove the folder'
         )
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = str(value)
     return text if len(text) <= 60 else f'{text[:60]}...'

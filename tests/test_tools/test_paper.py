@@ -125,7 +125,7 @@ def test_run(run_tool, labelled_folder, tmp_path):
 
     # Neither results nor runs of other settings are mixed in.
     status, _, err = run_tool('paper.py', *arguments(labelled_folder, '--amp'))
-    assert status == 1 and 'result.json: a result of other settings' in err
+    assert status == 1 and 'holds a run with other settings' in err
     (folders[''] / 'seed0/result.json').unlink()
     status, _, err = run_tool('paper.py', *arguments(labelled_folder, '--width', 8))
     assert status == 1 and 'holds a run with other settings' in err

@@ -379,4 +379,4 @@ def test_whole_script_goes_on_after_a_kill(mm_backbone, tmp_path):
     other = start(['random', *arguments[1:]])
     _, error = other.communicate()
     assert other.returncode == 1
-    assert 'holds a run with another init' in error.splitlines()[-1]
+    assert 'holds a run with other settings, another init' in error.splitlines()[-1]
