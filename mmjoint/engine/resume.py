@@ -4,9 +4,7 @@ import logging
 import zipfile
 from pathlib import Path
 
-from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import Runner
 
 from ..checkpoints import read_checkpoint
 from ..utils.guard import CHECKPOINTS, numbered_files
@@ -65,18 +63,3 @@ def _is_old_format(path: Path) -> bool:
     """Tell a checkpoint of torch's first format, a pickle that ends with its tensors."""
     with open(path, 'rb') as file:
         return file.read(2) == b'\x80\x02'
-
-
-class ResumeOrderHook(Hook):
-    """Shuffle a resumed run as the interrupted one was shuffled.
-
-    mmengine reads a checkpoint's seed when the sampler exists already, with a seed of this start.
-    """
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        seed = checkpoint.get('meta', {}).get('seed')
-        loader = runner.train_dataloader
-        for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
-            # A seed that the config gives to the sampler itself stays.
-            if seed is not None and getattr(sampler, 'seed', None) == runner.seed:
-                sampler.seed = seed

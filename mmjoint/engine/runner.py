@@ -2,11 +2,14 @@
 
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import CheckpointHook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import RUNNERS
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
+from ..hooks.accumulation import AccumulationHook
 from .loading import CheckHook, use_safe_loader
-from .resume import ResumeOrderHook
+from .loops import ResumableEpochLoop
+from .resume_state import RecordBatchesHook, ResumeHook
 
 
 def guard_run(cfg: Config) -> None:
@@ -41,7 +44,9 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
     if cfg.get('load_from'):
         runner.register_hook(CheckHook(cfg.load_from, strict), priority='VERY_HIGH')
     if cfg.get('resume'):
-        runner.register_hook(ResumeOrderHook())
+        runner.register_hook(ResumeHook(cfg.get('load_from') or cfg.work_dir))
+    if isinstance(runner, Runner):
+        _mend_training(runner)
     build_train_loop = runner.build_train_loop
 
     def build_train_loop_with_batches(loop: object) -> BaseLoop:
@@ -56,3 +61,49 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
 
     runner.build_train_loop = build_train_loop_with_batches
     return runner
+
+
+def _mend_training(runner: Runner) -> None:
+    """Have a run resume within an epoch, and treat accumulated gradients as one batch."""
+    wrapper = runner.optim_wrapper
+    counts = (
+        wrapper.get('accumulative_counts', 1)
+        if isinstance(wrapper, dict)
+        else getattr(wrapper, '_accumulative_counts', 1)
+    )
+    if counts > 1:
+        runner.register_hook(AccumulationHook())
+    if runner._train_loop is None:
+        return
+    runner.register_hook(RecordBatchesHook())
+    build_train_loop = runner.build_train_loop
+
+    def build_resumable_loop(loop: object) -> BaseLoop:
+        if isinstance(loop, dict):
+            kind = loop.get('type', 'EpochBasedTrainLoop' if loop.get('by_epoch') else None)
+            if kind in ('EpochBasedTrainLoop', 'mmengine.EpochBasedTrainLoop', EpochBasedTrainLoop):
+                loop = dict(loop, type=ResumableEpochLoop)
+                loop.pop('by_epoch', None)
+        return build_train_loop(loop)
+
+    def scale_lr(optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        if not (auto_scale_lr or {}).get('enable'):
+            return
+        loader = runner._train_dataloader
+        size = loader['batch_size'] if isinstance(loader, dict) else loader.batch_size
+        batch, base = size * runner.world_size * counts, auto_scale_lr['base_batch_size']
+        runner.logger.info(
+            f'LR is set based on batch size of {base} and the current batch size is {batch} '
+            f'({size} x {runner.world_size} processes x {counts} accumulated). Scaling the '
+            f'original LR by {batch / base}.'
+        )
+        wrappers = (
+            optim_wrapper.values()
+            if isinstance(optim_wrapper, OptimWrapperDict)
+            else [optim_wrapper]
+        )
+        for group in (group for one in wrappers for group in one.optimizer.param_groups):
+            group['lr'] *= batch / base
+
+    runner.build_train_loop = build_resumable_loop
+    runner.scale_lr = scale_lr

@@ -1,5 +1,6 @@
 """Hooks that watch or guard a run."""
 
+from .accumulation import AccumulationHook
 from .channels_last import ChannelsLastHook
 from .checkpoint import AtomicCheckpointHook
 from .collapse import CollapseHook
@@ -12,6 +13,7 @@ from .non_finite_loss import NonFiniteLossHook
 from .pair_stats import PairStatsHook
 
 __all__ = [
+    'AccumulationHook',
     'AtomicCheckpointHook',
     'ChannelsLastHook',
     'CollapseHook',

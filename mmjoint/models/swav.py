@@ -102,6 +102,12 @@ class DistributedSwAVLoss(SwAVLoss):
             if self.use_queue or self.queue[i, -1].any():
                 self.use_queue = True
                 scores = torch.cat((self.prototypes(self.queue[i]), scores))
-            self.queue[i, size:] = self.queue[i, :-size].clone()
-            self.queue[i, :size] = projections
+            self._enqueue(i, projections)
         return sinkhorn(scores, self.sinkhorn_iterations, self.epsilon)[-size:]
+
+    @torch.no_grad()
+    def _enqueue(self, i: int, projections: Tensor) -> None:
+        """Put the images of one view in the place of the oldest of its queue."""
+        size = len(projections)
+        self.queue[i, size:] = self.queue[i, :-size].clone()
+        self.queue[i, :size] = projections

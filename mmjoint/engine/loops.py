@@ -1,0 +1,57 @@
+"""The loop over epochs that can begin in the middle of one."""
+
+import itertools
+from collections.abc import Iterator
+
+from mmengine.registry import LOOPS
+from mmengine.runner import EpochBasedTrainLoop
+from torch.utils.data import IterableDataset
+
+
+@LOOPS.register_module()
+class ResumableEpochLoop(EpochBasedTrainLoop):
+    """mmengine's EpochBasedTrainLoop, which goes on within an epoch if it was left there.
+
+    mmengine begins the epoch again, and trains more iterations than were asked for. Here the
+    batches that the interrupted run has had are left out before they are loaded; the order is that
+    of the sampler, which follows from its seed and the epoch.
+
+    Args:
+        **kwargs: Those of ``EpochBasedTrainLoop``.
+
+    Attributes:
+        done (int): Batches of the next epoch that are trained on already; set by a resume.
+    """
+
+    done = 0
+
+    def run_epoch(self) -> None:
+        """Train what is left of one epoch."""
+        done, self.done = self.done, 0
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        if done < len(self.dataloader):
+            for idx, data_batch in enumerate(self._batches(done), done):
+                self.run_iter(idx, data_batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def _batches(self, done: int) -> Iterator:
+        batches = self.dataloader.batch_sampler
+        if not done:
+            return iter(self.dataloader)
+        if batches is None or isinstance(self.dataloader.dataset, IterableDataset):
+            # a stream without indices: what was had is loaded and dropped
+            return itertools.islice(self.dataloader, done, None)
+        kind = type(batches)
+
+        class Rest(kind):
+            def __iter__(self) -> Iterator:
+                return itertools.islice(super().__iter__(), done, None)
+
+        # The data loader asks its own batch sampler, which cannot be exchanged, once an epoch.
+        batches.__class__ = Rest
+        try:
+            return iter(self.dataloader)
+        finally:
+            batches.__class__ = kind

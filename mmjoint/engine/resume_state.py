@@ -1,0 +1,239 @@
+"""What a resumed run takes from a checkpoint: checked, and fitted to other batches."""
+
+import math
+
+from mmengine.hooks import Hook
+from mmengine.model import BaseAveragedModel, is_model_wrapper
+from mmengine.runner import IterBasedTrainLoop, Runner
+
+from ..checkpoints import CheckpointError
+from ..models.dino import DINO
+from .loops import ResumableEpochLoop
+
+_HINT = 'to start from its weights alone, give --cfg-options load_from=CKPT instead of --resume'
+
+
+def batch_facts(runner: Runner) -> dict[str, int]:
+    """Return what a count of iterations means in a run.
+
+    Args:
+        runner (Runner): With a train loop.
+
+    Returns:
+        dict[str, int]: ``epoch_length``, iterations an epoch, and ``batch_size``, images an
+        iteration over all processes, 0 if the data loader does not tell.
+    """
+    loader = runner.train_dataloader
+    size = getattr(loader, 'batch_size', None) or getattr(loader.batch_sampler, 'batch_size', 0)
+    return dict(epoch_length=len(loader), batch_size=size * runner.world_size)
+
+
+class RecordBatchesHook(Hook):
+    """Note in each checkpoint what its count of iterations means."""
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add ``epoch_length`` and ``batch_size`` to the checkpoint's meta."""
+        checkpoint['meta'].update(batch_facts(runner))
+
+
+class ResumeHook(Hook):
+    """Go on as the interrupted run would have, or say why that is not possible.
+
+    mmengine goes on with whatever a checkpoint has, and counts in iterations: without the
+    optimizer's state it starts anew with its momentum, in the middle of an epoch it begins the
+    epoch again, and with other batches the schedules that are counted in iterations go wrong. It
+    reads a checkpoint's seed when the sampler exists already, with a seed of this start.
+
+    Args:
+        path (str): The checkpoint, for the messages.
+    """
+
+    # After the check of the weights, ahead of hooks that take their own state from the checkpoint.
+    priority = 'HIGH'
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check a checkpoint and change it in place, before mmengine takes anything from it.
+
+        Raises:
+            CheckpointError: If the run cannot go on from it.
+        """
+        meta = checkpoint.get('meta')
+        if not isinstance(meta, dict):
+            raise CheckpointError(f'{self.path}: no training run to go on with: no meta; {_HINT}')
+        meta.pop('config', None)  # mmengine runs this text as Python
+        if not isinstance(
+            runner, Runner
+        ):  # mmengine's strategies load a checkpoint in their own way
+            self._keep_order(runner, meta.get('seed'))
+            return
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            self._check_number(meta, 'iter', runner.max_iters)
+            meta.setdefault('epoch', 0)
+        else:
+            self._check_number(meta, 'epoch', runner.max_epochs)
+            self._check_number(meta, 'iter', None)
+        self._check_states(runner, checkpoint)
+        self._keep_order(runner, meta.get('seed'))
+        if not isinstance(runner.train_loop, IterBasedTrainLoop):
+            self._fit_to_epochs(runner, checkpoint)
+
+    def _check_number(self, meta: dict, name: str, limit: int | None) -> None:
+        number = meta.get(name)
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise CheckpointError(
+                f'{self.path}: {name} {number!r} in its meta, expected an integer of 0 or more; '
+                f'{_HINT}'
+            )
+        if limit is not None and number > limit:
+            raise CheckpointError(
+                f'{self.path}: {name} {number}, beyond the end of this run at {limit}: raise '
+                f'train_cfg.max_{name}s to train on; {_HINT}'
+            )
+
+    def _check_states(self, runner: Runner, checkpoint: dict) -> None:
+        lacking = [name for name in ('message_hub', 'optimizer') if name not in checkpoint]
+        if runner.param_schedulers and 'param_schedulers' not in checkpoint:
+            lacking.append('param_schedulers')
+        if lacking:
+            raise CheckpointError(
+                f'{self.path}: no {", ".join(lacking)} in it, so that the run cannot go on as it '
+                f'was; {_HINT}'
+            )
+        wanted = _lists(runner.param_schedulers)
+        saved = _lists(checkpoint.get('param_schedulers'))
+        counts = ({k: len(v) for k, v in group.items() if v} for group in (wanted, saved))
+        wanted_counts, saved_counts = counts
+        if wanted_counts != saved_counts:
+            raise CheckpointError(
+                f'{self.path}: {sum(saved_counts.values())} param_schedulers in it and '
+                f'{sum(wanted_counts.values())} in the config: go on with the config of the run; '
+                f'{_HINT}'
+            )
+        for name, schedulers in wanted.items():
+            for i, (scheduler, state) in enumerate(zip(schedulers, saved[name], strict=True)):
+                missing = scheduler.state_dict().keys() - state.keys()
+                if missing - {'verbose'}:
+                    raise CheckpointError(
+                        f'{self.path}: its param_scheduler {i} is no {type(scheduler).__name__} '
+                        f'(no {", ".join(sorted(missing))}): go on with the config of the run; '
+                        f'{_HINT}'
+                    )
+
+    @staticmethod
+    def _keep_order(runner: Runner, seed: int | None) -> None:
+        loader = runner.train_dataloader
+        for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
+            # A seed that the config gives to the sampler itself stays.
+            if seed is not None and getattr(sampler, 'seed', None) == runner.seed:
+                sampler.seed = seed
+
+    def _fit_to_epochs(self, runner: Runner, checkpoint: dict) -> None:
+        """Find the place in the epoch; with other batches, count in those of this run."""
+        meta, now = checkpoint['meta'], batch_facts(runner)
+        epoch, length = meta['epoch'], now['epoch_length']
+        was = meta.get('epoch_length')
+        if was is None:  # written by another program: whole epochs tell
+            whole = epoch > 0 and meta['iter'] % epoch == 0
+            was = meta['iter'] // epoch if whole else length
+        done = meta['iter'] - epoch * was
+        if not 0 <= done <= was:
+            raise CheckpointError(
+                f'{self.path}: iter {meta["iter"]} is not in epoch {epoch} of {was} iterations; '
+                f'{_HINT}'
+            )
+        if was != length:
+            if done not in (0, was):
+                raise CheckpointError(
+                    f'{self.path}: saved after {done} of {was} iterations of an epoch, which has '
+                    f'{length} now: go on with the batch size, processes and images of before, or '
+                    'from a checkpoint of the end of an epoch'
+                )
+            done = length if done else 0
+            meta['iter'] = epoch * length + done
+            self._rescale(runner, checkpoint, was)
+            runner.logger.info(
+                f'{was} iterations an epoch before, {length} now: goes on after iteration '
+                f'{meta["iter"]}, schedules in their place of epoch {epoch}'
+            )
+        if done and not isinstance(runner.train_loop, ResumableEpochLoop):
+            raise CheckpointError(
+                f'{self.path}: saved in the middle of an epoch, and a '
+                f'{type(runner.train_loop).__name__} cannot go on from there'
+            )
+        if done:
+            runner.train_loop.done = done
+
+    def _rescale(self, runner: Runner, checkpoint: dict, was: int) -> None:
+        """Put what counts in iterations where a run with this run's batches would have it."""
+        meta, now = checkpoint['meta'], batch_facts(runner)
+        steps = meta['iter']
+        saved = _lists(checkpoint.get('param_schedulers'))
+        configs = _lists(runner.cfg.get('param_scheduler'))
+        for name, schedulers in _lists(runner.param_schedulers).items():
+            for i, scheduler in enumerate(schedulers):
+                if scheduler.by_epoch:
+                    continue
+                state = saved[name][i]
+                config = configs.get(name, [])[i : i + 1]
+                if not (config and config[0].get('convert_to_iter_based')):
+                    # Its numbers are iterations, of any size: it must be over, or not have begun.
+                    ended = state['_global_step'] >= state['end'] and steps >= scheduler.end
+                    if not ended:
+                        raise CheckpointError(
+                            f'{self.path}: an epoch had {was} iterations and has '
+                            f'{now["epoch_length"]} now, and {type(scheduler).__name__} is given '
+                            'in iterations: give it in epochs with convert_to_iter_based=True, or '
+                            'go on with the batch size and processes of before'
+                        )
+                place = min(steps, scheduler.end - 1) - scheduler.begin
+                own = scheduler.state_dict()
+                for key in ('base_values', '_last_value'):
+                    own[key] = state[key]
+                own.update(_global_step=steps, last_step=max(place, -1))
+                saved[name][i].clear()
+                saved[name][i].update(own)
+        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        for prefix, module in model.named_modules():
+            name = {True: 'steps', False: 'teacher_steps'}[isinstance(module, BaseAveragedModel)]
+            if isinstance(module, (BaseAveragedModel, DINO)):
+                key = f'{prefix}.{name}' if prefix else name
+                moves = checkpoint.get('state_dict', {}).get(key)
+                if moves is not None and moves > 0:
+                    moves.fill_(math.ceil(steps / counts))
+        self._rescale_rate(runner, checkpoint)
+
+    @staticmethod
+    def _rescale_rate(runner: Runner, checkpoint: dict) -> None:
+        """With ``--auto-scale-lr``, have the saved rates be those of this run's batches."""
+        if not (runner.auto_scale_lr or {}).get('enable'):
+            return
+        before = checkpoint['meta'].get('batch_size')
+        now = batch_facts(runner)['batch_size']
+        if not before or not now or before == now:
+            return
+        ratio = now / before
+        for group in checkpoint['optimizer'].get('param_groups', ()):
+            for key in ('lr', 'initial_lr'):
+                if key in group:
+                    group[key] *= ratio
+        for states in _lists(checkpoint.get('param_schedulers')).values():
+            for state in states:
+                if state.get('param_name') == 'lr':
+                    for key in ('base_values', '_last_value'):
+                        state[key] = [value * ratio for value in state[key]]
+
+
+def _lists(schedulers: list | dict | None) -> dict[str, list]:
+    """Return param schedulers, or their states or configs, as lists by the optimizer's name."""
+    if isinstance(schedulers, dict) and 'type' not in schedulers:
+        return {
+            name: value if isinstance(value, list) else [value]
+            for name, value in schedulers.items()
+        }
+    if schedulers is None:
+        return {}
+    return {'': list(schedulers) if isinstance(schedulers, (list, tuple)) else [schedulers]}

@@ -1,0 +1,228 @@
+"""Resumed runs of a tiny model, held against uninterrupted ones."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, MODELS
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mmjoint.checkpoints import CheckpointError
+from mmjoint.engine import build_runner, guard_run
+
+IMAGES = 16
+_runs = iter(range(10**6))
+
+
+@DATASETS.register_module(force=True)
+class Numbers(torch.utils.data.Dataset):
+    metainfo: dict = {}
+
+    def __len__(self) -> int:
+        return IMAGES
+
+    def __getitem__(self, i: int) -> Tensor:
+        return torch.tensor([float(i)])
+
+
+@MODELS.register_module(force=True)
+class Recorder(BaseModel):
+    """One weight; notes which numbers it was trained on, and at which rate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.seen: list[list[int]] = []
+        self.rates: list[float] = []
+
+    def train_step(self, data: Tensor, optim_wrapper: object) -> dict:
+        self.seen.append(data[:, 0].int().tolist())
+        self.rates.append(optim_wrapper.get_lr()['lr'][0])
+        return super().train_step(dict(inputs=data), optim_wrapper)
+
+    def forward(self, inputs: Tensor, mode: str = 'loss') -> dict:
+        return dict(loss=(self.weight * inputs / IMAGES).square().mean())
+
+
+COSINE = dict(
+    type='CosineAnnealingLR', T_max=4, begin=0, end=4, by_epoch=True, convert_to_iter_based=True
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Runner]:
+    """Train 4 epochs, or what is left of them, in a folder."""
+
+    def run(folder: str, resume: str | None = None, **settings: object) -> Runner:
+        cfg = dict(
+            work_dir=str(tmp_path / folder),
+            launcher='none',
+            experiment_name=f'{tmp_path.name}_{next(_runs)}',
+            model=dict(type='Recorder'),
+            train_dataloader=dict(
+                batch_size=settings.pop('batch_size', 4),
+                num_workers=settings.pop('num_workers', 0),
+                persistent_workers=False,
+                dataset=dict(type='Numbers'),
+                sampler=dict(type='DefaultSampler', shuffle=True),
+                collate_fn=dict(type='default_collate'),
+            ),
+            train_cfg=dict(by_epoch=True, max_epochs=4),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
+            param_scheduler=[COSINE],
+            default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)),
+            randomness=dict(seed=0),
+            log_level='WARNING',
+        )
+        cfg.update(settings)
+        cfg = Config(cfg)
+        if resume:
+            cfg.resume, cfg.load_from = True, str(tmp_path / resume)
+        guard_run(cfg)
+        cfg.custom_hooks = []
+        runner = build_runner(cfg, strict=bool(resume))
+        runner.train()
+        return runner
+
+    return run
+
+
+def by_iterations(interval: int) -> dict:
+    return dict(checkpoint=dict(type='CheckpointHook', interval=interval, by_epoch=False))
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.parametrize('iteration', [3, 4, 6, 8, 11, 16])
+def test_goes_on_within_an_epoch(
+    iteration: int, workers: int, run: Callable[..., Runner], tmp_path: Path
+) -> None:
+    hooks = by_iterations(1)
+    schedules = [COSINE, dict(type='StepLR', step_size=2, by_epoch=True)]
+    whole = run('whole', default_hooks=hooks, param_scheduler=schedules)
+    rest = run(
+        'rest',
+        f'whole/iter_{iteration}.pth',
+        default_hooks=hooks,
+        param_scheduler=schedules,
+        num_workers=workers,
+    )
+    assert len(whole.model.seen) == 16
+    assert rest.model.seen == whole.model.seen[iteration:]
+    assert rest.model.rates == whole.model.rates[iteration:]
+    assert torch.equal(rest.model.weight, whole.model.weight)
+    assert (rest.epoch, rest.iter) == (4, 16)
+
+
+@pytest.mark.parametrize('batch_size', [1, 2, 8])
+def test_other_batches_follow_the_schedule(
+    batch_size: int, run: Callable[..., Runner], tmp_path: Path
+) -> None:
+    run('first')
+    length = IMAGES // batch_size
+    rest = run('rest', 'first/epoch_2.pth', batch_size=batch_size)
+    expected = [
+        0.1 * (1 + math.cos(math.pi * step / (4 * length))) / 2
+        for step in range(2 * length, 4 * length)
+    ]
+    assert rest.model.rates == pytest.approx(expected, rel=1e-6)
+    assert rest.iter == 4 * length
+    meta = torch.load(tmp_path / 'rest/epoch_4.pth', weights_only=False)['meta']
+    assert (meta['iter'], meta['epoch_length'], meta['batch_size']) == (
+        4 * length,
+        length,
+        batch_size,
+    )
+
+
+def test_other_batches_with_warm_up(run: Callable[..., Runner]) -> None:
+    schedules = [
+        dict(type='LinearLR', start_factor=0.1, begin=0, end=3, convert_to_iter_based=True),
+        dict(COSINE, T_max=1, begin=3),
+    ]
+    run('first', param_scheduler=schedules)
+    whole = run('whole', batch_size=2, param_scheduler=schedules)
+    rest = run('rest', 'first/epoch_1.pth', batch_size=2, param_scheduler=schedules)
+    # Inside the warm-up the first step's rate is that of the old grid; it is the same in the end.
+    assert rest.model.rates[16:] == pytest.approx(whole.model.rates[24:], rel=0.02)
+    assert len(rest.model.rates) == 24
+
+
+def test_auto_scaled_rate_follows_the_batch(run: Callable[..., Runner]) -> None:
+    scale = dict(auto_scale_lr=dict(enable=True, base_batch_size=8), param_scheduler=None)
+    assert set(run('first', **scale).model.rates) == {0.05}
+    assert set(run('same', 'first/epoch_2.pth', **scale).model.rates) == {0.05}
+    assert set(run('other', 'first/epoch_2.pth', batch_size=2, **scale).model.rates) == {0.025}
+
+
+def test_auto_scaling_counts_accumulation(run: Callable[..., Runner]) -> None:
+    wrapper = dict(optimizer=dict(type='SGD', lr=0.1), accumulative_counts=4)
+    scale = dict(auto_scale_lr=dict(enable=True, base_batch_size=16), param_scheduler=None)
+    assert set(run('first', optim_wrapper=wrapper, **scale).model.rates) == {0.1}
+
+
+def test_schedule_in_iterations_cannot_follow(run: Callable[..., Runner]) -> None:
+    schedules = [dict(type='CosineAnnealingLR', T_max=16, by_epoch=False)]
+    run('first', param_scheduler=schedules)
+    with pytest.raises(CheckpointError, match='CosineAnnealingLR is given in iterations'):
+        run('rest', 'first/epoch_2.pth', batch_size=2, param_scheduler=schedules)
+
+
+def test_middle_of_an_epoch_with_other_batches(run: Callable[..., Runner]) -> None:
+    run('first', default_hooks=by_iterations(1))
+    with pytest.raises(CheckpointError, match='saved after 2 of 4 iterations of an epoch.* 8 now'):
+        run('rest', 'first/iter_6.pth', batch_size=2)
+
+
+def without(*names: str) -> Callable[[dict], None]:
+    return lambda checkpoint: [checkpoint.pop(name) for name in names]
+
+
+def with_meta(**values: object) -> Callable[[dict], None]:
+    return lambda checkpoint: checkpoint['meta'].update(values)
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (without('optimizer'), 'no optimizer in it'),
+        (without('param_schedulers'), 'no param_schedulers in it'),
+        (without('message_hub', 'optimizer'), 'no message_hub, optimizer in it'),
+        (without('meta'), 'no meta'),
+        (lambda c: c['param_schedulers'].pop(), '0 param_schedulers in it and 1 in the config'),
+        (lambda c: c['param_schedulers'][0].pop('T_max'), 'is no CosineAnnealingLR .no T_max'),
+        (with_meta(epoch=-3), 'epoch -3 in its meta'),
+        (with_meta(epoch=10**9), 'epoch 1000000000, beyond the end of this run at 4'),
+        (with_meta(epoch=math.nan), 'epoch nan in its meta'),
+        (with_meta(epoch=True), 'epoch True in its meta'),
+        (with_meta(epoch='2'), "epoch '2' in its meta"),
+        (with_meta(iter=-1), 'iter -1 in its meta'),
+        (with_meta(iter=10**9), 'iter 1000000000 is not in epoch 2 of 4 iterations'),
+        (with_meta(iter=1), 'iter 1 is not in epoch 2 of 4 iterations'),
+    ],
+)
+def test_refuses_what_it_cannot_go_on_from(
+    change: Callable[[dict], None], message: str, run: Callable[..., Runner], tmp_path: Path
+) -> None:
+    run('first')
+    path = tmp_path / 'first' / 'epoch_2.pth'
+    checkpoint = torch.load(path, weights_only=False)
+    change(checkpoint)
+    torch.save(checkpoint, path)
+    with pytest.raises(CheckpointError, match=message) as error:
+        run('rest', 'first/epoch_2.pth')
+    assert str(path) in str(error.value)
+
+
+def test_config_in_a_checkpoint_is_not_run(run: Callable[..., Runner], tmp_path: Path) -> None:
+    run('first')
+    path = tmp_path / 'first' / 'epoch_2.pth'
+    checkpoint = torch.load(path, weights_only=False)
+    checkpoint['meta']['config'] = f'open({str(tmp_path / "run")!r}, "w")'
+    torch.save(checkpoint, path)
+    run('rest', 'first/epoch_2.pth')
+    assert not (tmp_path / 'run').exists()
