@@ -1,9 +1,12 @@
 """What a resumed run takes from a checkpoint: checked, and fitted to other batches."""
 
+import copy
 import math
+from types import SimpleNamespace
 
 from mmengine.hooks import Hook
 from mmengine.model import BaseAveragedModel, is_model_wrapper
+from mmengine.optim import _ParamScheduler
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from ..checkpoints import CheckpointError
@@ -168,63 +171,93 @@ class ResumeHook(Hook):
 
     def _rescale(self, runner: Runner, checkpoint: dict, was: int) -> None:
         """Put what counts in iterations where a run with this run's batches would have it."""
-        meta, now = checkpoint['meta'], batch_facts(runner)
-        steps = meta['iter']
+        epoch, steps = checkpoint['meta']['epoch'], checkpoint['meta']['iter']
         saved = _lists(checkpoint.get('param_schedulers'))
         configs = _lists(runner.cfg.get('param_scheduler'))
-        for name, schedulers in _lists(runner.param_schedulers).items():
-            for i, scheduler in enumerate(schedulers):
-                if scheduler.by_epoch:
-                    continue
-                state = saved[name][i]
-                config = configs.get(name, [])[i : i + 1]
-                if not (config and config[0].get('convert_to_iter_based')):
-                    # Its numbers are iterations, of any size: it must be over, or not have begun.
-                    ended = state['_global_step'] >= state['end'] and steps >= scheduler.end
-                    if not ended:
-                        raise CheckpointError(
-                            f'{self.path}: an epoch had {was} iterations and has '
-                            f'{now["epoch_length"]} now, and {type(scheduler).__name__} is given '
-                            'in iterations: give it in epochs with convert_to_iter_based=True, or '
-                            'go on with the batch size and processes of before'
-                        )
-                place = min(steps, scheduler.end - 1) - scheduler.begin
-                own = scheduler.state_dict()
-                for key in ('base_values', '_last_value'):
-                    own[key] = state[key]
-                own.update(_global_step=steps, last_step=max(place, -1))
-                saved[name][i].clear()
-                saved[name][i].update(own)
+        schedulers = _lists(runner.param_schedulers)
+        for name, group in schedulers.items():
+            for scheduler, state, config in zip(group, saved[name], configs[name], strict=True):
+                # Numbers that are given in iterations are those of one batch size: such a schedule
+                # must be over. One that is given in epochs has this run's numbers already.
+                over = state['_global_step'] >= state.get('end', 0) and steps >= scheduler.end
+                if not (scheduler.by_epoch or config.get('convert_to_iter_based') or over):
+                    raise CheckpointError(
+                        f'{self.path}: an epoch had {was} iterations and has '
+                        f'{len(runner.train_dataloader)} now, and {type(scheduler).__name__} is '
+                        'given in iterations: give it in epochs with convert_to_iter_based=True, '
+                        'or go on with the batch size and processes of before'
+                    )
+        if list(schedulers) == [''] and not all(one.by_epoch for one in schedulers['']):
+            _replay(schedulers[''], epoch, steps, checkpoint['optimizer'], saved[''])
+        else:
+            self._rescale_rate(runner, checkpoint)
         counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for prefix, module in model.named_modules():
-            name = {True: 'steps', False: 'teacher_steps'}[isinstance(module, BaseAveragedModel)]
             if isinstance(module, (BaseAveragedModel, DINO)):
-                key = f'{prefix}.{name}' if prefix else name
-                moves = checkpoint.get('state_dict', {}).get(key)
+                name = 'teacher_steps' if isinstance(module, DINO) else 'steps'
+                moves = checkpoint['state_dict'].get(f'{prefix}.{name}' if prefix else name)
                 if moves is not None and moves > 0:
                     moves.fill_(math.ceil(steps / counts))
-        self._rescale_rate(runner, checkpoint)
 
     @staticmethod
     def _rescale_rate(runner: Runner, checkpoint: dict) -> None:
         """With ``--auto-scale-lr``, have the saved rates be those of this run's batches."""
-        if not (runner.auto_scale_lr or {}).get('enable'):
+        before, now = checkpoint['meta'].get('batch_size'), batch_facts(runner)['batch_size']
+        if not (runner.auto_scale_lr or {}).get('enable') or not before or not now:
             return
-        before = checkpoint['meta'].get('batch_size')
-        now = batch_facts(runner)['batch_size']
-        if not before or not now or before == now:
-            return
-        ratio = now / before
         for group in checkpoint['optimizer'].get('param_groups', ()):
-            for key in ('lr', 'initial_lr'):
-                if key in group:
-                    group[key] *= ratio
+            for key in {'lr', 'initial_lr'} & group.keys():
+                group[key] *= now / before
         for states in _lists(checkpoint.get('param_schedulers')).values():
             for state in states:
-                if state.get('param_name') == 'lr':
-                    for key in ('base_values', '_last_value'):
-                        state[key] = [value * ratio for value in state[key]]
+                for key in ('base_values', '_last_value'):
+                    if state.get('param_name') == 'lr' and key in state:
+                        state[key] = [value * now / before for value in state[key]]
+
+
+def _replay(
+    schedulers: list[_ParamScheduler], epochs: int, steps: int, optimizer: dict, saved: list[dict]
+) -> None:
+    """Put schedules where an uninterrupted run has them, by stepping copies of them.
+
+    Args:
+        schedulers (list[_ParamScheduler]): Of this run, not stepped yet.
+        epochs (int): Whole epochs to step.
+        steps (int): Iterations to step.
+        optimizer (dict): The saved state of the optimizer; its rates are changed in place.
+        saved (list[dict]): The saved states of the schedulers, changed in place.
+    """
+    groups = schedulers[0].optimizer.param_groups
+    names = {scheduler.param_name for scheduler in schedulers}
+    keys = [key for name in sorted(names) for key in (name, f'initial_{name}')]
+    # Groups of the same values go the same way; a config with a group a weight has hundreds.
+    kinds = {tuple(group[key] for key in keys): i for i, group in enumerate(groups)}
+    places = [list(kinds).index(tuple(group[key] for key in keys)) for group in groups]
+    stand_in = SimpleNamespace(
+        param_groups=[{key: groups[i][key] for key in keys} for i in kinds.values()],
+        step=SimpleNamespace(_with_counter=True),
+        _global_step=0,
+    )
+    copies = [copy.copy(scheduler) for scheduler in schedulers]
+    for scheduler in copies:
+        scheduler.optimizer = stand_in
+        scheduler.base_values = [scheduler.base_values[i] for i in kinds.values()]
+    length = max(1, steps // max(1, epochs))
+    for step in range(1, steps + 1):
+        for scheduler in copies:
+            if not scheduler.by_epoch:
+                scheduler.step()
+        if step % length == 0 and step // length <= epochs:
+            for scheduler in copies:
+                if scheduler.by_epoch:
+                    scheduler.step()
+    for group, place in zip(optimizer['param_groups'], places, strict=True):
+        group.update(stand_in.param_groups[place])
+    for state, scheduler, copied in zip(saved, schedulers, copies, strict=True):
+        state.clear()
+        state.update(copied.state_dict(), base_values=scheduler.base_values)
+        state['_last_value'] = [copied._last_value[place] for place in places]
 
 
 def _lists(schedulers: list | dict | None) -> dict[str, list]:
