@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -12,6 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ..checkpoints import read_checkpoint
+from ..utils.files import remove_leftovers, whole_file
 from ..utils.guard import numbered_files
 
 
@@ -31,18 +31,8 @@ class AtomicLocalBackend(LocalBackend):
         """
         target = Path(filepath)
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Of a name that nobody else has, or may have put a link under.
-        aside = target.with_name(f'.{target.name}.{secrets.token_hex(4)}.part')
-        try:
-            with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), 'wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(aside, target)
-        except OSError as error:
-            raise type(error)(error.errno, f'cannot write {target}: {error.strerror}') from error
-        finally:
-            aside.unlink(missing_ok=True)
+        with whole_file(target) as file:
+            file.write(obj)
 
 
 @HOOKS.register_module()
@@ -113,11 +103,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def _remove_left_over(self, runner: Runner) -> None:
         """Remove what a kill kept this hook from removing: checkpoints, and files half written."""
-        before, _, after = self.filename_tmpl.partition('{}')
-        pattern = rf'\.(best_.+_)?{re.escape(before)}\d+{re.escape(after)}(\..+)?\.part'
-        for name in os.listdir(self.out_dir) if os.path.isdir(self.out_dir) else ():
-            if re.fullmatch(pattern, name):
-                self._remove(name)
+        remove_leftovers(self.out_dir, seconds=0)
         since = runner.message_hub.runtime_info.get('keep_ckpt_since')
         if self.max_keep_ckpts > 0 and since is not None and self.keep_ckpt_ids:
             for step, path in numbered_files(self.out_dir, self.filename_tmpl).items():

@@ -193,24 +193,35 @@ def _lock(descriptor: int) -> bool:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left in a folder, once a process."""
     folder = folder.absolute()
-    if fcntl is None or folder in _tidied:
+    if folder not in _tidied:
+        _tidied.add(folder)
+        remove_leftovers(folder)
+
+
+def remove_leftovers(folder: str | Path, seconds: float = _LEFTOVER_SECONDS) -> None:
+    """Remove the half files that killed processes left in a folder.
+
+    Args:
+        folder (str | Path): The folder.
+        seconds (float): Age from which on a file that nobody holds is one. Defaults to that of
+            other machines' files, whose hold may not be seen here; 0 for a folder that is locked.
+    """
+    if fcntl is None:
         return
-    _tidied.add(folder)
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if not _ASIDE.fullmatch(entry.name):
                 continue
             with contextlib.suppress(OSError):
-                _remove_leftover(entry.path)
+                _remove_leftover(entry.path, seconds)
 
 
-def _remove_leftover(path: str) -> None:
+def _remove_leftover(path: str, seconds: float) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         facts = os.fstat(descriptor)
-        if time.time() - facts.st_mtime < _LEFTOVER_SECONDS or not _lock(descriptor):
+        if time.time() - facts.st_mtime < seconds or not _lock(descriptor):
             return
         if stat.S_ISDIR(facts.st_mode):
             shutil.rmtree(path, ignore_errors=True)
