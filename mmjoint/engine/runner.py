@@ -5,6 +5,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
+from mmpretrain.engine import SwAVHook
 
 from ..hooks.accumulation import AccumulationHook
 from .loading import CheckHook, use_safe_loader
@@ -13,7 +14,7 @@ from .resume_state import RecordBatchesHook, ResumeHook
 
 
 def guard_run(cfg: Config) -> None:
-    """Make a training config stop at a non-finite loss and save whole checkpoints only.
+    """Make a training config stop at a non-finite loss and save whole checkpoints, and all in them.
 
     Args:
         cfg (Config): Changed in place. A config without these hooks gets them.
@@ -24,6 +25,9 @@ def guard_run(cfg: Config) -> None:
     if checkpoint is not None and checkpoint.get('type') in stock:
         checkpoint.type = 'AtomicCheckpointHook'
     custom_hooks = cfg.get('custom_hooks') or []
+    for hook in custom_hooks:
+        if hook.get('type') in ('SwAVHook', 'mmpretrain.SwAVHook', SwAVHook):
+            hook['type'] = 'CheckpointedSwAVHook'
     if not any('NonFiniteLossHook' in str(hook.get('type')) for hook in custom_hooks):
         cfg.custom_hooks = [*custom_hooks, dict(type='NonFiniteLossHook')]
 

@@ -11,11 +11,13 @@ from .fixed_lr import FixedLRHook
 from .knn import KNNHook
 from .non_finite_loss import NonFiniteLossHook
 from .pair_stats import PairStatsHook
+from .swav import CheckpointedSwAVHook
 
 __all__ = [
     'AccumulationHook',
     'AtomicCheckpointHook',
     'ChannelsLastHook',
+    'CheckpointedSwAVHook',
     'CollapseHook',
     'CompileHook',
     'ContrastiveCropHook',

@@ -31,7 +31,8 @@ class AtomicLocalBackend(LocalBackend):
         """
         target = Path(filepath)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(target) as file:
+        # What a kill leaves of it is no *.pth.
+        with whole_file(target, keep_suffix=False) as file:
             file.write(obj)
 
 
@@ -120,6 +121,8 @@ class AtomicCheckpointHook(CheckpointHook):
             # Taken off the list here, the oldest one is not removed by mmengine before it saves.
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
                 outdated = self.keep_ckpt_ids.popleft()
+        # Only the main process saves: what others hold is brought together by all of them.
+        runner.call_hook('gather_state')
         super()._save_checkpoint_with_step(runner, step, meta)
         if outdated is not None and is_main_process():
             self._remove(self.filename_tmpl.format(outdated))

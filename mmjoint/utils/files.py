@@ -63,7 +63,7 @@ def write_output(path: str | Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
-def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+def whole_file(path: str | Path, keep_suffix: bool = True) -> Iterator[BinaryIO]:
     """Open a file to write that appears under its name when the block has ended without an error.
 
     What the name stood for before is there until then. A device or a pipe, such as /dev/stdout, is
@@ -71,10 +71,10 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
 
     Args:
         path (str | Path): The file; its folder must exist.
+        keep_suffix (bool): Whether the file has the suffix of ``path`` meanwhile. Defaults to True.
 
     Yields:
-        BinaryIO: Its ``name`` is where it lies meanwhile, with the suffix of ``path``, for what
-        takes names only.
+        BinaryIO: Its ``name`` is where it lies meanwhile, for what takes names only.
 
     Raises:
         OSError: As of ``check_output``, or it cannot be written, on a full disk for instance; the
@@ -87,7 +87,7 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
             yield file
         return
     _remove_leftovers(path.parent)
-    aside = _new_name(path.parent, path.suffix)
+    aside = _new_name(path.parent, path.suffix if keep_suffix else '')
     flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, 'O_NOFOLLOW', 0)
     raw = None
     with _named(path, aside, lambda: raw and raw.failed):

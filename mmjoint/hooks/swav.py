@@ -1,0 +1,63 @@
+"""SwAV's queues, kept in the checkpoints."""
+
+import torch
+from mmengine.dist import all_gather, get_rank, get_world_size
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from mmpretrain.engine import SwAVHook
+from torch import nn
+
+
+@HOOKS.register_module()
+class CheckpointedSwAVHook(SwAVHook):
+    """mmpretrain's SwAVHook, whose queues are those of the checkpoint that a run goes on from.
+
+    mmpretrain's writes each process's queue into a file of its own, in place, and takes that file
+    at any start: of a run that was there before, of an epoch that no checkpoint has, and of another
+    number of processes. ``tools/train.py`` puts this hook in the place of ``SwAVHook``.
+
+    Args:
+        **kwargs: Those of ``mmpretrain.engine.SwAVHook``; ``interval`` has no effect.
+    """
+
+    _gathered: torch.Tensor | None = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Fit the queue's length to the batch."""
+        self.queue_length -= self.queue_length % self.batch_size
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Keep the queue, which the loss has renewed."""
+        self.queue = self._loss(runner).queue
+
+    def gather_state(self, runner: Runner) -> None:
+        """Bring the queues of all processes together, before a checkpoint is saved."""
+        queue = getattr(self._loss(runner), 'queue', None)
+        self._gathered = None if queue is None else torch.cat(all_gather(queue), dim=1).cpu()
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Save them as ``swav_queue``, of shape (views, images of all processes, channels)."""
+        if self._gathered is not None:
+            checkpoint['swav_queue'] = self._gathered
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take this process's part of what a resumed run had."""
+        queue = checkpoint.get('swav_queue')
+        if not runner._resume or queue is None:
+            return
+        length = self.queue_length // get_world_size()
+        if queue.shape[1] != length * get_world_size():
+            print_log(f"SwAV's queue had {queue.shape[1]} images: it is filled anew", 'current')
+            return
+        self.queue = queue[:, get_rank() * length :][:, :length].to(self._device(runner)).clone()
+
+    @staticmethod
+    def _loss(runner: Runner) -> nn.Module:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        return model.head.loss_module
+
+    @staticmethod
+    def _device(runner: Runner) -> torch.device:
+        return next(runner.model.parameters()).device
