@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from ..utils.files import write_output
 from ..utils.guard import CHECKPOINTS, check_same_run, lock_folder, numbered_files
+from .dumped import read_dumped_config
 from .resume import find_last_checkpoint
 
 _RANKS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
@@ -119,7 +120,8 @@ def save_config(cfg: Config, path: Path, option: str) -> None:
         ValueError: The folder holds a run with other settings.
     """
     if path.exists():
-        check_same_run(path.parent, Config.fromfile(path).to_dict(), cfg.to_dict(), option)
+        earlier, _ = read_dumped_config(path)
+        check_same_run(path.parent, earlier.to_dict(), cfg.to_dict(), option)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_output(path, cfg.pretty_text)
 
