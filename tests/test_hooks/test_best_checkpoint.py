@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.evaluator import BaseMetric
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.fileio import LocalBackend
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -48,7 +48,7 @@ def train(tmp_path: Path) -> Callable[..., Runner]:
             work_dir=str(work_dir),
             train_dataloader=loader,
             val_dataloader=loader,
-            val_evaluator=Score(),
+            val_evaluator=Evaluator(Score()),
             val_cfg=dict(),
             train_cfg=dict(by_epoch=True, max_epochs=epochs),
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.5)),
