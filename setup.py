@@ -23,8 +23,8 @@ class BuildWithMim(build_py):
             else:
                 target = Path(self.build_lib) / 'mmjoint/.mim' / name
                 shutil.rmtree(target, ignore_errors=True)
-                # These three set up a clone; an installed package needs none of them.
-                clone_only = ('quickstart.sh', 'run_tests.sh', 'setup_env.sh')
+                # These set up a clone; an installed package needs none of them.
+                clone_only = ('quickstart.sh', 'run_tests.sh', 'setup_env.sh', 'build_docs.sh')
                 shutil.copytree(
                     ROOT / name, target, ignore=shutil.ignore_patterns('__pycache__', *clone_only)
                 )
@@ -36,13 +36,16 @@ setup(
     description='Joint augmentation of positive pairs for contrastive pretraining on mmpretrain',
     long_description=(ROOT / 'README.md').read_text(),
     long_description_content_type='text/markdown',
+    author='mmjoint developers',
     license='Apache-2.0',
+    keywords='self-supervised contrastive learning data augmentation mmpretrain openmmlab',
+    project_urls={'Paper': 'https://arxiv.org/abs/2412.16522'},
     classifiers=[
         'Programming Language :: Python :: 3',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['mmjoint', 'mmjoint.*']),
-    package_data={'mmjoint': ['**/*.html', 'datasets/*.txt']},
+    package_data={'mmjoint': ['**/*.html', 'datasets/*.txt', 'py.typed']},
     python_requires='>=3.10',
     install_requires=[
         'jinja2>=3.1',
@@ -63,6 +66,7 @@ setup(
         'tensorboard': ['tensorboard>=2.14'],
         'transfer': ['pycocotools>=2.0.7', 'safetensors>=0.4'],
         'bench': ['albumentations>=2.0.8', 'kornia>=0.9', 'lightly>=1.6'],
+        'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5', 'mkdocstrings[python]>=0.26'],
         'dev': ['pycocotools>=2.0.7', 'pytest>=8.0', 'ruff>=0.6', 'scipy>=1.11', 'timm>=1.0'],
     },
     cmdclass={'build_py': BuildWithMim},
