@@ -157,32 +157,33 @@ def feature_spread(pairs: tuple[Tensor, Tensor] | None) -> dict[str, float]:
 
     Args:
         pairs (tuple[Tensor, Tensor], optional): Features of view 1 and of view 2, both (N, C), row
-            by row of the same image; rows of view 2 that are not known hold NaN. None for none.
+            by row of the same image; rows that are not known hold NaN. None for none.
 
     Returns:
         dict[str, float]: ``std``, ``positive``, ``negative`` and ``directions`` as of
         ``CollapseHook``; without those that cannot be told.
     """
-    # Sums and counts of: std, positive cosines, negative cosines and their squares.
+    # Sums and counts of: std, positive cosines, negative cosines and their squares. Rows are left
+    # out by weights, not by indexing: that would need their number on the host.
     device = pairs[0].device if pairs is not None else 'cpu'
     sums = torch.zeros(6, dtype=torch.float64, device=device)
-    if pairs is not None and len(pairs[0]) > 1:
+    if pairs is not None:
+        known, both = pairs[0].isfinite().all(1), pairs[1].isfinite().all(1)
+        both &= known
         first, second = (F.normalize(z.double(), dim=1) for z in pairs)
-        known = second.isfinite().all(1)
-        positive = (first * second).sum(1)[known]
+        first = torch.where(known[:, None], first, 0.0)
+        weights = known.double()
+        num = weights.sum()
+        spread = (first - first.sum(0) / num).square() * weights[:, None]
+        std = (spread.sum(0) / num).sqrt().mean() * math.sqrt(first.shape[1])
+        positive = torch.where(both, (first * second).sum(1), 0.0)
+        others = (weights[:, None] * weights).fill_diagonal_(0)
         cosines = first @ first.T
-        cosines = cosines[~torch.eye(len(cosines), dtype=torch.bool, device=device)]
-        std = first.std(0, correction=0).mean() * math.sqrt(first.shape[1])
-        sums = torch.stack(
-            [
-                std * len(first),
-                std.new_tensor(len(first)),
-                positive.sum(),
-                known.sum().double(),
-                cosines.mean() * len(first),
-                cosines.square().mean() * len(first),
-            ]
+        negative, squares = (
+            (value * others).sum() / (num - 1) for value in (cosines, cosines.square())
         )
+        sums = torch.stack([std * num, num, positive.sum(), both.sum(), negative, squares])
+        sums = torch.where(num > 1, sums, 0.0)
     all_reduce(sums)
     std, num, positive, num_positive, negative, squares = sums.tolist()
     values = {}
@@ -266,41 +267,56 @@ class _Recorder:
         Returns:
             tuple[Tensor, Tensor] | None: As ``feature_spread`` takes them.
         """
-        views = [self._features_of(_signature(view)) for view in self.views]
-        views = [view for view in views if view is not None]
+        found = self._matches()
+        views = [_join(matches) for matches in found if matches]
         if not views:
             return None
         first = views[0]
-        keep = first.isfinite().all(1)
         # Features of another width are of another space: not to be compared.
         second = next((v for v in views[1:] if v.shape == first.shape), first * math.nan)
-        return first[keep], second[keep]
+        return first, second
 
-    def _features_of(self, images: Tensor) -> Tensor | None:
-        """Return the features of the images of one view, NaN where there are none."""
-        features = None
-        for signatures, output in self.calls:
-            start = 0
-            for rows in signatures:
-                part = output[start : start + len(rows)].float()
-                start += len(rows)
-                if rows.shape[1] != images.shape[1]:
-                    continue
-                same = (images[:, None] == rows[None]).all(2)
-                if not same.any():
-                    continue
-                if features is None:
-                    features = part.new_full((len(images), part.shape[1]), math.nan)
-                if features.shape[1] != part.shape[1]:
-                    continue
-                missing = same.any(1) & features.isnan().any(1)
-                features[missing] = part[same.int().argmax(1)[missing]]
-        return features
+    def _matches(self) -> list[list[tuple[Tensor, Tensor]]]:
+        """Find where the images of each view went in.
+
+        Returns:
+            list[list[tuple[Tensor, Tensor]]]: For each view, which of its images (rows) are which
+            of a pass's (columns), and the pass's features; of passes that had any of them.
+        """
+        found = []
+        for number, view in enumerate(self.views):
+            images = _signature(view)
+            for signatures, output in self.calls:
+                parts = output.split([len(rows) for rows in signatures])
+                for rows, part in zip(signatures, parts, strict=True):
+                    if rows.shape[1] == images.shape[1]:
+                        same = (images[:, None] == rows[None]).all(2)
+                        found.append((number, same, part.float()))
+        if not found:
+            return []
+        some = torch.stack([same.any() for _, same, _ in found]).tolist()  # one read for all
+        matches = [[] for _ in self.views]
+        for (number, same, part), any_same in zip(found, some, strict=True):
+            if any_same:
+                matches[number].append((same, part))
+        return matches
+
+
+def _join(matches: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return the features of a view's images, NaN where there are none."""
+    width = matches[0][1].shape[1]
+    features = matches[0][1].new_full((len(matches[0][0]), width), math.nan)
+    for same, part in matches:
+        if part.shape[1] == width:
+            missing = same.any(1) & features.isnan().any(1)
+            taken = part[same.int().argmax(1)]
+            features = torch.where(missing[:, None], taken, features)
+    return features
 
 
 def _signature(images: Tensor) -> Tensor:
     """Return a few values of each image, by which to know it again, and its size."""
     flat = images.detach().flatten(1)
     places = torch.linspace(0, flat.shape[1] - 1, _SIGNATURE, device=flat.device).long()
-    size = flat.new_tensor(images.shape[1:]).expand(len(flat), -1)
-    return torch.cat([flat[:, places], size], dim=1)
+    size = [flat.new_full((len(flat), 1), length) for length in images.shape[1:]]
+    return torch.cat([flat[:, places], *size], dim=1)

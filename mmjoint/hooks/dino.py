@@ -53,14 +53,16 @@ class DINOHook(Hook):
 
         def before_step(optimizer: torch.optim.Optimizer, *_: object) -> None:
             frozen = runner.epoch < self.freeze_last_layer
-            for group in optimizer.param_groups:
-                for weight in group['params']:
-                    if weight.grad is None:
-                        continue
-                    if frozen and weight in last_layer:
-                        weight.grad = None
-                    elif self.clip_grad is not None:
-                        torch.nn.utils.clip_grad_norm_(weight, self.clip_grad)
+            weights = [weight for group in optimizer.param_groups for weight in group['params']]
+            if frozen:
+                for weight in last_layer:
+                    weight.grad = None
+            gradients = [weight.grad for weight in weights if weight.grad is not None]
+            if self.clip_grad is not None and gradients:
+                # As torch's clip_grad_norm_ of each by itself, in a few calls for all of them.
+                scales = torch.stack(torch._foreach_norm(gradients))
+                scales = (self.clip_grad / (scales + 1e-6)).clamp(max=1.0)
+                torch._foreach_mul_(gradients, scales.unbind())
 
         self._handle = wrapper.optimizer.register_step_pre_hook(before_step)
 

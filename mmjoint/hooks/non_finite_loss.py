@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from mmengine.dist import get_dist_info
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -30,7 +30,7 @@ class NonFiniteLossHook(Hook):
 
     Args:
         interval (int): Iterations between two checks. mmengine brings every loss to the CPU in each
-            iteration to log it, so checking each costs no further wait for the GPU. Defaults to 1.
+            iteration to log it, and what it brought is what is checked. Defaults to 1.
 
     Raises:
         FloatingPointError: In the iteration of the first check that finds such a loss; the message
@@ -53,12 +53,15 @@ class NonFiniteLossHook(Hook):
         # those of all processes, as SimCLR's head gets them.
         self._rows: list[tuple[Tensor, bool]] = []
         self._simclr = False
+        self._behind_log = False
         self._handles: list = []
 
     def before_train(self, runner: Runner) -> None:
         """Start to note which rows are finite."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self._simclr = isinstance(model, SimCLR)
+        hooks = runner.hooks[: runner.hooks.index(self)]
+        self._behind_log = any(isinstance(hook, RuntimeInfoHook) for hook in hooks)
         modules = {}
         if isinstance(getattr(model, 'data_preprocessor', None), nn.Module):
             modules[model.data_preprocessor] = self._note_inputs
@@ -116,7 +119,7 @@ class NonFiniteLossHook(Hook):
         if not self.every_n_train_iters(runner, self.interval):
             return
         losses = {
-            name: value.item() if isinstance(value, torch.Tensor) else value
+            name: self._read(runner, name, value)
             for name, value in (outputs or {}).items()
             if 'loss' in name
         }
@@ -130,6 +133,12 @@ class NonFiniteLossHook(Hook):
                 f'{", ".join(wrong)}; {_tell(images, len(batch))}{path} has all of it; a lower '
                 'learning rate, a longer warm-up or gradient clipping may help'
             )
+
+    def _read(self, runner: Runner, name: str, value: Tensor | float) -> float:
+        """Return a loss as mmengine has just read it for its log, or read it."""
+        if isinstance(value, Tensor) and self._behind_log:
+            return float(runner.message_hub.get_scalar(f'train/{name}').current())
+        return value.item() if isinstance(value, Tensor) else value
 
     def _first_rows(self, num: int) -> list[int]:
         """Return the images whose rows were the first that are not finite; none if all are not."""

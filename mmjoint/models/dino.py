@@ -82,6 +82,7 @@ class DINO(BaseSelfSupervisor):
         ).requires_grad_(False)
         # Updates so far; the first one copies what the student was initialised with.
         self.register_buffer('teacher_steps', torch.zeros((), dtype=torch.long))
+        self._steps: int | None = None
 
     def train(self, mode: bool = True) -> 'DINO':
         """Set the mode; stochastic depth and dropout stay off in the teacher.
@@ -118,19 +119,25 @@ class DINO(BaseSelfSupervisor):
             )
         return self.base_momentum * (1 + math.cos(math.pi * step / max_iters)) / 2
 
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._steps = None
+
     @torch.no_grad()
     def update_teacher(self) -> None:
         """Move the teacher towards the student, by what belongs to the iteration before this."""
-        step = int(self.teacher_steps)
+        if self._steps is None:  # counted here too: a GPU would be waited for to read it
+            self._steps = int(self.teacher_steps)
+        step = self._steps
         if step == 0:
             self.teacher['backbone'].load_state_dict(self.backbone.state_dict())
             self.teacher['neck'].load_state_dict(self.neck.state_dict())
         else:
             momentum = self.teacher_momentum(step - 1)
             student = chain(self.backbone.parameters(), self.neck.parameters())
-            for averaged, weight in zip(self.teacher.parameters(), student, strict=True):
-                averaged.lerp_(weight, momentum)
+            torch._foreach_lerp_(list(self.teacher.parameters()), list(student), momentum)
         self.teacher_steps += 1
+        self._steps += 1
 
     def loss(
         self, inputs: list[Tensor], data_samples: list[DataSample] | None = None, **kwargs

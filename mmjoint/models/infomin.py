@@ -3,10 +3,11 @@
 import torch.nn.functional as F
 from mmengine.dist import get_rank
 from mmengine.model import BaseModule
-from mmpretrain.models import MoCo
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
+
+from .stock_fixes import HostFreeMoCo
 
 
 @MODELS.register_module()
@@ -56,7 +57,7 @@ class JigsawNeck(BaseModule):
 
 
 @MODELS.register_module()
-class InfoMin(MoCo):
+class InfoMin(HostFreeMoCo):
     """The model of InfoMin (arXiv 2005.10243): MoCo v2, whose second query is a jigsaw of patches.
 
     The query of view 1 and that of the patches are both held against the key of view 2 and one
@@ -94,7 +95,7 @@ class InfoMin(MoCo):
             dict[str, Tensor]: ``loss_pair`` and ``loss_jigsaw``, times their weights.
         """
         patches = self._unstack(inputs)
-        queue, start = self.queue.clone(), int(self.queue_ptr)
+        queue, start = self.queue.clone(), self.queue_place()
         loss_pair = super().loss(inputs[:2], data_samples, **kwargs)['loss']
         # MoCo has just put the keys of all processes into the queue, in the order of their ranks.
         start += get_rank() * len(inputs[0])

@@ -1,16 +1,16 @@
 """LeOCLR: MoCo v2 whose query is the whole image."""
 
 import torch
-from mmpretrain.models import MoCo
-from mmpretrain.models.utils import batch_shuffle_ddp, batch_unshuffle_ddp
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .stock_fixes import HostFreeMoCo
+
 
 @MODELS.register_module()
-class LeOCLR(MoCo):
+class LeOCLR(HostFreeMoCo):
     """LeOCLR (arXiv 2403.06813): each of two crops is drawn to the image it was cut from.
 
     The query is the original image, resized and not cropped; the keys are two random crops, encoded
@@ -63,9 +63,3 @@ class LeOCLR(MoCo):
         losses = [self.head.loss((query * key).sum(1, keepdim=True), negative) for key in keys]
         self._dequeue_and_enqueue(keys[0])
         return dict(loss=losses[0] + losses[1])
-
-    def _encode_keys(self, crop: Tensor) -> Tensor:
-        """Keys (N, feat_dim), of length 1, encoded in shuffled batches as in MoCo."""
-        shuffled, order = batch_shuffle_ddp(crop)
-        keys = F.normalize(self.encoder_k(shuffled)[0], dim=1)
-        return batch_unshuffle_ddp(keys, order)

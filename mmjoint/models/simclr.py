@@ -1,14 +1,15 @@
 """SimCLR whose gradient does not depend on the number of processes."""
 
 from mmengine.dist import get_world_size
-from mmpretrain.models import SimCLR
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from .stock_fixes import HostFreeSimCLR
+
 
 @MODELS.register_module()
-class DistributedSimCLR(SimCLR):
+class DistributedSimCLR(HostFreeSimCLR):
     """mmpretrain's SimCLR with the gradient of the whole batch in any number of processes.
 
     Every one of W processes gathers all features and computes the same loss, but mmpretrain's
