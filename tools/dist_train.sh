@@ -6,17 +6,5 @@
 usage() { sed -n '2,5s/^# \?//p' "$0"; }
 case ${1:-} in -h | --help) usage && exit ;; esac
 [ $# -ge 2 ] || { usage >&2 && exit 2; }
-config=$1
-gpus=$2
-if ! [[ $gpus =~ ^[1-9][0-9]*$ ]]; then
-    echo "error: GPUS must be a number of processes, got '$gpus'" >&2
-    exit 2
-fi
-tools=$(dirname "$0")
-PYTHONPATH="$tools/..":$PYTHONPATH exec "${PYTHON:-python}" "$tools/launch.py" \
-    --nnodes="${NNODES:-1}" \
-    --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
-    --nproc_per_node="$gpus" \
-    "$tools/train.py" "$config" --launcher pytorch "${@:3}"
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+launch "$2" "$root/tools/train.py" "$1" --launcher pytorch "${@:3}"

@@ -11,11 +11,11 @@ partition=$1
 job_name=$2
 config=$3
 work_dir=$4
-tools=$(dirname "$0")
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 gpus_per_node=${GPUS_PER_NODE:-8}
 gres=${GRES-gpu:$gpus_per_node}
 # shellcheck disable=SC2086  # SRUN_ARGS is several words
-PYTHONPATH="$tools/..":$PYTHONPATH MASTER_PORT=${PORT:-29500} exec srun \
+MASTER_PORT=${PORT:-29500} exec srun \
     --partition="$partition" \
     --job-name="$job_name" \
     ${gres:+--gres="$gres"} \
@@ -24,5 +24,5 @@ PYTHONPATH="$tools/..":$PYTHONPATH MASTER_PORT=${PORT:-29500} exec srun \
     --cpus-per-task="${CPUS_PER_TASK:-5}" \
     --kill-on-bad-exit=1 \
     ${SRUN_ARGS:-} \
-    "${PYTHON:-python}" -u "$tools/train.py" "$config" --work-dir="$work_dir" --launcher slurm \
+    "$python" -u "$root/tools/train.py" "$config" --work-dir="$work_dir" --launcher slurm \
     "${@:5}"

@@ -3,5 +3,5 @@
 #   bash transfer/detectron2/run_coco.sh CKPT GPUS [--coco-root FOLDER] [--trials 5] [--init random|torchvision]
 #       [--config CONFIG] [--work-dir FOLDER] [--opts KEY VALUE ...]    (all: --help)
 # Converts CKPT, fine-tunes, evaluates, prints the table's row and writes results.json.
-here=$(dirname "$0")
-PYTHONPATH="$here/../..":$PYTHONPATH exec "${PYTHON:-python}" "$here/run.py" coco "$@"
+source "$(dirname "${BASH_SOURCE[0]}")/../../tools/common.sh"
+exec "$python" "$root/transfer/detectron2/run.py" coco "$@"

@@ -29,7 +29,7 @@ def command(
         command += ['--cfg-options', *args.options]
     if args.gpus > 1:
         launcher = [str(LAUNCH), f'--nproc_per_node={args.gpus}']
-        launcher += [f'--master_port={os.environ.get("PORT", 29500)}']
+        launcher += [f'--master_port={os.environ.get("PORT", 0)}']
         command = [*launcher, *command, '--launcher', 'pytorch']
     return [sys.executable, *command]
 

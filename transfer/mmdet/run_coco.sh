@@ -4,5 +4,5 @@
 #       [--config CONFIG] [--work-dir FOLDER] [--cfg-options KEY=VALUE ...]    (all: --help)
 # Converts CKPT, fine-tunes, evaluates, prints the table's row and writes results.json. PYTHON is the
 # interpreter of the environment that install.sh made.
-here=$(dirname "$0")
-PYTHONPATH="$here/../..":$PYTHONPATH exec "${PYTHON:-python}" "$here/run.py" coco "$@"
+source "$(dirname "${BASH_SOURCE[0]}")/../../tools/common.sh"
+exec "$python" "$root/transfer/mmdet/run.py" coco "$@"

@@ -10,10 +10,7 @@ if [[ ${1:-} =~ ^[1-9][0-9]*$ ]]; then
     gpus=$1
     shift
 fi
-here=$(dirname "$0")
-export PYTHONPATH=$here/../..:${PYTHONPATH:-}
-command=("${PYTHON:-python}")
-if [ "$gpus" != 1 ]; then
-    command+=(-m torch.distributed.run --standalone --nproc_per_node "$gpus")
-fi
-exec "${command[@]}" "$here/train.py" "$data" --init "$init" "$@"
+source "$(dirname "${BASH_SOURCE[0]}")/../../tools/common.sh"
+script=$root/transfer/torchvision/train.py
+[ "$gpus" = 1 ] || launch "$gpus" "$script" "$data" --init "$init" "$@"
+exec "$python" "$script" "$data" --init "$init" "$@"
