@@ -13,16 +13,16 @@ import mmengine
 import mmpretrain
 import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS
 from torch import Tensor
 
 from ..checkpoints import CheckpointError, file_sha256, read_checkpoint
+from ..utils.device import choose_device
 from ..utils.files import whole_file, write_output
 from ..version import __version__
 from .knn import LOADERS, knn_accuracy, labelled_features
-from .linear import linear_accuracy
+from .linear import linear_accuracies, linear_accuracy
 
 PROTOCOLS = ('knn', 'linear', 'few-shot')
 FRACTIONS = (0.01, 0.1)
@@ -61,7 +61,7 @@ def evaluate_protocols(
         raise ValueError(
             f'unknown protocol {", ".join(unknown) or "(none)"}; there are {", ".join(PROTOCOLS)}'
         )
-    device = get_device()
+    device = choose_device()
     train, test = (tuple(part.to(device) for part in split) for split in features)
     results = {}
     if 'knn' in protocols:
@@ -108,21 +108,17 @@ def few_shot_accuracy(
     """
     if draws < 1:
         raise ValueError(f'draws is {draws}; it must be at least 1')
-    results = []
-    for draw in range(draws):
-        subset = balanced_subset(train_labels, fraction, seed + draw)
-        results.append(
-            linear_accuracy(
-                train_features[subset], train_labels[subset], test_features, test_labels
-            )
-        )
+    subsets = torch.stack(
+        [balanced_subset(train_labels, fraction, seed + draw) for draw in range(draws)]
+    )
+    results = linear_accuracies(train_features, train_labels, test_features, test_labels, subsets)
     accuracies = [result['top1'] for result in results]
     return dict(
         top1=statistics.fmean(accuracies),
         std=statistics.stdev(accuracies) if draws > 1 else None,
         draws=accuracies,
         weight_decays=[result['weight_decay'] for result in results],
-        num_train=len(subset),
+        num_train=subsets.shape[1],
     )
 
 

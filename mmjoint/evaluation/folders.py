@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from ..utils.device import loader_workers
 from .knn import LOADERS
 
 _CROPS = ('JointCrop', 'RandomResizedCrop', 'ResNetRandomResizedCrop', 'EfficientNetRandomCrop')
@@ -48,7 +49,7 @@ def use_folder(cfg: Config, folder: str | Path) -> None:
     for name, dataset in zip(LOADERS, datasets, strict=True):
         cfg[name] = ConfigDict(
             batch_size=own.get('batch_size', 256),
-            num_workers=own.get('num_workers', 2),
+            num_workers=own.get('num_workers', loader_workers()),
             sampler=dict(type='DefaultSampler', shuffle=False),
             collate_fn=dict(type='default_collate'),
             dataset=dict(dataset, pipeline=pipeline),

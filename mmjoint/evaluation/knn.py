@@ -5,8 +5,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
-from mmengine.device import get_device
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from mmpretrain.registry import MODELS
@@ -15,6 +14,8 @@ from torch.utils.data import DataLoader
 
 from ..checkpoints import load_backbone
 from ..engine import use_safe_loader
+from ..utils.device import choose_device, loader_workers
+from ..utils.progress import Progress
 
 LOADERS = ('knn_train_dataloader', 'knn_val_dataloader')
 # A neighbour's place is one integer: the similarity in steps of 2**-24, which is float32's own
@@ -25,7 +26,11 @@ _INDEX_LIMIT = 2**36
 
 @torch.no_grad()
 def extract_features(
-    backbone: nn.Module, dataloader: DataLoader, preprocessor: nn.Module, device: str = 'cpu'
+    backbone: nn.Module,
+    dataloader: DataLoader,
+    preprocessor: nn.Module,
+    device: str | torch.device = 'cpu',
+    name: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute the features of a labelled data set with the backbone in evaluation mode.
 
@@ -36,7 +41,9 @@ def extract_features(
         backbone (nn.Module): An mmpretrain backbone.
         dataloader (DataLoader): Gives batches of ``PackInputs``, one view an image.
         preprocessor (nn.Module): The model's data preprocessor.
-        device (str): Where to compute. Defaults to ``'cpu'``.
+        device (str | torch.device): Where to compute. Defaults to ``'cpu'``.
+        name (str, optional): What the progress shown on stderr is called. Defaults to None, for
+            none.
 
     Returns:
         tuple[Tensor, Tensor]: Features, float32 of shape (N, C), and labels, int64 of shape (N,),
@@ -50,7 +57,8 @@ def extract_features(
     backbone.to(device).eval()
     preprocessor.to(device)
     features, labels = [], []
-    for batch in dataloader:
+    progress = Progress(name, len(dataloader), silent=name is None)
+    for done, batch in enumerate(dataloader, start=1):
         inputs = batch['inputs']
         if not isinstance(inputs, Tensor) and all(isinstance(x, Tensor) for x in inputs):
             if inputs[0].ndim == 3:
@@ -72,6 +80,7 @@ def extract_features(
                 'needs a map (N, C, H, W) or vectors (N, C)'
             )
         features.append((output.mean((2, 3)) if output.ndim == 4 else output).float().cpu())
+        progress.show(done)
     backbone.train(was_training)
     if not features:
         raise ValueError('the kNN data loader gives no images')
@@ -184,7 +193,8 @@ def labelled_features(
             ``knn_val_dataloader``; images are normalised by its data preprocessor.
         checkpoint (str | Path | None): Where the backbone's weights come from, strictly; None for
             the random initialisation, drawn with ``randomness.seed`` (0 if the config has none).
-        device (str, optional): Where to compute. Defaults to the GPU if there is one.
+        device (str, optional): Where to compute, as of ``choose_device``. Defaults to the GPU if
+            there is one.
 
     Returns:
         tuple: Features (N, C) and labels (N,) of the training set, and those of the test set.
@@ -199,8 +209,8 @@ def labelled_features(
             f'{cfg.filename}: has no {", ".join(lacking) or "model.backbone"}; kNN needs '
             f'model.backbone and the labelled data sets {" and ".join(LOADERS)}'
         )
-    device = device or get_device()
     use_safe_loader()
+    device = choose_device(device)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model_cfg = copy.deepcopy(cfg.model)
     model_cfg.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
@@ -215,7 +225,7 @@ def labelled_features(
         model = MODELS.build(model_cfg)
         load_backbone(model.backbone, checkpoint)
 
-    loaders = [Runner.build_dataloader(cfg[name]) for name in LOADERS]
+    loaders = [Runner.build_dataloader(_with_workers(cfg[name])) for name in LOADERS]
     classes = [loader.dataset.metainfo.get('classes') for loader in loaders]
     if classes[0] != classes[1]:
         raise ValueError(
@@ -223,10 +233,18 @@ def labelled_features(
             'their labels mean different things'
         )
     train, test = (
-        extract_features(model.backbone, loader, model.data_preprocessor, device)
-        for loader in loaders
+        extract_features(model.backbone, loader, model.data_preprocessor, device, name)
+        for loader, name in zip(loaders, ('training images', 'test images'), strict=True)
     )
     return train, test
+
+
+def _with_workers(cfg: ConfigDict) -> ConfigDict:
+    """Have a loader use as many workers as the machine feeds; none where the config says 0."""
+    cfg = copy.deepcopy(cfg)
+    if cfg.get('num_workers') != 0:
+        cfg.num_workers = loader_workers()
+    return cfg
 
 
 def evaluate_knn(

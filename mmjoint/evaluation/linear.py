@@ -1,8 +1,9 @@
 """Linear accuracy of frozen features, by logistic regression."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from .logistic import fit_logistic_regressions
 
 # Tried in this order; the first of equally good ones is taken.
 WEIGHT_DECAYS = (1e-1, 1e-2, 1e-3, 1e-4)
@@ -17,12 +18,12 @@ def linear_accuracy(
 ) -> dict[str, float]:
     """Classify test images by a linear classifier trained on frozen features.
 
-    Features are standardised by the training set's mean and standard deviation. The weight decay
-    is the one that does best on every fifth training image of each class (the last of two to four)
-    after training on the others; the classifier is then trained on all of them. Where no class has
-    two images, the first weight decay is taken. No augmentation and no random number is involved,
-    so the result is quick and repeatable; the papers' probes, which train with augmentation, are
-    the configs in ``configs/benchmarks``.
+    Features are standardised by the training set's mean and standard deviation; a channel that
+    does not vary is left out. The weight decay is the one that does best on every fifth training
+    image of each class (the last of two to four) after training on the others; the classifier is
+    then trained on all of them. Where no class has two images, the first weight decay is taken. No
+    augmentation and no random number is involved, so the result is quick and repeatable; the
+    papers' probes, which train with augmentation, are the configs in ``configs/benchmarks``.
 
     Args:
         train_features (Tensor): Float, of shape (N, C).
@@ -37,66 +38,80 @@ def linear_accuracy(
     Raises:
         ValueError: Features are not finite, or there are fewer than two training images.
     """
-    if not (train_features.isfinite().all() and test_features.isfinite().all()):
-        raise ValueError('the features hold values that are not finite (NaN or infinity)')
-    if len(train_labels) < 2:
-        raise ValueError(f'{len(train_labels)} training images; at least 2 are needed')
-    num_classes = int(max(train_labels.max(), test_labels.max())) + 1
-    mean, std = train_features.mean(0), train_features.std(0).clamp(min=1e-6)
-    train, test = (train_features - mean) / std, (test_features - mean) / std
-
-    held_out = _held_out(train_labels)
-    if not held_out.any():
-        weight_decays = weight_decays[:1]
-    scores = [
-        _accuracy(
-            fit_logistic_regression(train[~held_out], train_labels[~held_out], num_classes, decay),
-            train[held_out],
-            train_labels[held_out],
-        )
-        for decay in weight_decays
-        if len(weight_decays) > 1
-    ] or [0.0]
-    decay = weight_decays[scores.index(max(scores))]
-    classifier = fit_logistic_regression(train, train_labels, num_classes, decay)
-    return dict(top1=_accuracy(classifier, test, test_labels), weight_decay=decay)
+    everything = torch.arange(len(train_labels), device=train_labels.device)[None]
+    (result,) = linear_accuracies(
+        train_features, train_labels, test_features, test_labels, everything, weight_decays
+    )
+    return result
 
 
-def fit_logistic_regression(
-    features: Tensor, labels: Tensor, num_classes: int, weight_decay: float
-) -> tuple[Tensor, Tensor]:
-    """Minimise mean cross-entropy + weight_decay / 2 * |W|^2 over W and b by L-BFGS.
+def linear_accuracies(
+    train_features: Tensor,
+    train_labels: Tensor,
+    test_features: Tensor,
+    test_labels: Tensor,
+    subsets: Tensor,
+    weight_decays: tuple[float, ...] = WEIGHT_DECAYS,
+) -> list[dict[str, float]]:
+    """``linear_accuracy`` trained on each of some subsets of the training images, all at once.
 
     Args:
-        features (Tensor): Float, of shape (N, C).
-        labels (Tensor): Integers in 0..num_classes - 1, of shape (N,).
-        num_classes (int): Number of classes.
-        weight_decay (float): Positive; the bias is not decayed.
+        train_features, train_labels, test_features, test_labels, weight_decays: As of
+            ``linear_accuracy``.
+        subsets (Tensor): Indices of training images, of shape (S, n). All have the same number of
+            images of each class.
 
     Returns:
-        tuple[Tensor, Tensor]: W of shape (num_classes, C) and b of shape (num_classes,).
+        list[dict[str, float]]: The result of each.
+
+    Raises:
+        ValueError: As of ``linear_accuracy``.
     """
-    device = features.device
-    weight = torch.zeros(num_classes, features.shape[1], device=device, requires_grad=True)
-    bias = torch.zeros(num_classes, device=device, requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [weight, bias], max_iter=300, tolerance_grad=1e-5, line_search_fn='strong_wolfe'
-    )
+    if not (train_features.isfinite().all() and test_features.isfinite().all()):
+        raise ValueError('the features hold values that are not finite (NaN or infinity)')
+    if subsets.shape[1] < 2:
+        raise ValueError(f'{subsets.shape[1]} training images; at least 2 are needed')
+    num_classes = int(max(train_labels.max(), test_labels.max())) + 1
+    labels = train_labels[subsets]
+    train = train_features[subsets].float()
+    mean, std = train.mean(1), train.std(1)
+    scale = torch.where(std > 1e-6, 1 / std, 0)
+    train = (train - mean[:, None]) * scale[:, None]
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(F.linear(features, weight, bias), labels)
-        loss = loss + weight_decay / 2 * weight.square().sum()
-        loss.backward()
-        return loss
+    held_out = torch.stack([_held_out(own) for own in labels])
+    chosen = [0] * len(subsets)
+    if len(weight_decays) > 1 and held_out.any():
+        # Boolean indices flatten the sets, which all hold out the same number of images.
+        fit_on, judged_on = (
+            [part[mask].unflatten(0, (len(subsets), -1)) for part in (train, labels)]
+            for mask in (~held_out, held_out)
+        )
+        weight, bias = fit_logistic_regressions(*fit_on, num_classes, weight_decays)
+        chosen = _hits(weight, bias, *judged_on).argmax(1).tolist()
 
-    optimizer.step(closure)
-    return weight.detach(), bias.detach()
+    results = [{} for _ in subsets]
+    for index in sorted(set(chosen)):
+        own = [i for i, choice in enumerate(chosen) if choice == index]
+        decay = weight_decays[index]
+        weight, bias = fit_logistic_regressions(train[own], labels[own], num_classes, [decay])
+        for i, w, b in zip(own, weight[:, 0], bias[:, 0], strict=True):
+            test = (test_features.float() - mean[i]) * scale[i]
+            hits = _hits(w[None, None], b[None, None], test[None], test_labels[None])
+            results[i] = dict(top1=100 * hits.item() / len(test_labels), weight_decay=decay)
+    return results
 
 
-def _accuracy(classifier: tuple[Tensor, Tensor], features: Tensor, labels: Tensor) -> float:
-    predicted = F.linear(features, *classifier).argmax(1)
-    return 100 * (predicted == labels).float().mean().item()
+def _hits(weight: Tensor, bias: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+    """Count what classifiers (G, D, K, C), (G, D, K) get right of (G, N, C), (G, N): (G, D).
+
+    One at a time: all scores together would be large for a large test set.
+    """
+    counts = [
+        ((own @ w.T + b).argmax(1) == truth).sum()
+        for ws, bs, own, truth in zip(weight, bias, features, labels, strict=True)
+        for w, b in zip(ws, bs, strict=True)
+    ]
+    return torch.stack(counts).unflatten(0, weight.shape[:2])
 
 
 def _held_out(labels: Tensor) -> Tensor:

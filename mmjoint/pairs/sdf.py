@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.dataset import default_collate
-from mmengine.device import get_device
 from mmengine.utils import ProgressBar
 from mmpretrain.models import BaseSelfSupervisor, SwAVNeck
 from mmpretrain.registry import MODELS
@@ -24,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..checkpoints import load_backbone
 from ..models.dino_head import DINONeck
 from ..transforms.base import JointQuantity
+from ..utils.device import choose_device
 from .betas import OWN, Betas, beta_label, setting_label
 from .quantities import pair_differences, quantities_of
 from .source import PairSource, pair_sets, seed_draws
@@ -152,7 +152,7 @@ def measure_sdf(
     if views and not pairs:
         raise ValueError(f'{source.name}: one view an image makes no pairs')
     quantities = quantities_of(views[0]) if views else {}
-    device = device or get_device()
+    device = choose_device(device)
     model = _load_model(cfg, checkpoint, layer).to(device).eval()
     photos = source.build_dataset()
     if len(photos) < 2:

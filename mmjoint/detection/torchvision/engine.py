@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from mmjoint.checkpoints.fitting import describe_faults
 from mmjoint.utils.files import whole_file, write_output
 from mmjoint.utils.guard import check_same_run
 
+from ...utils.progress import Progress
 from .data import BatchSchedule, DetectionImages, EverySample, collate
 from .models import backbone_features, to_own_size
 from .recipes import Recipe
@@ -71,30 +71,6 @@ class Machine:
                     for target in targets
                 ],
             )
-
-
-class Progress:
-    """A bar with eta on a terminal, some lines in a file; silent on all processes but the first."""
-
-    def __init__(self, name: str, total: int, done: int = 0, silent: bool = False) -> None:
-        self.name, self.total, self.first, self.silent = name, total, done, silent
-        self.every = 1 if sys.stderr.isatty() else max(1, total // 10)
-        self.start = time.monotonic()
-
-    def show(self, done: int, text: str = '') -> None:
-        """Say that so many steps are done."""
-        if self.silent or not (done % self.every == 0 or done == self.total):
-            return
-        seconds = (time.monotonic() - self.start) / max(1, done - self.first)
-        left = round(seconds * (self.total - done))
-        eta = f'{left // 3600}:{left // 60 % 60:02}:{left % 60:02}'
-        filled = 24 * done // self.total
-        line = f'{self.name} [{"#" * filled:<24}] {done}/{self.total}  eta {eta}  {text}'
-        if sys.stderr.isatty():
-            print(f'\r{line:<110}', end='\n' if done == self.total else '', file=sys.stderr)
-        else:
-            print(line, file=sys.stderr)
-        sys.stderr.flush()
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -13,6 +13,7 @@ from torch import nn
 from torchvision.models import get_model_weights
 
 from mmjoint.checkpoints import backbone_weights, convert, read_provenance
+from mmjoint.utils.device import choose_device
 from mmjoint.utils.errors import DEBUG_HELP, describe
 from mmjoint.utils.guard import check_same_run, lock_folder
 
@@ -125,14 +126,8 @@ def read_sets(args: argparse.Namespace) -> DataSets:
 def connect(args: argparse.Namespace) -> Machine:
     """Choose the device and connect the processes that torchrun started."""
     world_size = int(os.environ.get('WORLD_SIZE', 1))
-    rank, local_rank = int(os.environ.get('RANK', 0)), int(os.environ.get('LOCAL_RANK', 0))
-    device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    if device.type == 'cuda':
-        if not torch.cuda.is_available():
-            raise ValueError(f'--device {device}: torch finds no GPU')
-        if world_size > 1:
-            device = torch.device('cuda', local_rank)
-        torch.cuda.set_device(device)
+    rank = int(os.environ.get('RANK', 0))
+    device = choose_device(args.device)
     if world_size > 1:
         dist.init_process_group('nccl' if device.type == 'cuda' else 'gloo')
     return Machine(device, args.amp, args.workers, rank, world_size)

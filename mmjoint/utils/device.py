@@ -1,0 +1,65 @@
+"""Which device a process computes on, and how many processes load its images."""
+
+import os
+
+import torch
+
+
+def choose_device(name: str | torch.device | None = None) -> torch.device:
+    """Choose this process's device and make it the current one.
+
+    Args:
+        name (str | torch.device, optional): ``'cpu'``, ``'cuda'``, ``'cuda:1'`` or another kind
+            that torch has. Without an index, the current device of the kind; in one of several
+            processes, the one of its ``LOCAL_RANK``. Defaults to None, the GPU if there is one, or
+            else the CPU.
+
+    Returns:
+        torch.device: With an index, unless it is the CPU.
+
+    Raises:
+        ValueError: There is no such device.
+    """
+    try:
+        device = _default_device() if name is None else torch.device(name)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f'device {name!r}: expected cpu, cuda or cuda:NUMBER ({str(error).splitlines()[0]})'
+        ) from None
+    if device.type in ('cpu', 'meta', 'mps'):
+        return device
+    kind = getattr(torch, device.type, None)
+    if kind is None or not kind.is_available():
+        raise ValueError(f'device {device}: torch finds no {device.type} device here')
+    index = device.index
+    if int(os.environ.get('WORLD_SIZE', 1)) > 1:
+        index = int(os.environ.get('LOCAL_RANK', 0))
+    elif index is None:
+        index = kind.current_device()
+    if index >= kind.device_count():
+        raise ValueError(
+            f'device {device.type}:{index}: there are {kind.device_count()}, numbered from 0'
+        )
+    kind.set_device(index)  # CUDA refuses a device without an index
+    return torch.device(device.type, index)
+
+
+def loader_workers(most: int = 16) -> int:
+    """Return how many processes are to load images on this machine.
+
+    Args:
+        most (int): At most so many. Defaults to 16.
+
+    Returns:
+        int: One a core that this process may use.
+    """
+    affinity = getattr(os, 'sched_getaffinity', None)  # Linux only
+    return min(most, len(affinity(0)) if affinity else os.cpu_count() or 1)
+
+
+def _default_device() -> torch.device:
+    """Return the machine's accelerator; MPS, which has no float64, is for those who ask for it."""
+    if not torch.accelerator.is_available():
+        return torch.device('cpu')
+    device = torch.accelerator.current_accelerator()
+    return torch.device('cpu') if device.type == 'mps' else device
