@@ -24,6 +24,7 @@ SCRIPTS = {
 }
 # They set up or use an environment of their own, or are sourced by the others.
 OTHERS = {
+    'tools/build_docs.sh',
     'tools/common.sh',
     'tools/quickstart.sh',
     'tools/run_tests.sh',
