@@ -36,6 +36,9 @@ if _missing:
     warnings.warn(_HELP, stacklevel=2)
 else:
     try:
+        from .stock_imports import import_stock
+
+        import_stock()
         from . import datasets, hooks, models  # noqa: F401
         from .engine import optimizers  # noqa: F401
         from .transforms import (

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import textwrap
 import zipfile
 from importlib.metadata import requires, version
 from pathlib import Path
@@ -118,6 +119,53 @@ def test_broken_opencv_is_explained_or_shown_as_it_is(tmp_path, error, shown):
     done = run_python('import mmjoint', path=[tmp_path])
     assert done.returncode == 1
     assert shown in done.stderr.splitlines()[-1]
+
+
+# As version 5: what BLIP takes from here is gone, and it goes on with None in its place.
+TRANSFORMERS = {
+    'transformers/__init__.py': "__version__ = '5.1.0'",
+    'transformers-5.1.0.dist-info/METADATA': """\
+        Metadata-Version: 2.1
+        Name: transformers
+        Version: 5.1.0
+        """,
+}
+
+
+def write_packages(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(textwrap.dedent(text))
+
+
+@pytest.fixture
+def transformers_5(tmp_path) -> Path:
+    """A search path with a transformers that mmpretrain's multimodal models fail with."""
+    write_packages(tmp_path, TRANSFORMERS)
+    done = run_python('import mmpretrain.models', path=[tmp_path])
+    assert done.returncode == 1  # or else this tests nothing
+    assert 'mmpretrain/models/multimodal' in done.stderr or 'utils/huggingface' in done.stderr
+    return tmp_path
+
+
+def test_import_with_transformers_5(transformers_5):
+    code = 'import mmjoint; from mmpretrain.registry import MODELS; print(MODELS.get("SimCLR"))'
+    done = run_python(code, path=[transformers_5])
+    assert done.stdout == "<class 'mmpretrain.models.selfsup.simclr.SimCLR'>\n", done.stderr
+    assert done.stderr == ''  # nor anything else: no warning, no 'Could not import OneDL'
+
+
+@pytest.mark.parametrize('error', ['TypeError', 'AttributeError', 'ImportError', 'RuntimeError'])
+def test_import_with_a_broken_optional_package(tmp_path, error):
+    for name in ('albumentations', 'onedl'):
+        (tmp_path / f'{name}.py').write_text(f'raise {error}("broken")')
+    code = """
+        import sys, mmjoint
+        from mmengine.registry import TRANSFORMS
+        print("JointCrop" in TRANSFORMS.module_dict, "albumentations" in sys.modules)
+    """
+    done = run_python(textwrap.dedent(code), path=[tmp_path])
+    assert done.stdout == 'True False\n', done.stderr
 
 
 def test_wheel_holds_configs_and_tools_where_mim_looks(tmp_path):
