@@ -59,7 +59,7 @@ setup(
         # The maintained builds; whoever has OpenMMLab's own packages keeps them (no extra then).
         'mm': ['onedl-mmcv>=2.3', 'onedl-mmengine>=0.10.8', 'onedl-mmpretrain>=1.3'],
         # The same views, sooner: compiled loops, and the JPEG decoder of LoadImage.
-        'fast': ['numba>=0.60', 'simplejpeg>=1.8'],
+        'fast': ['numba>=0.60,<0.69', 'simplejpeg>=1.8'],
         'shards': ['webdataset>=1.0'],
         'scenes': ['scikit-image>=0.22'],  # the embedded data set takes its photos
         'embedding': ['scikit-learn>=1.3'],  # t-SNE in tools/report.py

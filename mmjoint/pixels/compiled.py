@@ -9,6 +9,7 @@ The loops themselves are in ``kernels``, imported when first used: importing num
 """
 
 import logging
+import math
 from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
@@ -26,8 +27,7 @@ ENABLED = find_spec('numba') is not None
 MAX_FACTOR, MAX_SIGMA = 16.0, 60.0
 _prepared = False
 
-# As ``kernels`` numbers them.
-_NUMBERS = dict(brightness=0, contrast=1, saturation=2, hue=3, gray=4, blur=5, solarize=6)
+_LIMITS = dict(brightness=MAX_FACTOR, contrast=MAX_FACTOR, saturation=MAX_FACTOR, blur=MAX_SIGMA)
 
 
 class Deferred:
@@ -58,23 +58,28 @@ class Deferred:
 
     def crop(
         self, box: tuple[int, int, int, int], size: tuple[int, int], interpolation: str
-    ) -> None:
+    ) -> bool:
         """Cut out ``box`` (x, y, width, height), resize it to ``size`` (width, height), pixels.
 
+        Returns:
+            bool: Whether that is noted; not so if the view has been cropped already, or if image,
+            box or result are too small for the loops.
+
         Raises:
-            ValueError: The box is not in the image, or what ``can_resize`` leaves to others.
+            ValueError: The box is not in the image.
         """
+        if self.box is not None:
+            return False
         x, y, columns, rows = box
         height, width = self.source.shape[:2]
         if x < 0 or y < 0 or x + columns > width or y + rows > height:
             raise ValueError(
                 f'box {box} (x, y, width, height) is not in the {width}x{height} image'
             )
-        if not can_resize(self.source, columns, size):
-            raise ValueError(
-                f'{columns} columns of {height} rows to {size}: too small for the loops'
-            )
+        if height < 32 or columns < 6 or size[0] < 32:
+            return False
         self.box, self.size, self.cubic = box, size, interpolation == 'bicubic'
+        return True
 
     def mirror(self) -> None:
         """Mirror left to right."""
@@ -109,19 +114,6 @@ def can_defer(img: Any) -> bool:
     return isinstance(img, np.ndarray) and fits(img) and img.flags.carray
 
 
-def can_resize(img: np.ndarray, columns: int, size: tuple[int, int]) -> bool:
-    """Whether boxes as wide as this, in pixels, can be resized to ``size`` (width, height).
-
-    What is tiny is left to torch.
-    """
-    return img.shape[0] >= 32 and columns >= 6 and size[0] >= 32
-
-
-def array_of(img: Any) -> Any:
-    """Draw a ``Deferred`` image; leave anything else as it is."""
-    return img.array() if type(img) is Deferred else img
-
-
 def prepare() -> None:
     """Compile the loops, or read them from numba's cache, before the loader's workers start.
 
@@ -135,8 +127,9 @@ def prepare() -> None:
     if ENABLED:
         try:
             apply(resize(np.zeros((32, 32, 3), np.uint8), (32, 32)), [('hue', 0.0)])
-        except ImportError as error:  # numba refuses a version of NumPy that it does not know
-            ENABLED, missing = False, str(error)
+        except Exception as error:  # numba refuses a NumPy that it does not know, LLVM a CPU, ...
+            told = ' '.join(str(error).split())
+            ENABLED, missing = False, f'{type(error).__name__}: {told[:300]}'
         else:
             return
     print_log(
@@ -148,8 +141,15 @@ def prepare() -> None:
 
 
 def fits(img: np.ndarray) -> bool:
-    """Whether the functions below take this image: uint8 of shape (H, W, 3), numba installed."""
+    """Whether the functions below take this image: uint8 (H, W, 3), and the loops compile."""
+    if not _prepared:
+        prepare()
     return ENABLED and img.dtype == np.uint8 and img.ndim == 3 and img.shape[2] == 3
+
+
+def takes(operations: Iterable[tuple[str, float]]) -> bool:
+    """Whether the values of operations are not too large for the loops."""
+    return all(value <= _LIMITS.get(name, math.inf) for name, value in operations)
 
 
 def planes(img: np.ndarray) -> np.ndarray:
@@ -189,10 +189,13 @@ def _drop_stale_cache(loops: ModuleType) -> None:
 
 
 def _numbered(operations: Iterable[tuple[str, float]]) -> list[float]:
-    return [part for name, value in operations for part in (_NUMBERS[name], value)]
+    numbers = _loops().NUMBERS
+    return [part for name, value in operations for part in (numbers[name], value)]
 
 
-def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinear') -> np.ndarray:
+def resize(
+    img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinear'
+) -> np.ndarray | None:
     """Resize with antialiasing, in Pillow's two passes.
 
     Args:
@@ -201,11 +204,12 @@ def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinea
         interpolation (str): ``'bilinear'`` or ``'bicubic'``. Defaults to ``'bilinear'``.
 
     Returns:
-        np.ndarray: A new image, of shape (height, width, 3).
+        np.ndarray | None: A new image, of shape (height, width, 3); None if it or the given one
+        is too small for the loops.
     """
     whole = Deferred(np.require(img, requirements=['C', 'W']))
-    whole.crop((0, 0, img.shape[1], img.shape[0]), size, interpolation)
-    return whole.array()
+    box = 0, 0, img.shape[1], img.shape[0]
+    return whole.array() if whole.crop(box, size, interpolation) else None
 
 
 def apply(img: np.ndarray, operations: Iterable[tuple[str, float]]) -> np.ndarray:

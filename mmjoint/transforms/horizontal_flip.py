@@ -1,11 +1,10 @@
 """HorizontalFlip: a view mirrored left to right."""
 
-import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
-from ..pixels import compiled
+from ..pixels import operations
 from .checks import check_probability
 
 
@@ -47,27 +46,11 @@ class HorizontalFlip(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Mirror ``results['img']``, or leave it."""
         flip = bool(np.random.random_sample() < self.prob)
-        if flip and isinstance(results['img'], compiled.Deferred):
-            results['img'].mirror()
-        elif flip:
-            results['img'] = mirrored(results['img'])
+        if flip:
+            results['img'] = operations.mirror(results['img'])
         results['flip'] = flip
         results['flip_direction'] = 'horizontal' if flip else None
         return results
 
     def __repr__(self) -> str:
         return f'{self.__class__.__name__}(prob={self.prob})'
-
-
-def mirrored(img: np.ndarray) -> np.ndarray:
-    """Mirror an image left to right.
-
-    Args:
-        img (np.ndarray): (H, W) or (H, W, C).
-
-    Returns:
-        np.ndarray: A new image, laid out in memory as the given one.
-    """
-    if img.dtype == np.uint8 and img.ndim == 3 and img.transpose(2, 0, 1).flags.c_contiguous:
-        return compiled.planes(img[:, ::-1]).transpose(1, 2, 0)
-    return cv2.flip(img, 1).reshape(img.shape)

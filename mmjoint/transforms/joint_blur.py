@@ -1,15 +1,13 @@
 """JointBlur: Gaussian blur whose sigma ratio over the pair is drawn from JC(beta)."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from mmengine.registry import TRANSFORMS
 
 from ..distributions import JointDistribution
-from ..pixels import compiled
+from ..pixels import operations
 from .base import JointParams, JointQuantity, JointTransform
 from .checks import check_probability, check_range
 
@@ -96,11 +94,7 @@ class JointBlur(JointTransform):
     def apply(self, results: dict, params: BlurParams) -> dict:
         """Blur ``results['img']`` if ``params`` say so."""
         if params.applied:
-            img = results['img']
-            if isinstance(img, compiled.Deferred) and params.sigma <= compiled.MAX_SIGMA:
-                img.do([('blur', params.sigma)])
-            else:
-                results['img'] = gaussian_blur(compiled.array_of(img), params.sigma)
+            results['img'] = operations.apply(results['img'], [('blur', params.sigma)])
         return results
 
     def __repr__(self) -> str:
@@ -109,19 +103,3 @@ class JointBlur(JointTransform):
             f'{self.__class__.__name__}(sigma_range=({law.low}, {law.high}), '
             f'prob={self.prob}, beta={law.beta})'
         )
-
-
-def gaussian_blur(img: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur with a Gaussian cut off at four sigma, the border mirrored without repeating its edge.
-
-    Args:
-        img (np.ndarray): (H, W) or (H, W, C), uint8 or float32.
-        sigma (float): Standard deviation, pixels, above 0.
-
-    Returns:
-        np.ndarray: The blurred image, of the same shape and type.
-    """
-    if compiled.fits(img) and sigma <= compiled.MAX_SIGMA:
-        return compiled.apply(img, [('blur', sigma)])
-    kernel = cv2.getGaussianKernel(2 * math.ceil(4 * sigma) + 1, sigma, cv2.CV_32F)
-    return cv2.sepFilter2D(img, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)

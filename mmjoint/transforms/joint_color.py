@@ -3,17 +3,15 @@
 import itertools
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from mmengine.registry import TRANSFORMS
 
 from ..distributions import JointDistribution
-from ..pixels import compiled
+from ..pixels import operations
 from .base import JointParams, JointQuantity, JointTransform
 from .checks import check_probability
 
-# ITU-R 601-2 luma, as torchvision and Pillow have it, in mmcv's channel order (BGR).
-_LUMA_BGR = (0.114, 0.587, 0.2989)
+_OPERATIONS = ('brightness', 'contrast', 'saturation', 'hue')
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class ColorParams(JointParams):
     hue: float = 0.0
 
     def joint_values(self) -> dict[str, float | None]:
-        return {name: getattr(self, name) if name in self.order else None for name in _FUNCTIONS}
+        return {name: getattr(self, name) if name in self.order else None for name in _OPERATIONS}
 
     def describe(self) -> str:
         factors = [
@@ -150,74 +148,11 @@ class JointColor(JointTransform):
         img = results['img']
         if img.dtype != np.uint8:
             raise TypeError(f'JointColor needs a uint8 image, got {img.dtype}')
-        operations = [(name, getattr(params, name)) for name in params.order]
-        if not operations:
-            return results
-        small = max(value for _, value in operations) <= compiled.MAX_FACTOR
-        if isinstance(img, compiled.Deferred) and small:
-            img.do(operations)
-            return results
-        img = compiled.array_of(img)
-        if compiled.fits(img) and small:
-            img = compiled.apply(img, operations)
-        else:
-            for name, value in operations:
-                img = _FUNCTIONS[name](img, value)
-        results['img'] = img
+        if params.order:
+            steps = [(name, getattr(params, name)) for name in params.order]
+            results['img'] = operations.apply(img, steps)
         return results
 
     def __repr__(self) -> str:
         laws = {factor.name: factor.law for factor in self.joint}
         return f'{self.__class__.__name__}({laws}, prob={self.prob})'
-
-
-def adjust_brightness(img: np.ndarray, factor: float) -> np.ndarray:
-    """Multiply by ``factor`` (uint8, gray or BGR)."""
-    return _affine(img, factor, 0.0, 0.0)
-
-
-def adjust_contrast(img: np.ndarray, factor: float) -> np.ndarray:
-    """Blend with the mean of the gray image: ``factor * img + (1 - factor) * mean``."""
-    means = cv2.mean(img)
-    mean = float(np.dot(means[:3], _LUMA_BGR)) if _channels(img) == 3 else means[0]
-    return _affine(img, factor, 0.0, (1 - factor) * mean)
-
-
-def adjust_saturation(img: np.ndarray, factor: float) -> np.ndarray:
-    """Blend with the gray image: ``factor * img + (1 - factor) * gray``."""
-    return _affine(img, factor, 1 - factor, 0.0) if _channels(img) == 3 else img
-
-
-def adjust_hue(img: np.ndarray, shift: float) -> np.ndarray:
-    """Turn the hue by ``shift`` turns, in HSV with 256 levels a channel as Pillow's."""
-    if _channels(img) != 3:
-        return img
-    hsv = cv2.cvtColor(img, cv2.COLOR_BGR2HSV_FULL)
-    rows = hsv.reshape(len(hsv), -1)
-    step = np.zeros(rows.shape[1], np.uint8)
-    step[::3] = round(shift * 256) % 256
-    rows += step  # whole rows are quicker than one channel; uint8 wraps round as the circle does
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR_FULL)
-
-
-def _channels(img: np.ndarray) -> int:
-    return 1 if img.ndim == 2 else img.shape[2]
-
-
-def _affine(img: np.ndarray, own: float, luma: float, offset: float) -> np.ndarray:
-    """Map to ``own * pixel + luma * gray + offset``, cut to whole levels as torchvision does."""
-    # OpenCV rounds to nearest: just under half a level less turns that into truncation.
-    shift = offset - 0.499
-    if _channels(img) == 1:
-        return cv2.transform(img, np.array([[own, shift]], np.float32)).reshape(img.shape)
-    b, g, r = (luma * weight for weight in _LUMA_BGR)
-    matrix = [[own + b, g, r, shift], [b, own + g, r, shift], [b, g, own + r, shift]]
-    return cv2.transform(img, np.array(matrix, np.float32))
-
-
-_FUNCTIONS = dict(
-    brightness=adjust_brightness,
-    contrast=adjust_contrast,
-    saturation=adjust_saturation,
-    hue=adjust_hue,
-)

@@ -4,12 +4,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from mmengine.registry import TRANSFORMS
-from torch.nn.functional import interpolate
 
 from ..distributions import JointDistribution
-from ..pixels import compiled
+from ..pixels import operations
 from .base import Box, CenterDistance, JointParams, JointQuantity, JointTransform
 from .checks import check_range
 
@@ -221,16 +219,8 @@ class JointCrop(JointTransform):
                 f'but this view is {img.shape[:2]}: nothing before JointCrop may give the two '
                 'views of a pair different sizes'
             )
-        x, y, width, height = params.x, params.y, params.width, params.height
-        if (
-            isinstance(img, compiled.Deferred)
-            and img.box is None
-            and compiled.can_resize(img, width, self.scale)
-        ):
-            img.crop((x, y, width, height), self.scale, self.interpolation)
-        else:
-            box = compiled.array_of(img)[y : y + height, x : x + width]
-            results['img'] = resize(box, self.scale, self.interpolation)
+        box = params.x, params.y, params.width, params.height
+        results['img'] = operations.crop(img, box, self.scale, self.interpolation)
         results['img_shape'] = results['img'].shape[:2]
         return results
 
@@ -242,33 +232,3 @@ class JointCrop(JointTransform):
             f'position={self.position!r}, alpha={self.alpha}, '
             f'interpolation={self.interpolation!r})'
         )
-
-
-def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinear') -> np.ndarray:
-    """Resize with antialiasing, as Pillow does.
-
-    Args:
-        img (np.ndarray): (H, W) or (H, W, C), uint8 or float32, of any strides.
-        size (tuple[int, int]): (width, height) of the result, pixels.
-        interpolation (str): ``'bilinear'`` or ``'bicubic'``. Defaults to ``'bilinear'``.
-
-    Returns:
-        np.ndarray: A new array of the same type and number of dimensions, which owns its memory;
-        in what order that is laid out is not said.
-    """
-    width, height = size
-    if img.shape[:2] == (height, width):
-        return img.copy()
-    if compiled.fits(img) and compiled.can_resize(img, img.shape[1], size):
-        return compiled.resize(img, size, interpolation)
-    if min(img.strides) < 0:  # flipped, which torch cannot view
-        img = np.ascontiguousarray(img)
-    # A view of the array as 1CHW that torch takes for channels_last: no copy in or out. With the
-    # batch axis added after the permutation, torch would take it for NCHW and rearrange it.
-    planes = torch.from_numpy(np.atleast_3d(img))[None].permute(0, 3, 1, 2)
-    out = interpolate(
-        planes, (height, width), mode=interpolation, align_corners=False, antialias=True
-    )
-    return np.ascontiguousarray(out[0].permute(1, 2, 0).numpy()).reshape(
-        (height, width) + img.shape[2:]
-    )

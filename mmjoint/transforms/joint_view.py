@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
-import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform, Compose
 from mmengine.registry import TRANSFORMS
 
-from ..pixels import compiled
+from ..pixels import operations
 from .base import PairTransform
 from .checks import check_probability
 
@@ -33,7 +32,7 @@ def transform_views(transforms: list, views: list[dict]) -> list[dict] | None:
         sees_pairs, takes_deferred = _traits(type(transform))
         if not takes_deferred:
             for view in views:
-                view['img'] = compiled.array_of(view['img'])
+                view['img'] = operations.to_array(view['img'])
         if sees_pairs:
             outputs = []
             for i in range(0, len(views), 2):
@@ -46,32 +45,18 @@ def transform_views(transforms: list, views: list[dict]) -> list[dict] | None:
             if any(view is None for view in outputs):
                 return None
             for view in outputs:
-                view['img'] = _unflip_strides(view['img'])
+                view['img'] = operations.upright(view['img'])
         views = outputs
     return views
 
 
 @cache
 def _traits(kind: type) -> tuple[bool, bool]:
-    """Whether transforms of a class see pairs, and whether they take ``compiled.Deferred`` images.
+    """Whether transforms of a class see pairs, and whether they take deferred images.
 
     The second is asked of the class itself, not of its bases: a subclass may look at pixels.
     """
     return issubclass(kind, PairTransform), vars(kind).get('takes_deferred', False)
-
-
-def _unflip_strides(img: Any) -> Any:
-    """Make an image that stock RandomFlip gave contiguous; leave anything else as it is.
-
-    It flips by negative strides, on which everything after it would be several times slower.
-    """
-    if isinstance(img, np.ndarray) and img.strides[1] < 0:
-        upright = img[:, ::-1]
-        if upright.flags.c_contiguous:
-            return cv2.flip(upright, 1).reshape(img.shape)
-        if img.dtype == np.uint8 and img.ndim == 3:
-            return compiled.planes(img).transpose(1, 2, 0)
-    return img
 
 
 def refuse_pair_transforms(transforms: list, where: str) -> None:
@@ -195,7 +180,7 @@ class JointView(BaseTransform):
                     f'num_views={num} leaves a view without its pair: a group that holds '
                     f'{type(joint[0]).__name__} needs an even number of views'
                 )
-        compiled.prepare()
+        operations.prepare()
 
     def transform(self, results: dict) -> dict | None:
         """Make the views.
@@ -216,7 +201,7 @@ class JointView(BaseTransform):
             views = transform_views(pipeline, views)
             if views is None:
                 return None
-            images.extend(_planar(view['img']) for view in views)
+            images.extend(operations.finish(view['img']) for view in views)
             params.extend(view['view_params'] for view in views)
         results['img'] = images
         results['view_params'] = params
@@ -236,8 +221,8 @@ def _start_view(results: dict, mutable: list[str], share_image: bool) -> dict:
         view[key] = copy.deepcopy(view[key])
     if not share_image:
         view['img'] = view['img'].copy()
-    elif compiled.can_defer(view['img']):
-        view['img'] = compiled.Deferred(view['img'])
+    else:
+        view['img'] = operations.begin(view['img'])
     view['view_params'] = []
     return view
 
@@ -246,18 +231,6 @@ def _is_immutable(value: Any) -> bool:
     return type(value) in _IMMUTABLE or (
         type(value) is tuple and all(type(item) in _IMMUTABLE for item in value)
     )
-
-
-def _planar(img: Any) -> Any:
-    """Lay a BGR image's channels out one after the other in memory; shape and values stay.
-
-    ``PackInputs`` then takes the view as it is, where it would rearrange it several times slower.
-    """
-    if isinstance(img, compiled.Deferred):
-        return img.array()
-    if not isinstance(img, np.ndarray) or img.dtype != np.uint8 or img.shape[2:] != (3,):
-        return img  # gray, or a PIL image or tensor, which torchvision's transforms give
-    return compiled.planes(img).transpose(1, 2, 0)
 
 
 @TRANSFORMS.register_module()

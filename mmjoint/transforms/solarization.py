@@ -4,7 +4,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
-from ..pixels import compiled
+from ..pixels import operations
 from .checks import check_probability
 
 
@@ -44,14 +44,8 @@ class Solarization(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Solarize ``results['img']``, or leave it."""
-        img = results['img']
         if np.random.random_sample() < self.prob:
-            if isinstance(img, compiled.Deferred):
-                img.do([('solarize', self.thr)])
-            elif compiled.fits(img):
-                results['img'] = compiled.apply(img, [('solarize', self.thr)])
-            else:
-                results['img'] = np.where(img < self.thr, img, 255 - img)
+            results['img'] = operations.apply(results['img'], [('solarize', self.thr)])
         return results
 
     def __repr__(self) -> str:

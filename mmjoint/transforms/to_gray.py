@@ -1,11 +1,10 @@
 """ToGray: a view without colour."""
 
-import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
-from ..pixels import compiled
+from ..pixels import operations
 from .checks import check_probability
 
 
@@ -44,13 +43,7 @@ class ToGray(BaseTransform):
         """Take the colours out of ``results['img']``, or leave them."""
         img = results['img']
         if np.random.random_sample() < self.prob and img.ndim == 3 and img.shape[2] == 3:
-            if isinstance(img, compiled.Deferred):
-                img.do([('gray', 0.0)])
-            elif compiled.fits(img):
-                results['img'] = compiled.apply(img, [('gray', 0.0)])
-            else:
-                gray = cv2.cvtColor(img, cv2.COLOR_BGR2GRAY)
-                results['img'] = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
+            results['img'] = operations.apply(img, [('gray', 0.0)])
         return results
 
     def __repr__(self) -> str:

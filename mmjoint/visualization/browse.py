@@ -14,9 +14,9 @@ from ..pairs.betas import OWN, Betas, own_names, setting_label
 from ..pairs.quantities import box_of, pair_differences, quantities_of, record_of
 from ..pairs.source import PairSource, pair_sets, seed_draws
 from ..pairs.statistics import Draws, PairStatistics, pair_statistics
+from ..pixels.operations import resize
 from ..transforms import JointView
 from ..transforms.base import Declaration, JointParams, JointQuantity, PairTransform
-from ..transforms.joint_crop import resize
 from .charts import chart, histogram, number_ticks, ratio_ticks
 
 # Okabe and Ito's palette, by number of the view; white text is readable on all.

@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from ..pairs.quantities import box_of
 from ..pairs.source import PairSource
-from ..transforms.joint_crop import resize
+from ..pixels.operations import resize
 
 # BGR; distinguishable by colour-blind readers (Okabe and Ito's blue and orange).
 VIEW_COLOURS = ((178, 114, 0), (0, 159, 230))

@@ -11,12 +11,11 @@ from scipy import stats
 from torchvision.transforms import ColorJitter
 from torchvision.transforms import functional as F
 
+from mmjoint.pixels import tolerances
 from mmjoint.transforms import ColorParams, JointColor
 
 OPS = ('brightness', 'contrast', 'saturation', 'hue')
 VALUES = dict(brightness=(0.2, 0.7, 1.8), contrast=(0.2, 0.7, 1.8), saturation=(0.0, 0.6, 2.0))
-# Largest difference allowed, levels: torchvision cuts the gray image to whole levels first.
-TOLERANCE = dict(brightness=0, contrast=1, saturation=2)
 
 
 def torchvision_tensor(img: np.ndarray, name: str, value: float) -> np.ndarray:
@@ -34,7 +33,7 @@ def test_each_operation_is_torchvisions(images, name, value):
     for img in images:
         got = apply(img, ColorParams((name,), **{name: value})).astype(int)
         error = np.abs(got - torchvision_tensor(img, name, value))
-        assert error.max() <= TOLERANCE[name] and error.mean() < 1
+        assert error.max() <= tolerances.TORCHVISION[name] and error.mean() < 1
 
 
 @pytest.mark.usefixtures('each_way')
@@ -48,7 +47,7 @@ def test_hue_is_as_close_to_exact_arithmetic_as_pillows(images):
         pillow = np.asarray(F.adjust_hue(Image.fromarray(img[..., ::-1]), shift))[..., ::-1]
         ours.append(np.abs(got - exact))
         pillows.append(np.abs(pillow - exact))
-    assert max(error.max() for error in ours) <= 12
+    assert max(error.max() for error in ours) <= tolerances.HUE
     assert np.mean([e.mean() for e in ours]) <= np.mean([e.mean() for e in pillows])
 
 
@@ -63,7 +62,7 @@ def test_any_order_is_torchvisions_on_pillow(images, order):
         for name in order:
             want = getattr(F, f'adjust_{name}')(want, factors[name])
         error = np.abs(got - np.asarray(want)[..., ::-1])
-        assert error.mean() < 2 and np.percentile(error, 99) <= 12
+        assert error.mean() < 2 and np.percentile(error, 99) <= tolerances.HUE
 
 
 @pytest.mark.usefixtures('each_way')

@@ -9,11 +9,11 @@ from PIL import Image
 from scipy import stats
 from torchvision.transforms import RandomResizedCrop
 
+from mmjoint.pixels import tolerances
+from mmjoint.pixels.operations import resize
 from mmjoint.transforms import CropParams, JointCrop
-from mmjoint.transforms.joint_crop import resize
 
 NUM = 20_000
-LARGEST = dict(bilinear=1, bicubic=2)  # levels
 PILLOW = dict(bilinear=Image.BILINEAR, bicubic=Image.BICUBIC)
 
 
@@ -44,7 +44,7 @@ def test_pixels_are_pillows(images, interpolation, size):
             box = Image.fromarray(img).crop((x, y, x + w, y + h))
             rows = box.resize((size[0], h), PILLOW[interpolation])
             error = np.abs(got - np.asarray(rows.resize(size, PILLOW[interpolation])))
-            assert error.max() <= LARGEST[interpolation] and error.mean() < 0.02
+            assert error.max() <= tolerances.RESIZE[interpolation] and error.mean() < 0.02
 
 
 @pytest.mark.usefixtures('each_way')

@@ -6,6 +6,7 @@ import torch
 from mmcv.transforms import RandomGrayscale
 from torchvision.transforms.functional import rgb_to_grayscale
 
+from mmjoint.pixels import tolerances
 from mmjoint.transforms import ToGray
 
 
@@ -16,8 +17,8 @@ def test_pixels_are_torchvisions_and_mmcvs(images):
         got = ToGray(1.0)(dict(img=img))['img'].astype(int)
         rgb = torch.from_numpy(img[..., ::-1].copy()).permute(2, 0, 1)
         want = rgb_to_grayscale(rgb, 3).permute(1, 2, 0).numpy()
-        assert np.abs(got - want).max() <= 1
-        assert np.abs(got - stock(dict(img=img))['img']).max() <= 1
+        assert np.abs(got - want).max() <= tolerances.GRAY
+        assert np.abs(got - stock(dict(img=img))['img']).max() <= tolerances.GRAY
 
 
 def test_probability():

@@ -1,4 +1,4 @@
-"""Gaussian blur."""
+"""Gaussian blur, on flat planes, with 16-bit fixed-point weights (docs/kernels.md)."""
 
 import math
 
@@ -7,12 +7,16 @@ from numba import int64, uint16, uint64
 
 from . import vectors
 from .common import LANES, LANES_4, ONE, THREE, TWO, ZERO, jit
-from .vectors import raised
+from .vectors import shl
 
 
 @jit
 def _mirrored(i, size):
-    """Index in a row that is continued beyond its end as in a mirror, the edge not repeated."""
+    """Return the index (int64 in [0, size)) at which index ``i`` >= 0 of a mirrored row lies.
+
+    The row of ``size`` values is continued beyond its end as in a mirror, without repeating its
+    last value.
+    """
     if i < size:
         return i
     period = max(2 * size - 2, 1)
@@ -22,7 +26,10 @@ def _mirrored(i, size):
 
 @jit
 def _mirror_ends(row, reach, columns):
-    """Continue the row from ``reach`` to ``reach + columns`` by ``reach`` to both sides."""
+    """Fill ``reach`` values on both sides of ``row[reach : reach + columns]`` as in a mirror.
+
+    ``row`` is uint16, (columns + 2 * reach or more,).
+    """
     last = reach + columns - ONE
     for k in range(ONE, reach + ONE):
         inside = uint64(_mirrored(int64(k), int64(columns)))
@@ -32,20 +39,26 @@ def _mirror_ends(row, reach, columns):
 
 @jit
 def blur(pixels, width, height, sigma):
-    """Blur by a Gaussian cut off at four sigma, in place, each plane for itself."""
+    """Blur each plane by a Gaussian cut off at four sigma, in place.
+
+    ``pixels`` is uint8 (3 * height * width,); ``sigma`` float64 in pixels, above 0 and at most
+    ``compiled.MAX_SIGMA``. Weights are uint16 in 1 / 65536 and add up to exactly one; between the
+    vertical and the horizontal pass a value has 7 bits of fraction. Rounded to the nearest level,
+    off by at most 0.6 of a level.
+    """
     radius = int(math.ceil(4 * sigma))
     exact = np.exp(np.arange(radius + 1) ** 2 / (-2 * sigma * sigma))
     exact /= 2 * exact.sum() - 1
     weights = np.zeros(radius + 1, np.uint16)
-    # Rounded from the outside so that the sum, both sides and the middle, is one.
+    # Rounded from the outside in, so that the sum of both sides and the middle is one.
     running, so_far, count = 0.0, 0, 1
     for k in range(radius, 0, -1):
         running += exact[k] * 65536
-        whole = int(running + 0.5)
-        weights[k] = whole - so_far
-        if whole != so_far:
+        fixed = int(running + 0.5)
+        weights[k] = fixed - so_far
+        if fixed != so_far:
             count = max(count, k + 1)
-        so_far = whole
+        so_far = fixed
     if count == 1:
         return
     weights[0] = 65536 - 2 * so_far
@@ -58,7 +71,7 @@ def blur(pixels, width, height, sigma):
     for channel in range(THREE):
         plane, first = channel * size, reach * columns
         for i in range(size):
-            tall[first + i] = raised(uint16(pixels[plane + i]), uint16(7))
+            tall[first + i] = shl(uint16(pixels[plane + i]), uint16(7))
         for k in range(ONE, reach + ONE):
             inside = uint64(_mirrored(int64(k), height)) * columns
             for x in range(columns):

@@ -1,6 +1,8 @@
-"""Operations on colours, in place: ``pixels`` are three planes of ``size`` each, B, G, R.
+"""Operations on colors, in place, on flat planes.
 
-Between load and store a value is a 16-bit number, its fraction in as many bits as fit.
+In all of them ``pixels`` is a uint8 array (3 * size,): the planes B, G and R of ``size`` pixels
+each (uint64), every level from 0 to 255. Between load and store a value is a 16-bit
+fixed-point number, as told in docs/kernels.md. Nothing checks bounds.
 """
 
 import math
@@ -8,37 +10,42 @@ import math
 from numba import int32, int64, uint8, uint16, uint64
 
 from .common import THREE, ZERO, jit
-from .vectors import add, add_cut, lesser, lowered, raised, sub, sub_cut, upper
+from .vectors import add, add_sat, lshr, mulhi, shl, sub, sub_sat, umin
 
 BLOCK = uint64(1 << 20)
 
 
 @jit
-def _times(factor, bits):
-    """A factor below ``2 ** (8 - bits)`` in 16 bits."""
-    # Rounded up, so that a product that is a whole level stays one; but not beyond 16 bits.
+def fixed_point(factor, bits):
+    """Convert a factor (float64, from 0 to below ``2 ** (8 - bits)``) to uint16.
+
+    One is ``2 ** (8 + bits)``. Rounded up, so that a product that is a whole level stays one, but
+    not beyond 16 bits.
+    """
     return uint16(min(math.ceil(factor * 2.0 ** (8 + bits)), 65535))
 
 
 @jit
 def brightness(pixels, size, bits, factor, offset):
-    """Map every value to ``factor * value + offset``, cut to a whole level, in place.
+    """Map every value to ``factor * value + offset``, in place.
 
-    ``bits`` of fraction leave room for the factor, below ``2 ** (8 - bits)``.
+    ``factor`` is float64, from 0 to below ``2 ** (8 - bits)``; ``offset`` float64 in levels, of any
+    sign; ``bits`` an int from 3 to 7, the bits of fraction between load and store. The result
+    saturates at 0 and 255 and its fraction is cut off, as torchvision does.
     """
-    times = _times(factor, bits)
+    times = fixed_point(factor, bits)
     more = uint16(max(offset, 0.0) * 2.0**bits)
     less = uint16(max(-offset, 0.0) * 2.0**bits)
     bits = uint16(bits)
     for i in range(THREE * size):
-        value = upper(raised(uint16(pixels[i]), uint16(8)), times)
-        value = sub_cut(add_cut(value, more), less)
-        pixels[i] = uint8(lesser(lowered(value, bits), uint16(255)))
+        value = mulhi(shl(uint16(pixels[i]), uint16(8)), times)
+        value = sub_sat(add_sat(value, more), less)
+        pixels[i] = uint8(umin(lshr(value, bits), uint16(255)))
 
 
 @jit
 def mean_luma(pixels, size):
-    """Compute the mean luma, a float."""
+    """Compute the mean luma of all pixels: float64 levels from 0 to 255, without rounding."""
     blue, green, red = int64(0), int64(0), int64(0)
     for begin in range(ZERO, size, BLOCK):
         b, g, r = int32(0), int32(0), int32(0)  # narrow sums, which a block does not overflow
@@ -54,41 +61,48 @@ def mean_luma(pixels, size):
 
 @jit
 def _luma(b, g, r):
-    """ITU-R 601-2 luma of three pixels in 1 / 256, in 1 / 128."""
-    value = add(upper(b, uint16(3736)), upper(g, uint16(19235)))
+    """ITU-R 601-2 luma of B, G and R (uint16, one level is 256): uint16, one level is 128.
+
+    Each of the three products is cut to whole units of 1 / 128 level.
+    """
+    value = add(mulhi(b, uint16(3736)), mulhi(g, uint16(19235)))
     # The weights add up to 0.9999; with the last one rounded up, equal colours keep their level.
-    return add(add(value, upper(r, uint16(9797))), uint16(1))
+    return add(add(value, mulhi(r, uint16(9797))), uint16(1))
 
 
 @jit
 def saturation(pixels, size, bits, factor):
-    """Map every value to ``factor * value + (1 - factor) * luma``, in place; ``bits`` as above."""
-    times = _times(factor, bits)
+    """Map every value to ``factor * value + (1 - factor) * luma``, in place.
+
+    ``factor`` and ``bits`` as for ``brightness``; luma has 7 bits of fraction. The result saturates
+    at 0 and 255 and its fraction is cut off.
+    """
+    times = fixed_point(factor, bits)
     more = uint16(max(1.0 - factor, 0.0) * 2.0 ** (8 + bits))
     less = uint16(max(factor - 1.0, 0.0) * 2.0 ** (8 + bits))
     bits = uint16(bits)
     for i in range(size):
-        b = raised(uint16(pixels[i]), uint16(8))
-        g = raised(uint16(pixels[size + i]), uint16(8))
-        r = raised(uint16(pixels[size + size + i]), uint16(8))
-        luma = raised(_luma(b, g, r), uint16(1))
-        plus, minus = upper(luma, more), upper(luma, less)
-        b = sub_cut(add_cut(upper(b, times), plus), minus)
-        g = sub_cut(add_cut(upper(g, times), plus), minus)
-        r = sub_cut(add_cut(upper(r, times), plus), minus)
-        pixels[i] = uint8(lesser(lowered(b, bits), uint16(255)))
-        pixels[size + i] = uint8(lesser(lowered(g, bits), uint16(255)))
-        pixels[size + size + i] = uint8(lesser(lowered(r, bits), uint16(255)))
+        b = shl(uint16(pixels[i]), uint16(8))
+        g = shl(uint16(pixels[size + i]), uint16(8))
+        r = shl(uint16(pixels[size + size + i]), uint16(8))
+        luma = shl(_luma(b, g, r), uint16(1))
+        plus, minus = mulhi(luma, more), mulhi(luma, less)
+        b = sub_sat(add_sat(mulhi(b, times), plus), minus)
+        g = sub_sat(add_sat(mulhi(g, times), plus), minus)
+        r = sub_sat(add_sat(mulhi(r, times), plus), minus)
+        pixels[i] = uint8(umin(lshr(b, bits), uint16(255)))
+        pixels[size + i] = uint8(umin(lshr(g, bits), uint16(255)))
+        pixels[size + size + i] = uint8(umin(lshr(r, bits), uint16(255)))
 
 
 @jit
 def gray(pixels, size):
-    """Replace the three colours by their luma, rounded, in place."""
+    """Replace the three colors by their luma, rounded to the nearest level, in place."""
     for i in range(size):
-        b = raised(uint16(pixels[i]), uint16(8))
-        g = raised(uint16(pixels[size + i]), uint16(8))
-        r = raised(uint16(pixels[size + size + i]), uint16(8))
-        gray = uint8(lowered(add(_luma(b, g, r), uint16(64)), uint16(7)))
+        b = shl(uint16(pixels[i]), uint16(8))
+        g = shl(uint16(pixels[size + i]), uint16(8))
+        r = shl(uint16(pixels[size + size + i]), uint16(8))
+        gray = uint8(lshr(add(_luma(b, g, r), uint16(64)), uint16(7)))
         pixels[i] = gray
         pixels[size + i] = gray
         pixels[size + size + i] = gray
@@ -96,7 +110,7 @@ def gray(pixels, size):
 
 @jit
 def solarize(pixels, size, threshold):
-    """Invert the values from ``threshold`` on, in place."""
+    """Replace levels from ``threshold`` (0 to 256) on by 255 less the level, in place; exact."""
     threshold = uint16(threshold)
     for i in range(THREE * size):
         if uint16(pixels[i]) >= threshold:
@@ -104,17 +118,18 @@ def solarize(pixels, size, threshold):
 
 
 @jit
-def _apart(a, b):
-    """The absolute difference of two uint16."""
-    return add(sub_cut(a, b), sub_cut(b, a))
+def _abs_diff(a, b):
+    """Return the absolute difference of two uint16, exact."""
+    return add(sub_sat(a, b), sub_sat(b, a))
 
 
 @jit
 def hue(pixels, size, turns):
-    """Turn the hue in exact HSV, rounded, in place.
+    """Turn the hue by ``turns`` (float64, any number of turns of the color circle), in place.
 
-    The hue in sixths of a turn is ``side / chroma``, red at 0. All is kept times the chroma, in
-    1 / 16: so nothing is divided.
+    The hue in sixths of a turn is ``side / chroma``, with red at 0. Everything is kept multiplied
+    by the chroma, with 4 bits of fraction, so that nothing is divided. The result is rounded to the
+    nearest level and is within one level of exact HSV.
     """
     most, four, half = uint16(255), uint16(4), uint16(8)
     turn = uint16((turns - math.floor(turns)) * 6 * 4096 + 0.5)
@@ -122,27 +137,27 @@ def hue(pixels, size, turns):
         b = uint16(pixels[i])
         g = uint16(pixels[size + i])
         r = uint16(pixels[size + size + i])
-        # 255 less the least of the rests: the greatest.
-        rest = lesser(lesser(sub(most, b), sub(most, g)), sub(most, r))
-        top, low = sub(most, rest), lesser(lesser(b, g), r)
+        # The maximum of the three is 255 less the minimum of what each lacks to 255.
+        rest = umin(umin(sub(most, b), sub(most, g)), sub(most, r))
+        top, low = sub(most, rest), umin(umin(b, g), r)
         chroma = sub(top, low)
-        once = raised(chroma, four)
+        once = shl(chroma, four)
         twice = add(once, once)
         thrice, fourfold = add(once, twice), add(twice, twice)
         circle = add(thrice, thrice)
-        # One chroma too much, lest it be negative.
-        side = add(raised(sub(r, g), four), add(once, fourfold))
-        side = add(raised(sub(b, r), four), thrice) if top == g else side
-        side = add(raised(sub(g, b), four), once) if top == r else side
-        side = add(side, upper(raised(chroma, uint16(8)), turn))
-        # Numbers below 0 are large ones, so the lesser of two is the one in the circle.
-        side = lesser(side, sub(side, circle))
+        # One chroma is added, so that no value is negative, and taken off below.
+        side = add(shl(sub(r, g), four), add(once, fourfold))
+        side = add(shl(sub(b, r), four), thrice) if top == g else side
+        side = add(shl(sub(g, b), four), once) if top == r else side
+        side = add(side, mulhi(shl(chroma, uint16(8)), turn))
+        # A negative number wraps round to a large one: the minimum is the one on the circle.
+        side = umin(side, sub(side, circle))
         side = sub(side, once)
-        side = lesser(side, add(side, circle))
-        low = add(raised(low, four), half)
-        blue = lesser(sub_cut(twice, _apart(side, fourfold)), once)
-        green = lesser(sub_cut(twice, _apart(side, twice)), once)
-        red = lesser(sub_cut(_apart(side, thrice), once), once)
-        pixels[i] = uint8(lowered(add(low, blue), four))
-        pixels[size + i] = uint8(lowered(add(low, green), four))
-        pixels[size + size + i] = uint8(lowered(add(low, red), four))
+        side = umin(side, add(side, circle))
+        low = add(shl(low, four), half)
+        blue = umin(sub_sat(twice, _abs_diff(side, fourfold)), once)
+        green = umin(sub_sat(twice, _abs_diff(side, twice)), once)
+        red = umin(sub_sat(_abs_diff(side, thrice), once), once)
+        pixels[i] = uint8(lshr(add(low, blue), four))
+        pixels[size + i] = uint8(lshr(add(low, green), four))
+        pixels[size + size + i] = uint8(lshr(add(low, red), four))

@@ -13,11 +13,14 @@ TILE = uint64(vectors.TILE)
 
 @jit
 def _taps(size_in, size_out, cubic, flip):
-    """Weights of Pillow's antialiased resize.
+    """Compute the taps and weights of Pillow's antialiased resize along one side.
 
-    Returns the first tap of each output pixel; the number of taps of all; their weights, as
-    ``vectors.weigh_1`` takes them or, for bicubic and where many errors of rounding would add up,
-    as ``weigh_real_1`` does (the other array is empty); and how many there are an output pixel.
+    ``size_in`` and ``size_out`` are int64, pixels; ``flip`` mirrors the output. Returns ``first``,
+    uint64 (size_out,), the first tap of each output pixel; ``count``, uint64, the number of taps
+    of every pixel; the weights as uint16 in 1 / 65536 (rounded so that those of a pixel add up to
+    one), or as float32 for bicubic and for reductions beyond six, where many roundings would add
+    up: one of the two arrays is empty, the other is (size_out * most,); and ``most``, uint64, the
+    weights stored per output pixel.
     """
     scale = size_in / size_out
     stretch = max(scale, 1.0)
@@ -26,8 +29,8 @@ def _taps(size_in, size_out, cubic, flip):
     most = int(math.ceil(reach)) * 2 + 1
     first = np.empty(size_out, np.uint64)
     exact = cubic or scale > 6.0
-    whole = np.zeros(0 if exact else size_out * most, np.uint16)
-    real = np.zeros(size_out * most if exact else 0, np.float32)
+    fixed = np.zeros(0 if exact else size_out * most, np.uint16)
+    floats = np.zeros(size_out * most if exact else 0, np.float32)
     weights = np.empty(most)
     count = 1
     for i in range(size_out):
@@ -50,26 +53,28 @@ def _taps(size_in, size_out, cubic, flip):
         place *= most
         if exact:
             for k in range(taps):
-                real[place + k] = weights[k] / total
+                floats[place + k] = weights[k] / total
             count = max(count, taps)
             continue
         unit, running, so_far = 65536 / total, 0.5, 0
         for k in range(taps):  # rounded so that the sum is one
             running += weights[k] * unit
-            whole[place + k] = min(int(running) - so_far, 65535)
+            fixed[place + k] = min(int(running) - so_far, 65535)
             if int(running) != so_far:
                 count = max(count, k + 1)
             so_far = int(running)
-    return first, uint64(count), whole, real, uint64(most)
+    return first, uint64(count), fixed, floats, uint64(most)
 
 
 @jit
 def _narrow(src, start, pitch, columns, width, taps, strip, turned, out, to):
-    """Resize 32 rows of interleaved pixels to ``width``; ``out``: rows of blue, of green, of red.
+    """Resize 32 rows of interleaved pixels to ``width``: rows of blue, of green, of red.
 
-    SIMD goes along rows, so they are transposed before, to ``strip``, and after, from ``turned``.
+    ``src`` is uint8, rows ``pitch`` apart from ``start`` on, of ``columns`` B, G, R pixels. SIMD
+    works along rows, so the rows are transposed before, to ``strip`` (uint8), and after, from
+    ``turned`` (uint8), into ``out`` (uint8) from ``to`` on. Rounded to the nearest level.
     """
-    first, count, whole, real, most = taps
+    first, count, fixed, floats, most = taps
     values, row = columns * THREE, width * THREE
     for column in range(ZERO, values, TILE):
         column = min(column, values - TILE)
@@ -79,10 +84,10 @@ def _narrow(src, start, pitch, columns, width, taps, strip, turned, out, to):
             )
     for x in range(width):
         a, w = first[x] * LANES_3, x * most
-        if real.size:
-            vectors.weigh_real_3(strip, a, LANES_3, real, w, count, turned, x * LANES_3)
+        if floats.size:
+            vectors.weigh_float_3(strip, a, LANES_3, floats, w, count, turned, x * LANES_3)
         else:
-            vectors.weigh_3(strip, a, LANES_3, whole, w, count, turned, x * LANES_3)
+            vectors.weigh_3(strip, a, LANES_3, fixed, w, count, turned, x * LANES_3)
     for channel in range(THREE):
         for x in range(ZERO, width, TILE):
             x = min(x, width - TILE)
@@ -98,23 +103,26 @@ def _narrow(src, start, pitch, columns, width, taps, strip, turned, out, to):
 
 
 @jit
-def _weigh_rows(src, start, step, whole, real, w, count, out, to, width):
-    """Sum rows of pixels up, weighted; the last vector of the row overlaps."""
+def _weigh_rows(src, start, step, fixed, floats, w, count, out, to, width):
+    """Add up ``count`` rows of ``width`` uint8 values, ``step`` apart, by their weights.
+
+    The result is rounded to the nearest level. The last vector of the row overlaps the one before.
+    """
     x = ZERO
-    if real.size:
+    if floats.size:
         while x + LANES_3 <= width:
-            vectors.weigh_real_3(src, start + x, step, real, w, count, out, to + x)
+            vectors.weigh_float_3(src, start + x, step, floats, w, count, out, to + x)
             x += LANES_3
     else:
         while x + LANES_4 <= width:
-            vectors.weigh_4(src, start + x, step, whole, w, count, out, to + x)
+            vectors.weigh_4(src, start + x, step, fixed, w, count, out, to + x)
             x += LANES_4
     while x < width:
         x = min(x, width - LANES)
-        if real.size:
-            vectors.weigh_real_1(src, start + x, step, real, w, count, out, to + x)
+        if floats.size:
+            vectors.weigh_float_1(src, start + x, step, floats, w, count, out, to + x)
         else:
-            vectors.weigh_1(src, start + x, step, whole, w, count, out, to + x)
+            vectors.weigh_1(src, start + x, step, fixed, w, count, out, to + x)
         x += LANES
 
 
@@ -122,13 +130,17 @@ def _weigh_rows(src, start, step, whole, real, w, count, out, to, width):
 def resize(img, x, y, columns, rows, out, cubic, flip):
     """Resize a box of an image to three planes, horizontally first as Pillow does.
 
-    Strip by strip of 32 rows: output rows are summed up as soon as their taps are there.
+    ``img`` is uint8 (H, W, 3), C-contiguous, H at least 32; the box ``x, y, columns, rows``
+    (pixels) lies in it and is at least 6 wide; ``out`` is uint8 (3, height, width), width 32 or more.
+    Each of the two passes rounds to the nearest level, so that the result is within one level of
+    Pillow's (bicubic: two). It works in strips of 32 rows: an output row is added up as soon as its
+    taps are there.
     """
     src, pitch = img.reshape(-1), uint64(img.shape[1]) * THREE
     start = uint64(y) * pitch + uint64(x) * THREE
     height, width = out.shape[1], uint64(out.shape[2])
     across = _taps(columns, out.shape[2], cubic, flip)
-    first, count, whole, real, most = _taps(rows, height, cubic, False)
+    first, count, fixed, floats, most = _taps(rows, height, cubic, False)
     if rows < LANES:  # a strip reaches over the box, but not over the image
         lead = uint64(y) - min(uint64(y), uint64(img.shape[0]) - LANES)
         start -= lead * pitch
@@ -158,5 +170,5 @@ def resize(img, x, y, columns, rows, out, cubic, flip):
             for channel in range(THREE):
                 a, w = (first[done] - begin) * row + channel * width, done * most
                 to = (channel * height + done) * width
-                _weigh_rows(held, a, row, whole, real, w, count, flat, to, width)
+                _weigh_rows(held, a, row, fixed, floats, w, count, flat, to, width)
             done += ONE

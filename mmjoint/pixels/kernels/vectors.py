@@ -33,7 +33,7 @@ def _call(builder: ir.IRBuilder, name: str, *args: ir.Value) -> ir.Value:
     return builder.call(function, args)
 
 
-def _upper(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+def _mulhi(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
     return _call(builder, 'umul.fix', a, b, ir.Constant(_I32, 16))
 
 
@@ -48,17 +48,17 @@ def _scalar(build: Callable) -> Callable:
     return operation
 
 
-# On two uint16: the upper half of the product (a * b >> 16), sum and difference cut to what 16 bits
-# hold, both modulo 2^16, a >> b, a << b, the lesser. Loops of these are vectorised well, while
-# numba's own operators first make 64 bits of them.
-upper = _scalar(_upper)
-add_cut = _scalar(lambda builder, a, b: _call(builder, 'uadd.sat', a, b))
-sub_cut = _scalar(lambda builder, a, b: _call(builder, 'usub.sat', a, b))
+# On two uint16, giving uint16: mulhi is the upper half of the product (a * b >> 16), add_sat and
+# sub_sat saturate at 65535 and 0, add and sub wrap round, lshr and shl shift a by b bits, umin is
+# the minimum. LLVM vectorizes loops of these well, while numba's own operators widen to 64 bits.
+mulhi = _scalar(_mulhi)
+add_sat = _scalar(lambda builder, a, b: _call(builder, 'uadd.sat', a, b))
+sub_sat = _scalar(lambda builder, a, b: _call(builder, 'usub.sat', a, b))
 add = _scalar(lambda builder, a, b: builder.add(a, b))
 sub = _scalar(lambda builder, a, b: builder.sub(a, b))
-lowered = _scalar(lambda builder, a, b: builder.lshr(a, b))
-raised = _scalar(lambda builder, a, b: builder.shl(a, b))
-lesser = _scalar(lambda builder, a, b: _call(builder, 'umin', a, b))
+lshr = _scalar(lambda builder, a, b: builder.lshr(a, b))
+shl = _scalar(lambda builder, a, b: builder.shl(a, b))
+umin = _scalar(lambda builder, a, b: _call(builder, 'umin', a, b))
 
 
 def _data(context, builder, kind, array) -> ir.Value:
@@ -116,35 +116,39 @@ def transpose_tile(typing, src, start, step, dst, to, dst_step):
     return types.void(src, _u64, _u64, dst, _u64, _u64), build
 
 
-def _lost(builder: ir.IRBuilder, count: ir.Value) -> ir.Value:
-    """What is to be added to a sum of so many products, each cut by half a unit on average.
+def _rounding(builder: ir.IRBuilder, count: ir.Value) -> ir.Value:
+    """Return what makes up for the rounding of ``count`` products in a sum: uint16 units.
 
-    Less half a unit, since the sum, too, is then cut; but at least one, for ties to be rounded up.
+    Each product loses half a unit on average when its lower half is cut off. Half a unit less is
+    added, since the sum is cut off, too; but at least one unit, so that ties are rounded up.
     """
     one = ir.Constant(_I64, 1)
     half = builder.trunc(builder.lshr(builder.sub(count, one), one), _I16)
     return _call(builder, 'umax', half, ir.Constant(_I16, 1))
 
 
-class _Whole:
-    """Sums in 16 bits, 8 of them fraction; weights, 0 to 1, are uint16 in 1 / 65536."""
+class _FixedPoint:
+    """Sums are uint16 with 8 bits of fraction; weights from 0 to below 1 are uint16 in 1 / 65536.
+
+    The result is rounded to the nearest level.
+    """
 
     @staticmethod
     def start(builder: ir.IRBuilder, count: ir.Value) -> ir.Value:
-        return builder.add(_repeat(builder, 128), _repeat(builder, _lost(builder, count)))
+        return builder.add(_repeat(builder, 128), _repeat(builder, _rounding(builder, count)))
 
     @staticmethod
     def add_product(builder, total, pixels, weight) -> ir.Value:
         pixels = builder.shl(builder.zext(pixels, _WORDS), _repeat(builder, 8))
-        return builder.add(total, _upper(builder, pixels, weight))
+        return builder.add(total, _mulhi(builder, pixels, weight))
 
     @staticmethod
     def level(builder, total) -> ir.Value:
         return builder.trunc(builder.lshr(total, _repeat(builder, 8)), _BYTES)
 
 
-class _Real:
-    """Sums in float32, cut to 0..255; weights are float32 of any sign."""
+class _Float:
+    """Sums are float32, saturated at 0 and 255 and rounded; weights are float32 of any sign."""
 
     @staticmethod
     def start(builder: ir.IRBuilder, count: ir.Value) -> ir.Value:
@@ -201,8 +205,8 @@ def _weigh(vectors: int, kind: type) -> Callable:
     return weigh
 
 
-weigh_1, weigh_3, weigh_4 = (_weigh(vectors, _Whole) for vectors in (1, 3, 4))
-weigh_real_1, weigh_real_3 = (_weigh(vectors, _Real) for vectors in (1, 3))
+weigh_1, weigh_3, weigh_4 = (_weigh(vectors, _FixedPoint) for vectors in (1, 3, 4))
+weigh_float_1, weigh_float_3 = (_weigh(vectors, _Float) for vectors in (1, 3))
 
 
 def _weigh_pairs(vectors: int, last: bool) -> Callable:
@@ -222,7 +226,7 @@ def _weigh_pairs(vectors: int, last: bool) -> Callable:
             src = _data(context, builder, kinds[0], src)
             weights = _data(context, builder, kinds[3], weights)
             dst = _data(context, builder, kinds[5], dst)
-            rounding = builder.add(_lost(builder, count), ir.Constant(_I16, 64 if last else 0))
+            rounding = builder.add(_rounding(builder, count), ir.Constant(_I16, 64 if last else 0))
 
             def pixels(place, v):
                 place = builder.add(place, ir.Constant(_I64, LANES * v))
@@ -232,7 +236,7 @@ def _weigh_pairs(vectors: int, last: bool) -> Callable:
             sums = []
             for v in range(vectors):
                 total = builder.add(
-                    _repeat(builder, rounding), _upper(builder, pixels(centre, v), weight)
+                    _repeat(builder, rounding), _mulhi(builder, pixels(centre, v), weight)
                 )
                 sums.append(cgutils.alloca_once_value(builder, total))
             one = ir.Constant(_I64, 1)
@@ -242,7 +246,7 @@ def _weigh_pairs(vectors: int, last: bool) -> Callable:
                 before, after = builder.sub(centre, reach), builder.add(centre, reach)
                 for v in range(vectors):
                     pair = builder.add(pixels(before, v), pixels(after, v))
-                    total = builder.add(builder.load(sums[v]), _upper(builder, pair, weight))
+                    total = builder.add(builder.load(sums[v]), _mulhi(builder, pair, weight))
                     builder.store(total, sums[v])
             kind = _BYTES if last else _WORDS
             for v in range(vectors):

@@ -8,13 +8,22 @@ from .blur import blur
 from .common import jit, jit_cached
 from .resize import resize
 
-# Operations on planes, numbered as ``mmjoint.pixels.compiled`` numbers them.
+# Operations on planes: how they are numbered in ``steps``. This is the one place that says so.
 BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAY, BLUR, SOLARIZE = range(7)
+NUMBERS = dict(
+    brightness=BRIGHTNESS,
+    contrast=CONTRAST,
+    saturation=SATURATION,
+    hue=HUE,
+    gray=GRAY,
+    blur=BLUR,
+    solarize=SOLARIZE,
+)
 
 
 @jit
 def _apply(pixels, width, height, steps):
-    """Apply operations, as ``apply`` takes them, to flat planes, in place."""
+    """Apply operations, as ``apply`` takes them, to flat planes (3 * height * width,), in place."""
     size = uint64(width) * uint64(height)
     for i in range(0, steps.shape[0], 2):
         operation, value = int(steps[i]), steps[i + 1]
@@ -39,20 +48,21 @@ def _apply(pixels, width, height, steps):
 
 @jit_cached
 def apply(planes, steps):
-    """Apply operations to three planes, in place.
+    """Apply operations to three planes, in place, each rounded as its own docstring says.
 
-    ``planes`` is (3, H, W), uint8; ``steps`` float64: the number of an operation, its factor (up to
-    16), shift (turns), sigma (pixels) or threshold (level), then the next.
+    ``planes`` is uint8 (3, H, W), C-contiguous, in the order B, G, R. ``steps`` is float64
+    (2 * n,): the number of an operation (``NUMBERS``) and its value, n times. Values are factors in
+    [0, 16], shifts in turns, sigmas in pixels from above 0 to 60, thresholds from 0 to 256.
     """
     _apply(planes.reshape(-1), planes.shape[2], planes.shape[1], steps)
 
 
 @jit_cached
 def draw(img, x, y, columns, rows, width, height, cubic, flip, steps):
-    """Cut a box out of an image, resize it as Pillow does, mirror it, apply operations.
+    """Cut a box out of an image, resize it as Pillow does, mirror it and apply operations.
 
-    ``img`` is (H, W, 3), uint8, at least 32 high; the box at least 6 wide, the result 32. Returns
-    (3, height, width).
+    ``img``, the box and the size as for ``resize``; ``cubic`` and ``flip`` are bool; ``steps`` as
+    for ``apply``. Returns uint8 (3, height, width), each step rounded as its own docstring says.
     """
     out = np.empty((3, height, width), np.uint8)
     resize(img, x, y, columns, rows, out, cubic, flip)

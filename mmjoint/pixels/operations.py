@@ -1,0 +1,141 @@
+"""The door to the pixels: a transform says what is to be done, this module decides how.
+
+There are three ways. A view whose pixels are not made yet (``Deferred``) notes what is to be done
+and is drawn by one compiled call at the end; a uint8 BGR array goes through the compiled loops
+(``compiled``); everything else, and everything where numba is missing or fails, goes through OpenCV
+and torch (``plain``). The ways give the same pixels within the tolerances of ``tolerances``.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from . import compiled, plain
+from .compiled import Deferred, prepare
+
+__all__ = [
+    'Deferred',
+    'apply',
+    'begin',
+    'crop',
+    'finish',
+    'mirror',
+    'prepare',
+    'resize',
+    'to_array',
+    'upright',
+]
+
+Image = np.ndarray | Deferred
+
+
+def begin(img: np.ndarray) -> Image:
+    """Begin a view of an image that must stay as it is: deferred where that is possible."""
+    return Deferred(img) if compiled.can_defer(img) else img
+
+
+def to_array(img: Any) -> Any:
+    """Draw a view that was deferred; leave anything else as it is."""
+    return img.array() if type(img) is Deferred else img
+
+
+def finish(img: Any) -> Any:
+    """Draw a view and lay its channels out one after the other, as a model takes them.
+
+    ``PackInputs`` then takes the view as it is, where it would rearrange it several times slower.
+    Gray images, and what torchvision's transforms give (PIL images, tensors), stay as they are.
+    """
+    if type(img) is Deferred:
+        return img.array()
+    if not isinstance(img, np.ndarray) or img.dtype != np.uint8 or img.shape[2:] != (3,):
+        return img
+    return compiled.planes(img).transpose(1, 2, 0)
+
+
+def upright(img: Any) -> Any:
+    """Make an image contiguous that stock RandomFlip gave; leave anything else as it is.
+
+    It flips by negative strides, on which everything after it would be several times slower.
+    """
+    if isinstance(img, np.ndarray) and img.strides[1] < 0:
+        back = img[:, ::-1]
+        if back.flags.c_contiguous:
+            return cv2.flip(back, 1).reshape(img.shape)
+        if img.dtype == np.uint8 and img.ndim == 3:
+            return compiled.planes(img).transpose(1, 2, 0)
+    return img
+
+
+def crop(
+    img: Image, box: tuple[int, int, int, int], size: tuple[int, int], interpolation: str
+) -> Image:
+    """Cut out a box and resize it with antialiasing, as Pillow does.
+
+    Args:
+        img (np.ndarray | Deferred): The image.
+        box (tuple[int, int, int, int]): (x, y, width, height), pixels, inside the image.
+        size (tuple[int, int]): (width, height) of the result, pixels.
+        interpolation (str): ``'bilinear'`` or ``'bicubic'``.
+
+    Returns:
+        np.ndarray | Deferred: A view of ``size``.
+    """
+    if type(img) is Deferred and img.crop(box, size, interpolation):
+        return img
+    x, y, width, height = box
+    return resize(to_array(img)[y : y + height, x : x + width], size, interpolation)
+
+
+def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinear') -> np.ndarray:
+    """Resize with antialiasing, as Pillow does.
+
+    Args:
+        img (np.ndarray): (H, W) or (H, W, C), uint8 or float32, of any strides.
+        size (tuple[int, int]): (width, height) of the result, pixels.
+        interpolation (str): ``'bilinear'`` or ``'bicubic'``. Defaults to ``'bilinear'``.
+
+    Returns:
+        np.ndarray: A new array of the same type and number of dimensions, which owns its memory;
+        in what order that is laid out is not said.
+    """
+    if img.shape[:2] == size[::-1]:
+        return img.copy()
+    out = compiled.resize(img, size, interpolation) if compiled.fits(img) else None
+    return plain.resize(img, size, interpolation) if out is None else out
+
+
+def mirror(img: Image) -> Image:
+    """Mirror left to right: a new image, laid out in memory as the given one."""
+    if type(img) is Deferred:
+        img.mirror()
+        return img
+    if img.dtype == np.uint8 and img.ndim == 3 and img.transpose(2, 0, 1).flags.c_contiguous:
+        return compiled.planes(img[:, ::-1]).transpose(1, 2, 0)
+    return cv2.flip(img, 1).reshape(img.shape)
+
+
+def apply(img: Image, operations: Sequence[tuple[str, float]]) -> Image:
+    """Apply operations one after the other, each cut to whole levels.
+
+    Args:
+        img (np.ndarray | Deferred): uint8 (blur: float32 too), gray or BGR.
+        operations (Sequence[tuple[str, float]]): ``'brightness'``, ``'contrast'``,
+            ``'saturation'`` with a factor; ``'hue'`` with a shift in turns; ``'blur'`` with a
+            sigma in pixels, above 0; ``'solarize'`` with the least level that is inverted;
+            ``'gray'`` with any number.
+
+    Returns:
+        np.ndarray | Deferred: The given view with them noted, or a new image.
+    """
+    if compiled.takes(operations):
+        if type(img) is Deferred:
+            img.do(operations)
+            return img
+        if compiled.fits(img):
+            return compiled.apply(img, operations)
+    img = to_array(img)
+    for name, value in operations:
+        img = plain.OPERATIONS[name](img, value)
+    return img
