@@ -131,7 +131,7 @@ def resize(img, x, y, columns, rows, out, cubic, flip):
     """Resize a box of an image to three planes, horizontally first as Pillow does.
 
     ``img`` is uint8 (H, W, 3), C-contiguous, H at least 32; the box ``x, y, columns, rows``
-    (pixels) lies in it and is at least 6 wide; ``out`` is uint8 (3, height, width), width 32 or more.
+    (pixels) lies in it, at least 6 wide; ``out`` is uint8 (3, height, width), 32 or more wide.
     Each of the two passes rounds to the nearest level, so that the result is within one level of
     Pillow's (bicubic: two). It works in strips of 32 rows: an output row is added up as soon as its
     taps are there.
