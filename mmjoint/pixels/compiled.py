@@ -188,8 +188,15 @@ def _drop_stale_cache(loops: ModuleType) -> None:
             index.unlink(missing_ok=True)
 
 
+@cache
+def _numbers() -> dict[str, int]:
+    from .kernels import NUMBERS
+
+    return NUMBERS
+
+
 def _numbered(operations: Iterable[tuple[str, float]]) -> list[float]:
-    numbers = _loops().NUMBERS
+    numbers = _numbers()
     return [part for name, value in operations for part in (numbers[name], value)]
 
 
