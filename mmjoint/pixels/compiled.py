@@ -27,7 +27,15 @@ ENABLED = find_spec('numba') is not None
 MAX_FACTOR, MAX_SIGMA = 16.0, 60.0
 _prepared = False
 
-_LIMITS = dict(brightness=MAX_FACTOR, contrast=MAX_FACTOR, saturation=MAX_FACTOR, blur=MAX_SIGMA)
+_LIMITS = dict(
+    brightness=MAX_FACTOR,
+    contrast=MAX_FACTOR,
+    saturation=MAX_FACTOR,
+    hue=math.inf,
+    gray=math.inf,
+    blur=MAX_SIGMA,
+    solarize=math.inf,
+)
 
 
 class Deferred:
@@ -85,9 +93,13 @@ class Deferred:
         """Mirror left to right."""
         self.mirrored = not self.mirrored
 
-    def do(self, operations: Iterable[tuple[str, float]]) -> None:
-        """Do operations as those of ``apply``."""
-        self.steps += _numbered(operations)
+    def do(self, operations: Iterable[tuple[str, float]]) -> bool:
+        """Note operations as those of ``apply``; False, and none of them, if one is too large."""
+        steps = _numbered(operations)
+        if steps is None:
+            return False
+        self.steps += steps
+        return True
 
     def array(self) -> np.ndarray:
         """Draw the view, (H, W, 3), its memory three planes; before the crop, the image itself."""
@@ -147,11 +159,6 @@ def fits(img: np.ndarray) -> bool:
     return ENABLED and img.dtype == np.uint8 and img.ndim == 3 and img.shape[2] == 3
 
 
-def takes(operations: Iterable[tuple[str, float]]) -> bool:
-    """Whether the values of operations are not too large for the loops."""
-    return all(value <= _LIMITS.get(name, math.inf) for name, value in operations)
-
-
 def planes(img: np.ndarray) -> np.ndarray:
     """Lay an image's channels out one after the other, unless they lie so already.
 
@@ -195,9 +202,14 @@ def _numbers() -> dict[str, int]:
     return NUMBERS
 
 
-def _numbered(operations: Iterable[tuple[str, float]]) -> list[float]:
-    numbers = _numbers()
-    return [part for name, value in operations for part in (numbers[name], value)]
+def _numbered(operations: Iterable[tuple[str, float]]) -> list[float] | None:
+    """Write operations as the loops take them; None if a value is too large for them."""
+    numbers, steps = _numbers(), []
+    for name, value in operations:
+        if value > _LIMITS[name]:
+            return None
+        steps += (numbers[name], value)
+    return steps
 
 
 def resize(
@@ -219,7 +231,7 @@ def resize(
     return whole.array() if whole.crop(box, size, interpolation) else None
 
 
-def apply(img: np.ndarray, operations: Iterable[tuple[str, float]]) -> np.ndarray:
+def apply(img: np.ndarray, operations: Iterable[tuple[str, float]]) -> np.ndarray | None:
     """Apply operations one after the other, each cut to whole levels.
 
     Args:
@@ -230,10 +242,13 @@ def apply(img: np.ndarray, operations: Iterable[tuple[str, float]]) -> np.ndarra
             that is inverted; ``'gray'`` with any number.
 
     Returns:
-        np.ndarray: A new image.
+        np.ndarray | None: A new image; None if a value is too large for the loops.
     """
+    steps = _numbered(operations)
+    if steps is None:
+        return None
     out = planes(img)
     if np.may_share_memory(out, img):
         out = out.copy()
-    _loops().apply(out, np.array(_numbered(operations), np.float64))
+    _loops().apply(out, np.array(steps, np.float64))
     return out.transpose(1, 2, 0)

@@ -129,13 +129,14 @@ def apply(img: Image, operations: Sequence[tuple[str, float]]) -> Image:
     Returns:
         np.ndarray | Deferred: The given view with them noted, or a new image.
     """
-    if compiled.takes(operations):
-        if type(img) is Deferred:
-            img.do(operations)
+    if type(img) is Deferred:
+        if img.do(operations):
             return img
-        if compiled.fits(img):
-            return compiled.apply(img, operations)
-    img = to_array(img)
+        img = img.array()
+    if compiled.fits(img):
+        out = compiled.apply(img, operations)
+        if out is not None:
+            return out
     for name, value in operations:
         img = plain.OPERATIONS[name](img, value)
     return img
