@@ -13,7 +13,7 @@ train_dataloader = dict(
     batch_size=256,
     dataset=dict(pipeline=_base_.train_pipeline),
 )
-# LARS 0.3 a 256, 10 epochs of warm-up.
+# LARS 0.3 per 256 images, 10 epochs of warm-up.
 optim_wrapper = dict(optimizer=dict(lr=4.8))
 param_scheduler = [_base_.warmup, dict(_base_.cosine, T_max=190, end=200)]
 train_cfg = dict(max_epochs=200)

@@ -11,6 +11,6 @@ train_dataloader = dict(
     batch_size=256,
     dataset=dict(pipeline=_base_.train_pipeline),
 )
-# LARS 0.6 a 256, 10 epochs of warm-up.
+# LARS 0.6 per 256 images, 10 epochs of warm-up.
 optim_wrapper = dict(optimizer=dict(lr=9.6))
 auto_scale_lr = dict(base_batch_size=4096)

@@ -1,5 +1,5 @@
-# DINO with vision transformers at batch 512: AdamW 5e-4 a 256, 10 epochs of warm-up, weight decay
-# from 0.04 to 0.4 along half a cosine.
+# DINO with vision transformers at batch 512: AdamW 5e-4 per 256 images, 10 epochs of warm-up,
+# weight decay from 0.04 to 0.4 along half a cosine.
 _base_ = './dino_sgd_coslr_100e.py'
 
 optim_wrapper = dict(

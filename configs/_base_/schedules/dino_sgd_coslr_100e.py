@@ -1,4 +1,4 @@
-# DINO with convolutional networks at batch 512: SGD 0.03 a 256, 10 epochs of warm-up.
+# DINO with convolutional networks at batch 512: SGD 0.03 per 256 images, 10 epochs of warm-up.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4),

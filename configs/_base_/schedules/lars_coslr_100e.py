@@ -1,4 +1,4 @@
-# SimCLR at batch 512: LARS 0.3 a 256, 10 epochs of warm-up.
+# SimCLR at batch 512: LARS 0.3 per 256 images, 10 epochs of warm-up.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='ForeachLARS', lr=0.6, momentum=0.9, weight_decay=1e-6),

@@ -1,4 +1,4 @@
-# Linear probe of MoCo v3 at batch 1024: 0.1 a 256.
+# Linear probe of MoCo v3 at batch 1024: 0.1 per 256 images.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.4, momentum=0.9, weight_decay=0.0),
