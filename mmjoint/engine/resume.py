@@ -27,7 +27,7 @@ def find_last_checkpoint(work_dir: str, template: str | None = None) -> str | No
         ValueError: If there are none and ``last_checkpoint`` names one of another folder.
     """
     pointer = Path(work_dir, 'last_checkpoint')
-    named = pointer.read_text().strip() if pointer.is_file() else ''
+    named = pointer.read_text(errors='replace').strip() if pointer.is_file() else ''
     if '://' in named:
         return named
     newest, cut = [], []

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 from mmengine.hooks import Hook
 from mmengine.model import BaseAveragedModel, is_model_wrapper
-from mmengine.optim import _ParamScheduler
+from mmengine.optim import OptimWrapper, OptimWrapperDict, _ParamScheduler
 from mmengine.runner import IterBasedTrainLoop, Runner
+from torch.optim import Optimizer
 
 from ..checkpoints import CheckpointError
 from ..models.dino import DINO
@@ -105,6 +106,10 @@ class ResumeHook(Hook):
                 f'{self.path}: no {", ".join(lacking)} in it, so that the run cannot go on as it '
                 f'was; {_HINT}'
             )
+        if isinstance(runner.optim_wrapper, OptimWrapper) and not isinstance(
+            runner.optim_wrapper, OptimWrapperDict
+        ):
+            self._check_optimizer(runner.optim_wrapper.optimizer, checkpoint['optimizer'])
         wanted = _lists(runner.param_schedulers)
         saved = _lists(checkpoint.get('param_schedulers'))
         counts = ({k: len(v) for k, v in group.items() if v} for group in (wanted, saved))
@@ -117,13 +122,34 @@ class ResumeHook(Hook):
             )
         for name, schedulers in wanted.items():
             for i, (scheduler, state) in enumerate(zip(schedulers, saved[name], strict=True)):
-                missing = scheduler.state_dict().keys() - state.keys()
+                keys = state.keys() if isinstance(state, dict) else set()
+                missing = scheduler.state_dict().keys() - keys
                 if missing - {'verbose'}:
                     raise CheckpointError(
                         f'{self.path}: its param_scheduler {i} is no {type(scheduler).__name__} '
                         f'(no {", ".join(sorted(missing))}): go on with the config of the run; '
                         f'{_HINT}'
                     )
+
+    def _check_optimizer(self, optimizer: Optimizer, state: object) -> None:
+        groups = state.get('param_groups') if isinstance(state, dict) else None
+        if not isinstance(groups, list) or not all(isinstance(one, dict) for one in groups):
+            raise CheckpointError(f'{self.path}: its optimizer has no param_groups; {_HINT}')
+        wanted = optimizer.param_groups
+        if len(groups) != len(wanted):
+            raise CheckpointError(
+                f'{self.path}: {len(groups)} groups of parameters in its optimizer and '
+                f'{len(wanted)} in the config: go on with the config of the run; {_HINT}'
+            )
+        # What names an optimizer; other keys come and go with torch's versions.
+        telling = {'momentum', 'betas', 'alpha', 'lr_decay', 'trust_coefficient', 'eta'}
+        for group, own in zip(groups, wanted, strict=True):
+            missing = (own.keys() - group.keys()) & telling
+            if missing:
+                raise CheckpointError(
+                    f'{self.path}: its optimizer is no {type(optimizer).__name__} (no '
+                    f'{", ".join(sorted(missing))}): go on with the config of the run; {_HINT}'
+                )
 
     @staticmethod
     def _keep_order(runner: Runner, seed: int | None) -> None:

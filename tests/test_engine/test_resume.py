@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import Runner
+from mmpretrain.models.utils import CosineEMA
 from torch import Tensor, nn
 
 from mmjoint.checkpoints import CheckpointError
@@ -49,55 +50,81 @@ class Recorder(BaseModel):
         return dict(loss=(self.weight * inputs / IMAGES).square().mean())
 
 
+@MODELS.register_module(force=True)
+class Averaged(Recorder):
+    """With a momentum network whose schedule counts its moves, as BYOL and MoCo v3 have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.source = nn.Linear(1, 1)
+        self.average = CosineEMA(self.source, momentum=0.1)
+
+    def forward(self, inputs: Tensor, mode: str = 'loss') -> dict:
+        self.average.update_parameters(self.source)
+        return super().forward(self.source(inputs), mode)
+
+
 COSINE = dict(
     type='CosineAnnealingLR', T_max=4, begin=0, end=4, by_epoch=True, convert_to_iter_based=True
 )
 
 
+def train(work_dir: Path, resume: Path | None = None, **settings: object) -> Runner:
+    """Train 4 epochs, or what is left of them, in a folder."""
+    cfg = dict(
+        work_dir=str(work_dir),
+        launcher='none',
+        experiment_name=f'{work_dir}_{next(_runs)}',
+        model=dict(type='Recorder'),
+        train_dataloader=dict(
+            batch_size=settings.pop('batch_size', 4),
+            num_workers=settings.pop('num_workers', 0),
+            persistent_workers=False,
+            dataset=dict(type='Numbers'),
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            collate_fn=dict(type='default_collate'),
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=4),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
+        param_scheduler=[COSINE],
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)),
+        randomness=dict(seed=0),
+        log_level='WARNING',
+    )
+    cfg.update(settings)
+    cfg = Config(cfg)
+    if resume:
+        cfg.resume, cfg.load_from = True, str(resume)
+    guard_run(cfg)
+    cfg.custom_hooks = []
+    runner = build_runner(cfg, strict=bool(resume))
+    runner.train()
+    return runner
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Runner]:
-    """Train 4 epochs, or what is left of them, in a folder."""
+    """Train in folders of the test."""
 
     def run(folder: str, resume: str | None = None, **settings: object) -> Runner:
-        cfg = dict(
-            work_dir=str(tmp_path / folder),
-            launcher='none',
-            experiment_name=f'{tmp_path.name}_{next(_runs)}',
-            model=dict(type='Recorder'),
-            train_dataloader=dict(
-                batch_size=settings.pop('batch_size', 4),
-                num_workers=settings.pop('num_workers', 0),
-                persistent_workers=False,
-                dataset=dict(type='Numbers'),
-                sampler=dict(type='DefaultSampler', shuffle=True),
-                collate_fn=dict(type='default_collate'),
-            ),
-            train_cfg=dict(by_epoch=True, max_epochs=4),
-            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
-            param_scheduler=[COSINE],
-            default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)),
-            randomness=dict(seed=0),
-            log_level='WARNING',
-        )
-        cfg.update(settings)
-        cfg = Config(cfg)
-        if resume:
-            cfg.resume, cfg.load_from = True, str(tmp_path / resume)
-        guard_run(cfg)
-        cfg.custom_hooks = []
-        runner = build_runner(cfg, strict=bool(resume))
-        runner.train()
-        return runner
+        return train(tmp_path / folder, resume and tmp_path / resume, **settings)
 
     return run
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The second epoch's checkpoint of a run that was not interrupted."""
+    work_dir = tmp_path_factory.mktemp('trained')
+    train(work_dir)
+    return work_dir / 'epoch_2.pth'
 
 
 def by_iterations(interval: int) -> dict:
     return dict(checkpoint=dict(type='CheckpointHook', interval=interval, by_epoch=False))
 
 
-@pytest.mark.parametrize('workers', [0, 1])
-@pytest.mark.parametrize('iteration', [3, 4, 6, 8, 11, 16])
+@pytest.mark.parametrize('iteration, workers', [(3, 0), (4, 0), (6, 1), (8, 0), (11, 0), (16, 0)])
 def test_goes_on_within_an_epoch(
     iteration: int, workers: int, run: Callable[..., Runner], tmp_path: Path
 ) -> None:
@@ -119,12 +146,9 @@ def test_goes_on_within_an_epoch(
 
 
 @pytest.mark.parametrize('batch_size', [1, 2, 8])
-def test_other_batches_follow_the_schedule(
-    batch_size: int, run: Callable[..., Runner], tmp_path: Path
-) -> None:
-    run('first')
+def test_other_batches_follow_the_schedule(batch_size: int, trained: Path, tmp_path: Path) -> None:
     length = IMAGES // batch_size
-    rest = run('rest', 'first/epoch_2.pth', batch_size=batch_size)
+    rest = train(tmp_path / 'rest', trained, batch_size=batch_size)
     expected = [
         0.1 * (1 + math.cos(math.pi * step / (4 * length))) / 2
         for step in range(2 * length, 4 * length)
@@ -137,6 +161,19 @@ def test_other_batches_follow_the_schedule(
         length,
         batch_size,
     )
+
+
+@pytest.mark.parametrize('batch_size, counts', [(2, 1), (8, 1), (1, 4)])
+def test_other_batches_follow_the_momentum(
+    batch_size: int, counts: int, run: Callable[..., Runner], tmp_path: Path
+) -> None:
+    run('first', model=dict(type='Averaged'))
+    wrapper = dict(optimizer=dict(type='SGD', lr=0.1), accumulative_counts=counts)
+    settings = dict(batch_size=batch_size, model=dict(type='Averaged'), optim_wrapper=wrapper)
+    whole = run('whole', **settings)
+    rest = run('rest', 'first/epoch_2.pth', **settings)
+    moves = [int(one.model.average.steps) for one in (whole, rest)]
+    assert moves == [4 * IMAGES // batch_size // counts] * 2
 
 
 def test_other_batches_with_warm_up(run: Callable[..., Runner]) -> None:
@@ -193,6 +230,10 @@ def with_meta(**values: object) -> Callable[[dict], None]:
         (without('meta'), 'no meta'),
         (lambda c: c['param_schedulers'].pop(), '0 param_schedulers in it and 1 in the config'),
         (lambda c: c['param_schedulers'][0].pop('T_max'), 'is no CosineAnnealingLR .no T_max'),
+        (lambda c: c['param_schedulers'].__setitem__(0, 3), 'is no CosineAnnealingLR'),
+        (lambda c: c['optimizer'].pop('param_groups'), 'its optimizer has no param_groups'),
+        (lambda c: c['optimizer']['param_groups'].clear(), '0 groups of parameters'),
+        (lambda c: c['optimizer']['param_groups'][0].pop('momentum'), 'is no SGD .no momentum'),
         (with_meta(epoch=-3), 'epoch -3 in its meta'),
         (with_meta(epoch=10**9), 'epoch 1000000000, beyond the end of this run at 4'),
         (with_meta(epoch=math.nan), 'epoch nan in its meta'),
@@ -204,23 +245,21 @@ def with_meta(**values: object) -> Callable[[dict], None]:
     ],
 )
 def test_refuses_what_it_cannot_go_on_from(
-    change: Callable[[dict], None], message: str, run: Callable[..., Runner], tmp_path: Path
+    change: Callable[[dict], None], message: str, trained: Path, tmp_path: Path
 ) -> None:
-    run('first')
-    path = tmp_path / 'first' / 'epoch_2.pth'
-    checkpoint = torch.load(path, weights_only=False)
+    path = tmp_path / 'epoch_2.pth'
+    checkpoint = torch.load(trained, weights_only=False)
     change(checkpoint)
     torch.save(checkpoint, path)
     with pytest.raises(CheckpointError, match=message) as error:
-        run('rest', 'first/epoch_2.pth')
+        train(tmp_path / 'rest', path)
     assert str(path) in str(error.value)
 
 
-def test_config_in_a_checkpoint_is_not_run(run: Callable[..., Runner], tmp_path: Path) -> None:
-    run('first')
-    path = tmp_path / 'first' / 'epoch_2.pth'
-    checkpoint = torch.load(path, weights_only=False)
+def test_config_in_a_checkpoint_is_not_run(trained: Path, tmp_path: Path) -> None:
+    path = tmp_path / 'epoch_2.pth'
+    checkpoint = torch.load(trained, weights_only=False)
     checkpoint['meta']['config'] = f'open({str(tmp_path / "run")!r}, "w")'
     torch.save(checkpoint, path)
-    run('rest', 'first/epoch_2.pth')
+    train(tmp_path / 'rest', path)
     assert not (tmp_path / 'run').exists()

@@ -1,6 +1,7 @@
 """Runs that are ended in the middle of an epoch and resumed."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -93,3 +94,29 @@ def test_resumes_from_the_last_checkpoint(
     assert steps(work_dir) == list(range(saved + 1, EPOCHS * ITERATIONS + 1))
     meta = torch.load(work_dir / f'epoch_{EPOCHS}.pth', weights_only=False)['meta']
     assert (meta['epoch'], meta['iter']) == (EPOCHS, EPOCHS * ITERATIONS)
+
+
+@pytest.mark.slow
+def test_goes_on_in_two_processes_at_the_rates_of_its_epochs(
+    pretrain_config: Path,
+    tool_command: Callable[..., list[str]],
+    tool_environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    cosine = dict(
+        type='CosineAnnealingLR', T_max=4, end=4, by_epoch=True, convert_to_iter_based=True
+    )
+    pretrain_config.write_text(f'{pretrain_config.read_text()}\nparam_scheduler = [{cosine!r}]\n')
+    options = ['--work-dir', tmp_path / 'run', '--cfg-options']
+    first = tool_command('train.py', pretrain_config, *options, 'train_cfg.max_epochs=2')
+    second = tool_command(
+        'dist_train.sh', pretrain_config, 2, '--resume', *options, 'train_cfg.max_epochs=4'
+    )
+    for command in (first, second):
+        subprocess.run(command, env=tool_environment, check=True, timeout=300)
+    (*_, log) = sorted((tmp_path / 'run').glob('*/vis_data/scalars.json'))
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    # 48 images: 6 iterations an epoch before, 3 now.
+    assert [row['step'] for row in rows] == list(range(7, 13))
+    expected = [0.01 * (1 + math.cos(math.pi * step / 12)) / 2 for step in range(6, 12)]
+    assert [row['lr'] for row in rows] == pytest.approx(expected, rel=1e-5)
