@@ -44,7 +44,8 @@ def parse_args() -> Namespace:
     parser.add_argument(
         '--channels-last',
         action=BooleanOptionalAction,
-        help='convolutions in the memory layout NHWC (default: on the CPU, where it is faster)',
+        help='convolutions in the memory layout NHWC (default: on the CPU, and on a GPU unless the '
+        'backbone is a transformer)',
     )
     parser.add_argument(
         '--compile', action='store_true', help='compile the backbone with torch.compile'
@@ -76,8 +77,12 @@ def apply(args: Namespace, cfg: Config) -> None:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
         acceleration.use_amp(cfg)
-    if args.channels_last or (args.channels_last is None and get_device() == 'cpu'):
+    channels_last = args.channels_last
+    if channels_last is None:
+        channels_last = acceleration.suits_channels_last(cfg, get_device())
+    if channels_last:
         acceleration.use_channels_last(cfg)
+    acceleration.use_tf32(get_device())
     if args.compile:
         acceleration.use_compile(cfg)
     if args.auto_scale_lr:

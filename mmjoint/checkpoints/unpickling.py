@@ -63,6 +63,20 @@ class _Nothing:
     """Stands for an object that is of no use here; whatever the file does with it is left."""
 
 
+class History:
+    """Stands for mmengine's HistoryBuffer: ``values`` that were logged, and their ``counts``."""
+
+    values = counts = np.empty(0)
+
+    def take(self, state: object) -> None:
+        """Take the numbers of a HistoryBuffer's state, if that is what it holds."""
+        state = state if type(state) is dict else {}
+        found = [state.get(name) for name in ('_log_history', '_count_history')]
+        if all(type(one) is np.ndarray and one.ndim == 1 for one in found):
+            if len(found[0]) == len(found[1]) and all(one.dtype.kind in 'iuf' for one in found):
+                self.values, self.counts = found
+
+
 class _DType:
     """Stands for NumPy's dtype, which a file could change for the whole program."""
 
@@ -172,6 +186,7 @@ _CALLS: dict[str, Callable] = {
     # A pickled HistoryBuffer of mmengine refers to its own methods by it; the real one would hand
     # any attribute of any class to the file.
     'builtins.getattr': lambda *_: None,
+    'mmengine.logging.history_buffer.HistoryBuffer': lambda *_: History(),
     '_codecs.encode': _bytes,
     'numpy.ndarray': _array,
     'numpy.dtype': _DType,
@@ -301,6 +316,8 @@ class SafeUnpickler(pickle._Unpickler):
             _set_array(value, state)
         elif type(value) is _DType:
             value.value = value.value.newbyteorder('>' if state[1] == '>' else '=')
+        elif type(value) is History:
+            value.take(state)
         elif type(value) is not _Nothing:
             raise RefusedError(f'a state of a {type(value).__name__}')
 

@@ -3,6 +3,8 @@
 import numpy as np
 from mmengine.logging import HistoryBuffer
 
+from ..checkpoints.unpickling import History
+
 
 def restore_histories(checkpoint: dict) -> dict:
     """Make mmengine's histories of those of a checkpoint that was read without running its code.
@@ -15,14 +17,12 @@ def restore_histories(checkpoint: dict) -> dict:
     Returns:
         dict: The checkpoint.
     """
-    scalars = (checkpoint.get('message_hub') or {}).get('log_scalars') or {}
-    for name, stand_in in list(scalars.items()):
-        kept = getattr(stand_in, '__dict__', {})
-        values, counts = (kept.get(key) for key in ('_log_history', '_count_history'))
-        if all(isinstance(v, np.ndarray) and v.ndim == 1 for v in (values, counts)):
-            if len(values) == len(counts):
-                limit = int(kept.get('max_length', 1000000))
-                scalars[name] = HistoryBuffer(values, counts, limit)
+    hub = checkpoint.get('message_hub')
+    scalars = hub.get('log_scalars') if isinstance(hub, dict) else None
+    if isinstance(scalars, dict):
+        for name, history in scalars.items():
+            if isinstance(history, History):
+                scalars[name] = HistoryBuffer(history.values, history.counts)
     return checkpoint
 
 
@@ -43,12 +43,12 @@ def _update(self: HistoryBuffer, log_val: int | float, count: int = 1) -> None:
             f'log_val must be int or float but got {type(log_val)}, count must be int but got '
             f'{type(count)}'
         )
-    self._log_history = _append(self._log_history, log_val)[-self.max_length :]
-    self._count_history = _append(self._count_history, count)[-self.max_length :]
+    self._log_history = _append(self._log_history, log_val, self.max_length)
+    self._count_history = _append(self._count_history, count, self.max_length)
 
 
-def _append(history: np.ndarray, value: int | float) -> np.ndarray:
-    """Return the history with a value behind it, in the same memory if there is room."""
+def _append(history: np.ndarray, value: int | float, limit: int) -> np.ndarray:
+    """Return the last values of a history and a new one, in the same memory if there is room."""
     dtype = np.result_type(history.dtype, np.asarray(value).dtype)
     room = history.base
     if isinstance(room, _Room) and room.dtype == dtype:
@@ -57,15 +57,21 @@ def _append(history: np.ndarray, value: int | float) -> np.ndarray:
         if end == room.used and end < len(room):
             room[end] = value
             room.used = end + 1
-            return room[start : end + 1].view(np.ndarray)
-    room = np.empty(2 * len(history) + 64, dtype).view(_Room)
+            return _part(room, max(start, room.used - limit))
+    room = _Room(2 * len(history) + 64, dtype)
     room[: len(history)] = history
     room[len(history)] = value
     room.used = len(history) + 1
-    return room[: room.used].view(np.ndarray)
+    return _part(room, max(0, room.used - limit))
 
 
 class _Room(np.ndarray):
     """Memory that a history grows into; ``used`` is how much of it has been given away."""
 
     used: int
+
+
+def _part(room: _Room, start: int) -> np.ndarray:
+    """Return what is used, from a place on, as a plain array whose base is the room."""
+    length, size = room.used - start, room.dtype.itemsize
+    return np.ndarray(length, room.dtype, buffer=room, offset=start * size)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..checkpoints import CheckpointError, read_checkpoint
 from ..checkpoints.facts import contradiction
 from ..checkpoints.fitting import describe_faults, describe_values, state_dict_of
+from .history import restore_histories
 
 # What mmengine calls files by name; each gives the address.
 _CATALOGS = {
@@ -69,7 +70,7 @@ def load_checkpoint(filename: str, map_location: object = None) -> dict:
             weights = {key: value for key, value in weights.items() if isinstance(value, Tensor)}
         checkpoint = {'state_dict': weights}
     state_dict_of(checkpoint, filename)
-    return checkpoint
+    return restore_histories(checkpoint)
 
 
 def _local_file(filename: str) -> str:

@@ -9,6 +9,7 @@ from mmpretrain.engine import SwAVHook
 
 from ..hooks.accumulation import AccumulationHook
 from ..models.stock_fixes import mend_stock_parts
+from .history import append_in_place
 from .loading import CheckHook, use_safe_loader
 from .loops import ResumableEpochLoop
 from .resume_state import RecordBatchesHook, ResumeHook
@@ -47,6 +48,7 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
     use_safe_loader()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     mend_stock_parts(runner.model)
+    append_in_place()
     if cfg.get('load_from'):
         runner.register_hook(CheckHook(cfg.load_from, strict), priority='VERY_HIGH')
     if cfg.get('resume'):

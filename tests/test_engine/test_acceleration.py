@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -55,3 +57,40 @@ def test_hooks_are_named_once() -> None:
     acceleration.use_compile(cfg)
     acceleration.use_compile(cfg)
     assert [hook['type'] for hook in cfg.custom_hooks] == ['ChannelsLastHook', 'CompileHook']
+
+
+@pytest.mark.parametrize(
+    'device, backbone, others, expected',
+    [
+        ('cpu', 'ResNet', {}, True),
+        ('cpu', 'VisionTransformer', {}, True),
+        ('cuda', 'ResNet', {}, True),
+        ('cuda', 'ResNet_CIFAR', {}, True),
+        ('cuda', 'VisionTransformer', {}, False),
+        ('cuda', 'mmpretrain.MoCoV3ViT', {}, False),
+        ('cuda', 'ResNet', dict(runner_type='FlexibleRunner'), False),
+        ('cuda', 'ResNet', dict(model_wrapper_cfg=dict(type='MMFullyShardedDataParallel')), False),
+        ('npu', 'ResNet', {}, False),
+    ],
+)
+def test_where_channels_lie_last(device: str, backbone: str, others: dict, expected: bool) -> None:
+    cfg = Config(dict(model=dict(backbone=dict(type=backbone)), **others))
+    assert acceleration.suits_channels_last(cfg, device) is expected
+
+
+@pytest.fixture
+def full_precision() -> Iterator[None]:
+    """Products in float32, and afterwards as they were."""
+    modules = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [module.allow_tf32 for module in modules]
+    torch.backends.cuda.matmul.allow_tf32 = False
+    yield
+    for module, allowed in zip(modules, before, strict=True):
+        module.allow_tf32 = allowed
+
+
+@pytest.mark.parametrize('device, said', [('cuda', 1), ('cpu', 0)])
+def test_tf32(device: str, said: int, full_precision: None, capsys: pytest.CaptureFixture) -> None:
+    acceleration.use_tf32(device)
+    assert torch.backends.cuda.matmul.allow_tf32 is bool(said)
+    assert capsys.readouterr().out.count('TF32') == said
