@@ -8,9 +8,11 @@ planes, one a channel.
 The loops themselves are in ``kernels``, imported when first used: importing numba takes time.
 """
 
+import contextlib
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -138,7 +140,7 @@ def prepare() -> None:
     missing = 'numba is not installed'
     if ENABLED:
         try:
-            apply(resize(np.zeros((32, 32, 3), np.uint8), (32, 32)), [('hue', 0.0)])
+            _loops()
         except Exception as error:  # numba refuses a NumPy that it does not know, LLVM a CPU, ...
             told = ' '.join(str(error).split())
             ENABLED, missing = False, f'{type(error).__name__}: {told[:300]}'
@@ -181,18 +183,48 @@ def planes(img: np.ndarray) -> np.ndarray:
 
 @cache
 def _loops() -> ModuleType:
+    """Import the loops, compiled: by the first of the processes that start at once, for all."""
     from . import kernels
 
-    _drop_stale_cache(kernels)
+    folder = kernels.draw.stats.cache_path
+    if folder is None:
+        print_log(
+            'the compiled loops cannot be kept, so that each run compiles them anew: there is no '
+            'folder that numba may write to (the environment variable NUMBA_CACHE_DIR names one)',
+            logger='current',
+        )
+    with _one_at_a_time(folder):
+        if folder is not None:
+            _drop_stale_cache(kernels)
+        steps = np.array(_numbered([('hue', 0.0)]), np.float64)
+        img = np.zeros((32, 32, 3), np.uint8)
+        kernels.apply(kernels.draw(img, 0, 0, 32, 32, 32, 32, False, False, steps), steps)
     return kernels
+
+
+@contextmanager
+def _one_at_a_time(folder: str | None) -> Iterator[None]:
+    """Keep other processes waiting that want the same folder, where the system has such locks."""
+    try:
+        import fcntl
+
+        lock = open(Path(folder, 'mmjoint.lock'), 'a')
+    except (ImportError, OSError, TypeError):  # Windows; a read-only cache; no folder
+        yield
+        return
+    with lock:  # closing it, or the end of the process, lets the next one go on
+        with contextlib.suppress(OSError):  # some network file systems have none
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _drop_stale_cache(loops: ModuleType) -> None:
     """Delete numba's index if a file of ``kernels`` is newer: numba looks at one only."""
     changed = max(file.stat().st_mtime for file in Path(loops.__file__).parent.glob('*.py'))
-    for index in Path(loops.draw.stats.cache_path or '').glob('*.nbi'):
+    for index in Path(loops.draw.stats.cache_path).glob('*.nbi'):
         if index.stat().st_mtime < changed:
-            index.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a cache that is read-only
+                index.unlink(missing_ok=True)
 
 
 @cache

@@ -1,8 +1,10 @@
 """The compiled loops against Pillow, torchvision and exact arithmetic, and life without numba."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -289,3 +291,51 @@ def test_a_stale_cache_is_dropped(tmp_path):
 def test_importing_mmjoint_imports_no_numba():
     code = 'import sys, mmjoint; assert "numba" not in sys.modules'
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+REPORT = """
+import sys
+from mmjoint.pixels import compiled
+compiled.prepare()
+stats = [loop.stats for loop in (compiled._loops().draw, compiled._loops().apply)]
+print(*(sum(getattr(s, kind).values()) for s in stats for kind in ('cache_hits', 'cache_misses')))
+print(stats[0].cache_path)
+"""
+
+
+def start_process(**environment: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, '-c', REPORT],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_processes_that_start_at_once_compile_once(tmp_path):
+    processes = [start_process(NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(3)]
+    told = [process.communicate(timeout=500)[0].splitlines()[-2:] for process in processes]
+    # Hits and misses of `draw`, then of `apply`.
+    assert sorted(counts for counts, _ in told) == ['0 1 0 1', '1 0 1 0', '1 0 1 0']
+    assert all(path.startswith(str(tmp_path)) for _, path in told)
+
+
+@pytest.mark.slow
+def test_installation_that_cannot_be_written_to(tmp_path):
+    """A file in the cache folder's place keeps root out too."""
+    package = tmp_path / 'site/mmjoint'
+    source = Path(compiled.__file__).parents[1]
+    shutil.copytree(source, package, ignore=shutil.ignore_patterns('__pycache__', '.mim'))
+    (package / 'pixels/kernels/__pycache__').write_text('')
+    search = dict(PYTHONPATH=str(package.parent), NUMBA_CACHE_DIR='')
+    first, second = (
+        start_process(**search, XDG_CACHE_HOME=str(tmp_path / 'cache')).communicate(timeout=500)[0]
+        for _ in range(2)
+    )
+    assert first.splitlines()[-2] == '0 1 0 1' and second.splitlines()[-2] == '1 0 1 0'
+    assert second.splitlines()[-1].startswith(str(tmp_path / 'cache/numba'))
+    nowhere = start_process(**search, XDG_CACHE_HOME='/dev/null/none').communicate(timeout=500)[0]
+    assert 'the compiled loops cannot be kept' in nowhere
+    assert nowhere.splitlines()[-1] == 'None'
