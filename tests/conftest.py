@@ -2,6 +2,7 @@ import contextlib
 import io
 import os
 import random
+import re
 import runpy
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +11,13 @@ from pathlib import Path
 # Sums have one order, whatever the number of cores; models as small as these gain nothing by more
 # threads. It must stand before the first import of torch, and goes on to the processes of tests.
 os.environ['OMP_NUM_THREADS'] = '1'
+# Tests are the same everywhere: they and their processes see no GPU. Those of tests/gpu do, where
+# they are asked for: `pytest -m gpu`, `pytest tests/gpu`. The environment tells xdist's workers.
+if 'MMJOINT_TEST_DEVICE' not in os.environ:
+    asked = any(re.search(r'(?<!not )(?<!\w)gpu(/|$)', argument) for argument in sys.argv[1:])
+    os.environ['MMJOINT_TEST_DEVICE'] = 'cuda' if asked else 'none'
+if os.environ['MMJOINT_TEST_DEVICE'] != 'cuda':
+    os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
 # albumentations, where it is installed, asks PyPI for its newest version.
 os.environ['NO_ALBUMENTATIONS_UPDATE'] = '1'
 

@@ -134,7 +134,6 @@ def test_same_features_in_the_detector(name, mm_backbone, tmp_path, train_net):
 
 
 @needs_detectron2
-@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
 def test_cpu_trains_in_one_process_with_bn(train_net, capsys):
     path = str(ENGINE / 'configs/coco_mask_r50_fpn_1x.yaml')
     cfg = train_net.load_config(path, ['MODEL.RESNETS.NORM', 'SyncBN'])
