@@ -233,3 +233,59 @@ def test_unreadable_files(tmp_path, save):
         assert '\n' not in str(error.value)
     with pytest.raises(CheckpointError, match='holds a list'):
         read_checkpoint(save([1, 2]))
+
+
+def test_bit_rot_is_named(save):
+    """A flipped bit of a weight is another number; the archive's checksum tells."""
+    path = save({'state_dict': mm_weights()})
+    whole = bytearray(path.read_bytes())
+    weight = mm_weights()['backbone.1.weight'].numpy().tobytes()
+    whole[whole.index(weight) + 3] ^= 64
+    path.write_bytes(whole)
+    for trust in (False, True):
+        with pytest.raises(CheckpointError, match=r'checkpoint\.pth: .*Bad CRC-32 for file .*data'):
+            read_checkpoint(path, trust)
+
+
+def test_files_without_checksums_are_read(save):
+    """PyTorch leaves them out where it is told to."""
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = save({'state_dict': mm_weights()})
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert read_checkpoint(path)['state_dict'].keys() == mm_weights().keys()
+
+
+def test_views_of_one_storage_stay_one(save):
+    base = torch.arange(12.0).reshape(3, 4)
+    content = {'all': base, 'part': base.t()[1:3], 'tied': nn.Parameter(base), 'none': base[:0]}
+    read = read_checkpoint(save(content))
+    for key, value in content.items():
+        assert torch.equal(read[key], value) and type(read[key]) is type(value), key
+    read['all'][0, 1] = 50
+    assert read['part'][0, 0] == read['tied'][0, 1] == 50
+
+
+@pytest.mark.parametrize('levels', [20, 60])
+def test_pickles_that_exhaust(tmp_path, levels):
+    """Pairs of pairs of ... as a key, whose hash takes 2 ** levels steps, and as a value."""
+    pairs = b''.join(b'h' + bytes([n]) + b'h' + bytes([n]) + b'\x86q' + bytes([n + 1]) + b'0'
+                     for n in range(levels))  # fmt: skip
+    last = b'h' + bytes([levels])
+    start = b'\x80\x02)q\x000' + pairs
+    path = tmp_path / 'a.pkl'
+    for program in (start + b'}' + last + b'Ns.', start + b'}K\x01' + last + b's.'):
+        path.write_bytes(program)
+        if levels == 20 and program.endswith(b'K\x01' + last + b's.'):
+            assert list(read_checkpoint(path)) == [1]
+            continue
+        with pytest.raises(CheckpointError, match=r'a\.pkl: holds '):
+            read_checkpoint(path)
+
+
+def test_containers_that_hold_themselves(save):
+    content = {'state_dict': mm_weights()}
+    content['state_dict']['self'] = content
+    with pytest.raises(CheckpointError, match='holds a dict that holds itself'):
+        read_checkpoint(save(content))
