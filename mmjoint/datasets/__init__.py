@@ -1,7 +1,8 @@
 """Data sets: readers that mmpretrain lacks, and the embedded one."""
 
-from .image_folder import ImageFolder
+from .image_folder import ImageFolder, ImageNet1K
 from .imagenet_subset import ImageNetSubset
+from .listing import class_folders, list_images
 from .scenes import make_scenes
 from .shard_writer import write_shards
 from .shards import WebDatasetShards
@@ -11,9 +12,12 @@ from .tiny_imagenet import TinyImageNet
 __all__ = [
     'STL10',
     'ImageFolder',
+    'ImageNet1K',
     'ImageNetSubset',
     'TinyImageNet',
     'WebDatasetShards',
+    'class_folders',
+    'list_images',
     'make_scenes',
     'write_shards',
 ]

@@ -1,24 +1,74 @@
 """ImageFolder: a folder of images, with its subfolders as labels or without labels."""
 
+import logging
 from pathlib import Path
 
-from mmpretrain.datasets import CustomDataset
+from mmengine.logging import print_log
+from mmpretrain.datasets import CustomDataset, ImageNet
 from mmpretrain.registry import DATASETS
 
-EXTENSIONS = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
+from .listing import EXTENSIONS, class_folders, list_images
+
+
+class _ListedDataset(CustomDataset):
+    """``CustomDataset`` without hidden files and folders, whose errors name the folder."""
+
+    def _find_samples(self) -> list:
+        folder = Path(self.img_prefix)
+        if not folder.is_dir():
+            raise FileNotFoundError(f'{folder}: no such folder of images')
+        looked_for = f'(looked for {", ".join(sorted(self.extensions))})'
+        samples = names = list_images(folder, self.extensions)
+        if self.with_label:
+            labels = self._class_numbers(folder)
+            owners = [name.partition('/') for name in names]
+            samples = [
+                (name, labels[owner])
+                for name, (owner, inner, _) in zip(names, owners, strict=True)
+                if inner
+            ]
+            empty = sorted(set(class_folders(folder)).difference(owner for owner, _, _ in owners))
+            if empty and samples:
+                print_log(
+                    f'{folder}: no image in the folder of the class {", ".join(empty)} '
+                    f'{looked_for}',
+                    logger='current',
+                    level=logging.WARNING,
+                )
+        if not samples:
+            where = 'in its subfolders, of which each is a class' if self.with_label else 'in it'
+            raise ValueError(f'{folder}: no image {where} {looked_for}')
+        return samples
+
+    def _class_numbers(self, folder: Path) -> dict[str, int]:
+        """Number the classes: as the sorted folders, or by the names that ``classes`` gives."""
+        folders = class_folders(folder)
+        if self.CLASSES is None:
+            self._metainfo['classes'] = tuple(folders)
+        elif set(folders) <= set(self.CLASSES):
+            folders = list(self.CLASSES)
+        elif len(folders) != len(self.CLASSES):
+            raise ValueError(
+                f'{folder}: {len(folders)} folders of classes, and {len(self.CLASSES)} classes '
+                'are given'
+            )
+        self.folder_to_idx = {name: number for number, name in enumerate(folders)}
+        return self.folder_to_idx
 
 
 @DATASETS.register_module()
-class ImageFolder(CustomDataset):
+class ImageFolder(_ListedDataset):
     """mmpretrain's ``CustomDataset`` for folders, with WebP and an error that names the folder.
 
-    Images are found at any depth, in sorted order, whatever the case of their extension.
+    Images are found at any depth, in sorted order, whatever the case of their extension. Hidden
+    files and folders (``._a.jpg``, ``.ipynb_checkpoints``, ``__MACOSX``) are neither images nor
+    classes.
 
     Args:
         data_root (str): The folder.
         data_prefix (str): A folder in it, such as ``'train'``. Defaults to ``''``.
         with_label (bool): Whether each subfolder is a class; its number is its place among the
-            sorted names. Defaults to False.
+            sorted names, or among ``metainfo['classes']`` if that names them. Defaults to False.
         **kwargs: As for ``CustomDataset``: ``pipeline``, ``indices``, ``test_mode`` and so on.
 
     Raises:
@@ -35,14 +85,15 @@ class ImageFolder(CustomDataset):
         kwargs.setdefault('extensions', EXTENSIONS)
         super().__init__(data_root, data_prefix, with_label=with_label, **kwargs)
 
-    def _find_samples(self) -> list:
-        folder = Path(self.img_prefix)
-        if not folder.is_dir():
-            raise FileNotFoundError(f'{folder}: no such folder of images')
-        try:
-            return super()._find_samples()
-        except RuntimeError as error:  # CustomDataset's word for 'none found'
-            where = 'in its subfolders, of which each is a class' if self.with_label else 'in it'
-            raise ValueError(
-                f'{folder}: no image {where} (looked for {", ".join(sorted(self.extensions))})'
-            ) from error
+
+@DATASETS.register_module()
+class ImageNet1K(_ListedDataset, ImageNet):
+    """mmpretrain's ``ImageNet`` that takes no hidden files and folders for images and classes.
+
+    Args:
+        **kwargs: As for mmpretrain's ``ImageNet``: ``data_root``, ``split``, ``pipeline`` and so
+            on.
+
+    Raises:
+        FileNotFoundError, ValueError: As of :class:`ImageFolder`.
+    """

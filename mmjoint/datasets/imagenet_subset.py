@@ -6,7 +6,7 @@ from pathlib import Path
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
-from .image_folder import EXTENSIONS
+from .listing import list_images
 
 _WNID = re.compile(r'n\d{8}')
 
@@ -65,8 +65,9 @@ class ImageNetSubset(BaseDataset):
     def _foldered(self, folder: Path) -> list[tuple[Path, int]]:
         images = []
         for label, wnid in enumerate(self.wnids):
-            paths = sorted((folder / wnid).iterdir()) if (folder / wnid).is_dir() else []
-            images += [(path, label) for path in paths if path.suffix.lower() in EXTENSIONS]
+            inner = folder / wnid
+            names = list_images(inner, deep=False) if inner.is_dir() else []
+            images += [(inner / name, label) for name in names]
         return images
 
     def _annotated(self, folder: Path) -> list[tuple[Path, int]]:

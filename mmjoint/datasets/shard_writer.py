@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ..utils.files import whole_folder
 from .image_folder import ImageFolder
+from .listing import printable
 from .shards import _NO_WEBDATASET, read_indices
 
 
@@ -27,7 +28,8 @@ def write_shards(
 
     Raises:
         FileExistsError: ``out`` exists already.
-        ValueError: Two images differ in nothing but their extension, or there is none.
+        ValueError: Two images differ in nothing but their extension, there is none, or not all
+            that were written can be read back.
     """
     folder, out = Path(folder), Path(out)
     if images_per_shard < 1:
@@ -57,8 +59,9 @@ def _write(
         for i in range(len(images)):
             info = images.get_data_info(i)
             path = Path(info['img_path'])
-            stem = path.stem.replace('.', '_')  # the first dot of a name ends a sample's key
-            key = (path.relative_to(folder).parent / stem).as_posix()
+            name = Path(printable(path.relative_to(folder)))
+            # The first dot of a name ends a sample's key.
+            key = (name.parent / name.stem.replace('.', '_')).as_posix()
             if key == last:
                 raise ValueError(f'{path}: another image has the same name but for its extension')
             last = key
@@ -67,5 +70,7 @@ def _write(
                 sample['cls'] = str(info['gt_label']).encode()
             writer.write(sample)
     shards = sorted(map(str, out.glob('*.tar')))
-    read_indices(shards)
+    found = sum(text.count(b'\n') for text in read_indices(shards))
+    if found != len(images):
+        raise ValueError(f'{folder}: {len(images)} images, of which shards would hold {found}')
     return len(images), len(shards)

@@ -8,6 +8,7 @@ image, as in a folder; what is saved are the look-ups of millions of small files
 
 import logging
 import os
+import re
 import tarfile
 from functools import lru_cache
 from glob import glob
@@ -24,6 +25,9 @@ from ..utils.files import write_output
 
 EXTENSIONS = ('jpg', 'jpeg', 'png', 'webp', 'bmp', 'tif', 'tiff', 'ppm')
 INDEX_VERSION = b'v1.2'
+_INDEX_LINE = re.compile(rb'(?m)^(?:[^ \n]+ \d+ \d+ [^ \n]+(?: |$))+$')
+# webdataset's own: what describes a shard, and no sample.
+_META = re.compile(r'__[^/]*__($|/)')
 _NO_WEBDATASET = "shards need the package webdataset: pip install 'mmjoint[shards]'"
 
 
@@ -68,7 +72,8 @@ class WebDatasetShards(BaseDataset):
 
     Beside each tar lies its index, ``train-0001.idx``, in the format of NVIDIA DALI's ``wds2idx``
     (version 1.2). A missing one, or one older than its tar, is made when the data set is built; the
-    processes of a run share that work. Nothing else is read then.
+    processes of a run share that work. Nothing else is read then. Samples without an image, such
+    as what remains of a download that failed, are left out and told in the log.
 
     Its data info holds:
 
@@ -86,8 +91,8 @@ class WebDatasetShards(BaseDataset):
 
     Raises:
         FileNotFoundError: A shard does not exist, or a pattern matches none.
-        ValueError: A shard is truncated or no uncompressed tar, its index is none, it holds a
-            sample without an image or, with ``with_label``, without a class number.
+        ValueError: A shard is truncated or no uncompressed tar, its index is none or damaged, no
+            sample holds an image or, with ``with_label``, one holds no class number.
 
     Examples:
         >>> dict(type='WebDatasetShards', data_root='data/imagenet_shards',
@@ -117,12 +122,40 @@ class WebDatasetShards(BaseDataset):
         # The first sample of each shard, and one past the last: where the texts start in _ends.
         starts = np.cumsum([0, *map(len, texts)])
         self._firsts = np.searchsorted(self._ends, starts)
-        for first, last in zip(self._firsts, self._firsts[1:], strict=False):
-            if last > first:
-                self._sample(int(first))
         if not len(self._ends):
             raise ValueError(f'{self.shards[0]}: no sample in it or in the other shards')
-        return np.arange(len(self._ends))
+        lacking = self._lacking(self.extensions)
+        if len(lacking):
+            tar, parts = self._sample(int(lacking[0]))
+            told = (
+                f'{tar}: {next(iter(parts.values()))[2]} belongs to a sample without an image '
+                f'({", ".join(self.extensions)})'
+            )
+            if len(lacking) == len(self._ends):
+                raise ValueError(told)
+            print_log(
+                f'{told}; {len(lacking)} such samples of {len(self._ends)} are left out',
+                logger='current',
+                level=logging.WARNING,
+            )
+        samples = np.setdiff1d(np.arange(len(self._ends)), lacking)
+        unlabelled = np.intersect1d(self._lacking(('cls',)), samples) if self.with_label else ()
+        if len(unlabelled):
+            tar, parts = self._sample(int(unlabelled[0]))
+            raise ValueError(
+                f'{tar}: {next(iter(parts.values()))[2]} belongs to a sample without a cls, one of '
+                f'{len(unlabelled)} such samples'
+            )
+        return samples
+
+    def _lacking(self, extensions: tuple[str, ...]) -> np.ndarray:
+        """Return the numbers of the samples that have no file of such an extension."""
+        kinds = b'|'.join(re.escape(extension).encode() for extension in extensions)
+        pattern = re.compile(rb'(?m)^(?:\S+ \d+ \d+ \S+ )*?(?i:%b) \d+ ' % kinds)
+        text = self._text.tobytes()
+        having = np.fromiter((found.start() for found in pattern.finditer(text)), np.int64)
+        starts = np.concatenate([[0], self._ends[:-1] + 1])
+        return np.flatnonzero(~np.isin(starts, having))
 
     def get_data_info(self, idx: int) -> dict:
         """Get where an image lies and, with ``with_label``, its label."""
@@ -143,13 +176,6 @@ class WebDatasetShards(BaseDataset):
         start = self._ends[number - 1] + 1 if number else 0
         words = self._text[start : self._ends[number]].tobytes().decode().split(' ')
         parts = {words[i].lower(): words[i + 1 : i + 4] for i in range(0, len(words), 4)}
-        if not any(extension in parts for extension in self.extensions):
-            raise ValueError(
-                f'{tar}: {words[-1]} belongs to a sample without an image '
-                f'({", ".join(self.extensions)})'
-            )
-        if self.with_label and 'cls' not in parts:
-            raise ValueError(f'{tar}: {words[-1]} belongs to a sample without a cls')
         return tar, parts
 
 
@@ -216,9 +242,16 @@ def _read_index(tar: Path) -> bytes:
     facts = tar.stat()
     if path.is_file() and path.stat().st_mtime_ns >= facts.st_mtime_ns:
         head, _, text = path.read_bytes().partition(b'\n')
-        words = text[text.rfind(b'\n', 0, -1) + 1 :].split()
-        if head != b'%s %d' % (INDEX_VERSION, text.count(b'\n')) or len(words) % 4:
+        if head != b'%s %d' % (INDEX_VERSION, text.count(b'\n')) or text[-1:] not in (b'', b'\n'):
             raise ValueError(f'{path}: no index of version 1.2 as of wds2idx; delete it')
+        if sum(1 for _ in _INDEX_LINE.finditer(text)) != text.count(b'\n'):
+            lines = text.split(b'\n')[:-1]
+            number = next(i for i, line in enumerate(lines) if not _INDEX_LINE.fullmatch(line))
+            raise ValueError(
+                f'{path}: line {number + 2} is damaged ({lines[number][:60]!r}); delete the file, '
+                'and it is made anew'
+            )
+        words = text[text.rfind(b'\n', 0, -1) + 1 :].split()
         if words and int(words[-3]) + int(words[-2]) > facts.st_size:
             raise ValueError(f'{tar}: truncated, {path.name} has files beyond its end')
         return text
@@ -257,7 +290,7 @@ def index_tar(tar: str | Path) -> bytes:
         with tarfile.open(tar, 'r:') as file:
             for member in file:
                 key, extension = base_plus_ext(member.name)
-                if not member.isreg() or key is None or key.startswith('__'):
+                if not member.isreg() or key is None or _META.match(member.name):
                     continue
                 if key != last:
                     lines.append([])
@@ -273,4 +306,5 @@ def index_tar(tar: str | Path) -> bytes:
         file.seek(end)
         if file.read(512) != bytes(512):
             raise ValueError(f'{tar}: truncated or damaged, no end mark after {len(lines)} samples')
-    return ''.join(' '.join(line) + '\n' for line in lines).encode()
+    text = ''.join(' '.join(line) + '\n' for line in lines)
+    return text.encode('utf-8', 'backslashreplace')

@@ -5,6 +5,8 @@ from pathlib import Path
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from .listing import class_folders, list_images
+
 
 @DATASETS.register_module()
 class TinyImageNet(BaseDataset):
@@ -45,7 +47,7 @@ class TinyImageNet(BaseDataset):
                 raise FileNotFoundError(
                     f'{needed}: no such folder; Tiny-ImageNet has train and val'
                 )
-        classes = sorted(entry.name for entry in train.iterdir() if entry.is_dir())
+        classes = class_folders(train)
         self._metainfo['classes'] = tuple(classes)
         images = self._annotated(folder) or self._foldered(folder)
         if not images:
@@ -75,9 +77,8 @@ class TinyImageNet(BaseDataset):
     @staticmethod
     def _foldered(folder: Path) -> list[tuple[Path, str]]:
         images = []
-        for entry in sorted(folder.iterdir()):
-            inner = entry / 'images'
-            if entry.is_dir():
-                paths = (inner if inner.is_dir() else entry).glob('*.JPEG')
-                images += [(path, entry.name) for path in sorted(paths)]
+        for wnid in class_folders(folder):
+            inner = folder / wnid / 'images'
+            inner = inner if inner.is_dir() else folder / wnid
+            images += [(inner / name, wnid) for name in list_images(inner, ['.jpeg'], deep=False)]
         return images

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from ..datasets.listing import class_folders
 from ..utils.device import loader_workers
 from .knn import LOADERS
 
@@ -40,8 +41,16 @@ def use_folder(cfg: Config, folder: str | Path) -> None:
                 f'{folder}: expected a folder with train/CLASS/IMAGE and val/CLASS/IMAGE (or '
                 "test/), or Tiny-ImageNet's own layout"
             )
+        # One numbering, that of the training images, even where the others lack a class.
+        classes = class_folders(folder / splits[0])
         datasets = [
-            dict(type='ImageFolder', data_root=str(folder), data_prefix=split, with_label=True)
+            dict(
+                type='ImageFolder',
+                data_root=str(folder),
+                data_prefix=split,
+                with_label=True,
+                metainfo=dict(classes=classes),
+            )
             for split in splits
         ]
     own = cfg.get('knn_val_dataloader') or {}

@@ -238,20 +238,21 @@ def _decode_jpeg(data: bytes, header: _JpegHeader) -> np.ndarray | None:
     try:
         img = simplejpeg.decode_jpeg(data, 'BGR')
     except ValueError as error:
-        message = str(error)
+        message, scan = str(error), header.scan
         if _HARMLESS.search(message):
             # libjpeg tells of the first warning only: is there another behind it?
+            data = _plain_header(data, header)
+            scan = _jpeg_header(data).scan
             try:
-                simplejpeg.decode_jpeg(_plain_header(data, header), 'BGR')
+                img, message = simplejpeg.decode_jpeg(data, 'BGR'), ''
             except ValueError as second:
                 message = str(second)
-            else:
-                message = ''
-        if _COMPLAINT.search(message) and not _is_padded(data, header, message):
-            raise OSError(message) from error
-        if message and not (_HARMLESS.search(message) or _SURPLUS.search(message)):
+        if message and not _is_padded(data, scan, message):
+            if _COMPLAINT.search(message):
+                raise OSError(message) from error
             return None
-        img = simplejpeg.decode_jpeg(data, 'BGR', strict=False)
+        if message:
+            img = simplejpeg.decode_jpeg(data, 'BGR', strict=False)
     return img if header.orientation == 1 else _turned(img, header.orientation)
 
 
@@ -272,7 +273,9 @@ def _plain_header(data: bytes, header: _JpegHeader) -> bytes:
         segment = b'' if alone else data[place : place + length]
         if marker == 0xEE and segment[4:9] == b'Adobe' and len(segment) > 15:
             segment = segment[:15] + bytes([min(segment[15], 1)]) + segment[16:]
-        if not (0xE0 <= marker <= 0xEF and marker != 0xEE):
+        if marker == 0xE0 and segment[4:9] == b'JFIF\0':
+            segment = segment[:9] + b'\1' + segment[10:]
+        if not 0xE1 <= marker <= 0xED:
             parts.append(segment)
         place += (1 if marker == 0xFF else 2) if alone else length
     scan = place + 2 + int.from_bytes(data[place + 2 : place + 4], 'big')
@@ -281,7 +284,7 @@ def _plain_header(data: bytes, header: _JpegHeader) -> bytes:
     return b''.join([*parts, data[place:]])
 
 
-def _is_padded(data: bytes, header: _JpegHeader, message: str) -> bool:
+def _is_padded(data: bytes, scan: int, message: str) -> bool:
     """Tell whether all that is wrong is padding between the last pixel and the end mark.
 
     It is one byte over and over, of which none was needed for a pixel. What remains in the place
@@ -290,7 +293,7 @@ def _is_padded(data: bytes, header: _JpegHeader, message: str) -> bool:
     surplus = _SURPLUS.search(message)
     if surplus is None:
         return False
-    scans = data[: data.find(_END, header.scan)]
+    scans = data[: data.find(_END, scan)]
     run = len(scans) - len(scans.rstrip(scans[-1:]))
     return int(surplus[1]) <= run <= int(surplus[1]) + _READ_AHEAD
 
@@ -300,7 +303,7 @@ def _decode_with_opencv(data: bytes, header: _JpegHeader, flag: int) -> np.ndarr
     with _STDERR as told:
         img = _imdecode(data, flag)
     complaint = _COMPLAINT.search(told.text)
-    if img is None or (complaint and not _is_padded(data, header, complaint[0])):
+    if img is None or (complaint and not _is_padded(data, header.scan, complaint[0])):
         raise OSError(complaint[0] if complaint else 'no JPEG that OpenCV can read')
     if _HARMLESS.search(told.text):
         # libjpeg tells of the first warning only: is there another behind it?

@@ -1,26 +1,33 @@
 """LoadImage: decode a photo, or leave it out if its file is broken."""
 
+import contextlib
 import logging
+from pathlib import Path
 
 import mmcv
 import mmengine.fileio as fileio
 import numpy as np
 from mmcv.image.io import imread_flags
 from mmcv.transforms import LoadImageFromFile
-from mmengine.logging import print_log
+from mmengine.dist import get_rank
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import TRANSFORMS
 
 from ..pixels.decode import MAX_PIXELS, decode
+from ..utils.files import add_line
+
+BROKEN_LIST = 'broken_images.txt'
 
 
 @TRANSFORMS.register_module()
 class LoadImage(LoadImageFromFile):
     """mmcv's ``LoadImageFromFile`` that notices broken files.
 
-    A missing, empty, truncated or damaged file is counted and named in the log, once a worker, and
-    the data set takes another image in its place, so that one bad file among a million does not end
-    a run. So is one whose header announces more than ``max_pixels``, before it is decoded.
-    ``mmjoint.pixels.decode`` says what counts as damaged, and decodes.
+    A missing, empty, truncated or damaged file is counted and named once a run, in the log and, by
+    all processes, in ``broken_images.txt`` beside it, and the data set takes another image in its
+    place, so that one bad file among a million does not end a run. So is one whose header announces
+    more than ``max_pixels``, before it is decoded. ``mmjoint.pixels.decode`` says what counts as
+    damaged, and decodes.
 
     Required Keys:
 
@@ -76,12 +83,7 @@ class LoadImage(LoadImageFromFile):
                 raise OSError(message) from error
             if path not in self._broken:
                 self._broken.add(path)
-                print_log(
-                    f'{message} (skipped; number {len(self._broken)} of this loader worker. '
-                    "LoadImage(on_error='raise') makes it an error)",
-                    logger='current',
-                    level=logging.WARNING,
-                )
+                self._tell(message)
             return None
         if self.to_float32:
             img = img.astype(np.float32)
@@ -89,6 +91,25 @@ class LoadImage(LoadImageFromFile):
         results['img_shape'] = img.shape[:2]
         results['ori_shape'] = img.shape[:2]
         return results
+
+    def _tell(self, message: str) -> None:
+        """Name a broken file once in a run, whichever process met it first."""
+        message = message.encode('utf-8', 'backslashreplace').decode()
+        log_file = MMLogger.get_current_instance().log_file
+        number, whose = len(self._broken), 'this loader worker'
+        if log_file is not None:
+            with contextlib.suppress(OSError):
+                number = add_line(Path(log_file).with_name(BROKEN_LIST), message)
+                whose = 'this run'
+        if number is None:
+            return
+        print_log(
+            f'{message} (skipped; number {number} of {whose}. '
+            "LoadImage(on_error='raise') makes it an error)",
+            logger='current',
+            # All that processes but the first may say.
+            level=logging.WARNING if get_rank() == 0 else logging.ERROR,
+        )
 
     def _decode(self, data: bytes) -> np.ndarray:
         if self.imdecode_backend in ('auto', 'cv2'):

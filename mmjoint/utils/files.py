@@ -53,13 +53,42 @@ def write_output(path: str | Path, content: str | bytes) -> None:
 
     Args:
         path (str | Path): The file.
-        content (str | bytes): All of it; text becomes UTF-8.
+        content (str | bytes): All of it; text becomes UTF-8, with
+            backslashes for what is no text, such as some file names.
 
     Raises:
         OSError: As of ``whole_file``.
     """
     with whole_file(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        file.write(
+            content.encode('utf-8', 'backslashreplace') if isinstance(content, str) else content
+        )
+
+
+def add_line(path: str | Path, line: str) -> int | None:
+    """Add a line to a list that several processes share, unless it holds that line already.
+
+    Args:
+        path (str | Path): The list; made if need be.
+        line (str): Without a line end.
+
+    Returns:
+        int | None: Its number, from 1; None if it was there before.
+
+    Raises:
+        OSError: The list cannot be written.
+    """
+    flags = os.O_CREAT | os.O_RDWR | os.O_APPEND | getattr(os, 'O_NOFOLLOW', 0)
+    with open(os.open(path, flags, 0o666), 'r+b', buffering=0) as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        lines = file.read().splitlines()
+        new = line.encode('utf-8', 'backslashreplace')
+        if new in lines:
+            return None
+        file.write(new + b'\n')
+        return len(lines) + 1
 
 
 @contextlib.contextmanager

@@ -87,7 +87,7 @@ def browse_views(
             broken=broken,
             colours=COLOURS,
         )
-        if len(page.encode()) <= MAX_BYTES:
+        if len(page.encode('utf-8', 'backslashreplace')) <= MAX_BYTES:
             return page, broken
     raise ValueError(f'{num_photos} photos make a page of more than 5 MB: show fewer')
 

@@ -383,7 +383,7 @@ DATA = {
     'imagenet100': ('ImageNetSubset', _IN100_TRAIN, _IN100_TRAIN, _IN100_VAL),
     # What is learnt on COCO is measured on ImageNet-100.
     'coco': ('ImageFolder', dict(data_prefix='train2017'), _IN100_TRAIN, _IN100_VAL),
-    'imagenet': ('ImageNet', dict(split='train'), dict(split='train'), dict(split='val')),
+    'imagenet': ('ImageNet1K', dict(split='train'), dict(split='train'), dict(split='val')),
     'tiny-imagenet': ('TinyImageNet', dict(split='train'), dict(split='train'), dict(split='val')),
     'stl10': ('STL10', dict(split='train+unlabeled'), dict(split='train'), dict(split='test')),
     'scenes': (

@@ -213,6 +213,50 @@ def test_samples_that_lack_something(tmp_path):
     assert dataset.get_data_info(0)['img_path'].endswith('e.tar#0.webp')
 
 
+def test_samples_without_an_image_are_left_out_and_told(tmp_path):
+    """As img2dataset leaves the JSON of a download that failed; labels stay with their images."""
+    log = tmp_path / 'run.log'
+    MMLogger.get_instance('lacking_test', log_file=str(log), log_level=logging.WARNING)
+    samples = [
+        dict(jpg=b'', cls=b'%d' % i, json=b'{}') if i % 5 else dict(json=b'{}', cls=b'%d' % i)
+        for i in range(20)
+    ]
+    paths = [write(tmp_path / f'{k}.tar', *samples[k::2]) for k in range(2)]
+    dataset = shards(paths, with_label=True, pipeline=[])
+    labels = [dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))]
+    assert labels == [i for k in range(2) for i in range(k, 20, 2) if i % 5]
+    assert [dataset.get_data_info(i)['sample_idx'] for i in range(16)] == list(range(16))
+    text = log.read_text()
+    assert '0.tar: 0.' in text and '4 such samples of 20 are left out' in text
+    for i in (7, 9, 12):
+        del samples[i]['jpg' if i == 12 else 'cls']
+    with pytest.raises(ValueError, match='0.tar: .* without a cls, one of 2 such samples'):
+        shards([write(tmp_path / '0.tar', *samples)], with_label=True)
+
+
+def test_names_with_underscores_are_images_and_those_of_meta_files_not(tmp_path):
+    folder = tmp_path / 'photos'
+    for name in ('__a.png', 'b/__c.png', '__d/e.png', '__f__.png', 'g.h.png'):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', (8, 8)).save(folder / name)
+    assert write_shards(folder, tmp_path / 'out') == (5, 1)
+    dataset = shards('*.tar', data_root=str(tmp_path / 'out'))
+    assert len(dataset) == 5 and all(dataset[i]['img'].shape == (8, 8, 3) for i in range(5))
+    theirs = webdataset.WebDataset(str(tmp_path / 'out/000000.tar'), shardshuffle=False)
+    assert len(list(theirs)) == 5
+
+
+@pytest.mark.parametrize('damage', ['jpeg 512', 'x\ny', '\0', ' '])
+def test_damaged_index_is_named_with_its_line(made, damage):
+    index = made / '000001.idx'
+    lines = index.read_text().splitlines()
+    lines[4] = damage
+    index.write_text('\n'.join(lines) + '\n')
+    message = '000001.idx: (line 5 is damaged|no index of version).*delete'
+    with pytest.raises(ValueError, match=message):
+        shards('*.tar', data_root=str(made))
+
+
 def test_wrong_arguments(made, folder, tmp_path):
     with pytest.raises(FileNotFoundError, match='000003.tar'):
         shards(str(made / '{000000..000003}.tar'))

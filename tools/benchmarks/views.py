@@ -28,6 +28,7 @@ from view_benchmark import (  # noqa: E402
     profile_views,
 )
 
+from mmjoint.datasets import list_images  # noqa: E402
 from mmjoint.utils.errors import DEBUG_HELP, one_line_errors  # noqa: E402
 from mmjoint.utils.files import check_output, write_output  # noqa: E402
 
@@ -133,7 +134,7 @@ def find_photos(folder: Path) -> list[str]:
     """Return the photos of a folder, sorted."""
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder}: no such folder of photos')
-    files = sorted(str(f) for f in folder.rglob('*') if f.suffix.lower() in SUFFIXES)
+    files = [str(folder / name) for name in list_images(folder, SUFFIXES)]
     if not files:
         raise ValueError(f'{folder}: no photo in it (looked for {", ".join(SUFFIXES)})')
     return files

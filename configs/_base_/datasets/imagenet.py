@@ -1,7 +1,7 @@
 # ImageNet-1K: data/imagenet/{train,val}/<wnid>/*.JPEG, or flat folders and meta/{train,val}.txt.
 _base_ = './loaders.py'
 
-dataset = dict(type='ImageNet', data_root='data/imagenet')
+dataset = dict(type='ImageNet1K', data_root='data/imagenet')
 eval_pipeline = [
     dict(type='LoadImage', on_error='raise'),
     dict(type='ResizeEdge', scale=256, edge='short', backend='pillow'),
