@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from ..checkpoints import load_backbone
 from ..engine import use_safe_loader
+from ..transforms.load_image import use_load_image
 from ..utils.device import choose_device, loader_workers
 from ..utils.progress import Progress
 
@@ -225,7 +226,9 @@ def labelled_features(
         model = MODELS.build(model_cfg)
         load_backbone(model.backbone, checkpoint)
 
-    loaders = [Runner.build_dataloader(_with_workers(cfg[name])) for name in LOADERS]
+    configs = [copy.deepcopy(_with_workers(cfg[name])) for name in LOADERS]
+    use_load_image(configs)
+    loaders = [Runner.build_dataloader(config) for config in configs]
     classes = [loader.dataset.metainfo.get('classes') for loader in loaders]
     if classes[0] != classes[1]:
         raise ValueError(

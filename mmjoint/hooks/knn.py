@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from ..evaluation.folders import use_folder
 from ..evaluation.knn import LOADERS, extract_features, knn_accuracy
+from ..transforms.load_image import use_load_image
 
 
 @HOOKS.register_module()
@@ -100,6 +101,7 @@ class KNNHook(Hook):
 
     def _build_loader(self, cfg: dict) -> DataLoader:
         cfg = copy.deepcopy(cfg)
+        use_load_image(cfg)
         cfg.persistent_workers = False
         cfg.drop_last = False
         # Each image once, in however many processes.

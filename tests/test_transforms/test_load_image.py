@@ -9,6 +9,7 @@ import pytest
 from mmengine.logging import MMLogger
 from mmpretrain.registry import DATASETS
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from mmjoint.transforms import LoadImage
 
@@ -91,6 +92,28 @@ def test_broken_files_are_named_and_skipped(tmp_path):
     lines = log.read_text().splitlines()
     for number, (path, line) in enumerate(zip(broken_files(tmp_path), lines, strict=True), 1):
         assert 'WARNING' in line and f'broken image {path}:' in line and f'number {number} ' in line
+
+
+def test_each_broken_file_is_named_once_by_all_workers(tmp_path):
+    """Both workers meet every file; ``broken_images.txt`` and the log have each once."""
+    log = tmp_path / 'run.log'
+    MMLogger.get_instance('load_image_workers', log_file=str(log))
+    paths = [f'{tmp_path}/{i}.jpg' for i in range(8)]
+    order = [*range(8), *range(1, 8), 0]
+    load = LoadImage()
+    dataset = [dict(img_path=path) for path in paths]
+    loader = DataLoader(
+        dataset,
+        sampler=order,
+        num_workers=2,
+        collate_fn=lambda batch: load(batch[0]),
+        multiprocessing_context='fork',
+    )
+    assert list(loader) == [None] * 16
+    for file in (log, tmp_path / 'broken_images.txt'):
+        lines = file.read_text().splitlines()
+        assert len(lines) == 8
+        assert all(sum(f'broken image {path}:' in line for line in lines) == 1 for path in paths)
 
 
 def test_broken_files_are_errors_if_asked(tmp_path):
