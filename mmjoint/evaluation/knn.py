@@ -226,7 +226,7 @@ def labelled_features(
         model = MODELS.build(model_cfg)
         load_backbone(model.backbone, checkpoint)
 
-    configs = [copy.deepcopy(_with_workers(cfg[name])) for name in LOADERS]
+    configs = [_with_workers(cfg[name]) for name in LOADERS]
     use_load_image(configs)
     loaders = [Runner.build_dataloader(config) for config in configs]
     classes = [loader.dataset.metainfo.get('classes') for loader in loaders]
