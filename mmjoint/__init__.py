@@ -41,7 +41,7 @@ else:
         from .stock_imports import import_stock
 
         import_stock()
-        from . import datasets, hooks, models  # noqa: F401
+        from . import datasets, engine, hooks, models  # noqa: F401
         from .engine import optimizers  # noqa: F401
         from .transforms import (
             JointBlur,
@@ -66,6 +66,8 @@ else:
 
 
 def __getattr__(name: str) -> object:
-    if _missing and (name in __all__ or name in ('datasets', 'hooks', 'models', 'transforms')):
+    if _missing and (
+        name in __all__ or name in ('datasets', 'engine', 'hooks', 'models', 'transforms')
+    ):
         raise ImportError(_HELP)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

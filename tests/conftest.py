@@ -80,6 +80,7 @@ def run_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., t
 
     def run(name: str, *args: object) -> tuple[int, str, str]:
         monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(TOOLS)  # as Python does for a script
         monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
         status, out, err = 0, io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -4,14 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from mmjoint.engine import load_config
-from mmjoint.pairs.betas import WORDS, parse_beta, split_settings
-from mmjoint.pairs.source import PairSource
-from mmjoint.utils.errors import DEBUG_HELP, one_line_errors
-from mmjoint.utils.files import check_output, write_output
-from mmjoint.visualization.browse import browse_views
+from command_line import BETA_WORDS, DEBUG_HELP, add_config_options, start
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,37 +16,34 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--beta',
         nargs='*',
-        type=parse_beta,
         metavar='BETA',
         help='betas to show; without a value the config as it is (default: the config as it is '
-        f'and, if the views hold a joint augmentation, None 2 0 -2). {WORDS}',
+        f'and, if the views hold a joint augmentation, None 2 0 -2). {BETA_WORDS}',
     )
     parser.add_argument('--num-photos', type=int, default=6, help='photos shown (default: 6)')
     parser.add_argument(
         '--num-pairs', type=int, default=4000, help='pairs for the statistics (default: 4000)'
     )
     parser.add_argument('--seed', type=int, default=0, help='of photos and draws (default: 0)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        help='settings of the config to override',
-    )
-    # What load_config asks of a tool that runs training.
-    parser.set_defaults(launcher='none', work_dir=None, no_pin_memory=True)
+    add_config_options(parser)
     return parser.parse_args()
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Make the page and write it."""
-    args = parse_args()
-    with one_line_errors():
-        check_output(args.out)
-        source = PairSource(load_config(args), args.images)
-        betas = None if args.beta is None else split_settings(args.beta)
-        page, broken = browse_views(source, betas, args.num_photos, args.num_pairs, args.seed)
-        write_output(args.out, page)
+    from mmjoint.engine import read_config
+    from mmjoint.pairs.betas import parse_beta, split_settings
+    from mmjoint.pairs.source import PairSource
+    from mmjoint.utils.files import check_output, write_output
+    from mmjoint.visualization.browse import browse_views
+
+    check_output(args.out)
+    betas = None
+    if args.beta is not None:
+        betas = split_settings([parse_beta(word) for word in args.beta])
+    source = PairSource(read_config(args.config, args.cfg_options), args.images)
+    page, broken = browse_views(source, betas, args.num_photos, args.num_pairs, args.seed)
+    write_output(args.out, page)
     if broken:
         more = f' and {len(broken) - 1} more' if len(broken) > 1 else ''
         print(f'warning: left out {broken[0]}{more}', file=sys.stderr)
@@ -61,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    start(main, parse_args())

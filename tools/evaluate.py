@@ -3,19 +3,9 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
-from mmengine.logging import MMLogger
+from command_line import DEBUG_HELP, add_config_options, start
 
-from mmjoint.evaluation import (
-    PROTOCOLS,
-    cached_features,
-    evaluate_protocols,
-    provenance,
-    use_folder,
-    write_evaluation,
-)
-from mmjoint.utils.errors import DEBUG_HELP, one_line_errors
-from mmjoint.utils.files import check_output
+PROTOCOLS = ('knn', 'linear', 'few-shot')
 
 
 def parse_args() -> argparse.Namespace:
@@ -54,45 +44,45 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cache', metavar='FOLDER', help='keep the features there and take them from there'
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='settings of the config to override'
-    )
+    add_config_options(parser)
     args = parser.parse_args()
+    args.protocol = [name.strip() for name in args.protocol.split(',')]
+    for name in args.protocol:
+        if name not in PROTOCOLS:
+            parser.error(f'--protocol {name}: choose from {",".join(PROTOCOLS)}')
     if (args.checkpoint is None) != args.random_init:
         parser.error('give either a checkpoint or --random-init')
     return args
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Evaluate, print and write the result."""
-    args = parse_args()
+    from mmengine.logging import MMLogger
+
+    from mmjoint import evaluation
+    from mmjoint.engine import read_config
+    from mmjoint.utils.files import check_output
+
     # mmengine tells the initialisation of every single weight otherwise.
     MMLogger.get_instance('mmjoint', log_level='WARNING')
-    with one_line_errors():
-        protocols = [name.strip() for name in args.protocol.split(',')]
-        unknown = [name for name in protocols if name not in PROTOCOLS]
-        if unknown:
-            raise ValueError(f'--protocol {args.protocol}: choose from {",".join(PROTOCOLS)}')
-        out = args.json
-        if out is None and args.checkpoint:
-            out = Path(args.checkpoint).with_name('evaluation.json')
-            if not Path(args.checkpoint).is_file():
-                raise ValueError(f'{args.checkpoint}: no such checkpoint file')
-        check_output(out)
-        cfg = Config.fromfile(args.config)
-        if args.cfg_options:
-            cfg.merge_from_dict(args.cfg_options)
-        if args.data:
-            use_folder(cfg, args.data)
-        features = cached_features(cfg, args.checkpoint, args.cache)
-        result = provenance(cfg, args.checkpoint)
-        result |= dict(num_train=len(features[0][1]), num_test=len(features[1][1]))
-        result['results'] = evaluate_protocols(
-            features, protocols, args.k, args.temperature, args.draws, args.seed
-        )
-        result['seed'] = args.seed
-        if out:
-            write_evaluation(out, result)
+    out = args.json
+    if out is None and args.checkpoint:
+        out = Path(args.checkpoint).with_name('evaluation.json')
+        if not Path(args.checkpoint).is_file():
+            raise ValueError(f'{args.checkpoint}: no such checkpoint file')
+    check_output(out)
+    cfg = read_config(args.config, args.cfg_options)
+    if args.data:
+        evaluation.use_folder(cfg, args.data)
+    features = evaluation.cached_features(cfg, args.checkpoint, args.cache)
+    result = evaluation.provenance(cfg, args.checkpoint)
+    result |= dict(num_train=len(features[0][1]), num_test=len(features[1][1]))
+    result['results'] = evaluation.evaluate_protocols(
+        features, args.protocol, args.k, args.temperature, args.draws, args.seed
+    )
+    result['seed'] = args.seed
+    if out:
+        evaluation.write_evaluation(out, result)
     print(f'{result["num_train"]} training and {result["num_test"]} test images')
     for line in describe(result['results']):
         print(line)
@@ -120,4 +110,4 @@ def describe(results: dict) -> list[str]:
 
 
 if __name__ == '__main__':
-    main()
+    start(main, parse_args())

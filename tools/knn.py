@@ -3,17 +3,12 @@
 import argparse
 import json
 
-from mmengine.config import Config, DictAction
-from mmengine.logging import MMLogger
-
-from mmjoint.evaluation import evaluate_knn
-from mmjoint.utils.errors import one_line_errors
-from mmjoint.utils.files import check_output, write_output
+from command_line import DEBUG_HELP, add_config_options, start
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, epilog=DEBUG_HELP)
     parser.add_argument('config', help='a pretraining or linear config with the kNN data sets')
     parser.add_argument('checkpoint', nargs='?', help='whose backbone is measured')
     parser.add_argument(
@@ -25,33 +20,38 @@ def parse_args() -> argparse.Namespace:
         '--temperature', type=float, default=0.07, help='of the votes (default: 0.07)'
     )
     parser.add_argument('--json', help='file to write the result to')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='settings of the config to override'
-    )
+    add_config_options(parser)
     args = parser.parse_args()
     if (args.checkpoint is None) != args.random_init:
         parser.error('give either a checkpoint or --random-init')
     return args
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Evaluate, print and write the result."""
-    args = parse_args()
+    from mmengine.logging import MMLogger
+
+    from mmjoint.engine import read_config
+    from mmjoint.evaluation import evaluate_knn
+    from mmjoint.utils.files import check_output, write_output
+
     # mmengine tells the initialisation of every single weight otherwise.
     MMLogger.get_instance('mmjoint', log_level='WARNING')
-    with one_line_errors():
-        check_output(args.json)
-        cfg = Config.fromfile(args.config)
-        if args.cfg_options:
-            cfg.merge_from_dict(args.cfg_options)
-        if args.data_root:
-            for name in ('knn_train_dataloader', 'knn_val_dataloader'):
-                cfg.merge_from_dict({f'{name}.dataset.data_root': args.data_root})
-        result = evaluate_knn(cfg, args.checkpoint, args.k, args.temperature)
-        result |= {'k': args.k, 'temperature': args.temperature}
-        result |= {'config': args.config, 'checkpoint': args.checkpoint}
-        if args.json:
-            write_output(args.json, json.dumps(result, indent=2) + '\n')
+    check_output(args.json)
+    cfg = read_config(args.config, args.cfg_options)
+    if args.data_root:
+        for name in ('knn_train_dataloader', 'knn_val_dataloader'):
+            if not cfg.get(name):
+                raise ValueError(
+                    f'--data-root {args.data_root}: {args.config} has no {name} whose folder that '
+                    'would be; tools/evaluate.py --data FOLDER measures any config on a folder'
+                )
+            cfg[name].dataset.data_root = args.data_root
+    result = evaluate_knn(cfg, args.checkpoint, args.k, args.temperature)
+    result |= {'k': args.k, 'temperature': args.temperature}
+    result |= {'config': args.config, 'checkpoint': args.checkpoint}
+    if args.json:
+        write_output(args.json, json.dumps(result, indent=2) + '\n')
     accuracy = ', '.join(
         f'top-{top} {result[f"top{top}"]:.2f} %' for top in (1, 5) if f'top{top}' in result
     )
@@ -62,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    start(main, parse_args())

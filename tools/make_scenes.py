@@ -2,8 +2,7 @@
 
 import argparse
 
-from mmjoint.datasets import make_scenes
-from mmjoint.utils.errors import one_line_errors
+from command_line import start
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,13 +19,13 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Generate."""
-    args = parse_args()
-    with one_line_errors():
-        root = make_scenes(args.out, args.train, args.val, args.size, args.seed)
-        print(f'{root}: {args.train} training and {args.val} validation images')
+    from mmjoint.datasets import make_scenes
+
+    root = make_scenes(args.out, args.train, args.val, args.size, args.seed)
+    print(f'{root}: {args.train} training and {args.val} validation images')
 
 
 if __name__ == '__main__':
-    main()
+    start(main, parse_args())

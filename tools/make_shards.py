@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmjoint.utils.errors import one_line_errors
+from command_line import start
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,15 +22,13 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Write."""
-    args = parse_args()
-    with one_line_errors():
-        from mmjoint.datasets import write_shards
+    from mmjoint.datasets import write_shards
 
-        images, shards = write_shards(args.folder, args.out, args.images_per_shard, args.labels)
-        print(f'{args.out}: {images} images in {shards} shards')
+    images, shards = write_shards(args.folder, args.out, args.images_per_shard, args.labels)
+    print(f'{args.out}: {images} images in {shards} shards')
 
 
 if __name__ == '__main__':
-    main()
+    start(main, parse_args())

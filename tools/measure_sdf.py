@@ -5,17 +5,9 @@ import io
 import json
 from pathlib import Path
 
-from mmengine.config import DictAction
-from mmengine.logging import MMLogger
+from command_line import BETA_WORDS, DEBUG_HELP, add_config_options, start
 
-from mmjoint.engine import load_config
-from mmjoint.pairs.betas import OWN, WORDS, parse_beta, split_settings
-from mmjoint.pairs.quantities import quantities_of
-from mmjoint.pairs.sdf import LAYERS, is_monotonic, key_of, measure_sdf, plot_sdf, settings_of
-from mmjoint.pairs.source import PairSource
-from mmjoint.utils.errors import DEBUG_HELP, one_line_errors
-from mmjoint.utils.files import check_output, write_output
-
+LAYERS = ('backbone', 'projector')
 FORMATS = ('.pdf', '.png', '.svg')
 
 
@@ -27,15 +19,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--beta',
         nargs='*',
-        type=parse_beta,
         metavar='BETA',
-        help='betas to measure (default: None 2 1 0 -1 -2, if there is a joint augmentation). '
-        f'{WORDS}',
+        help='betas to measure; without a value the config as it is (default, if no ratio is asked '
+        'for: the config as it is and, if there is a joint augmentation, None 2 1 0 -1 -2). '
+        f'{BETA_WORDS}',
     )
     parser.add_argument(
         '--fixed-ratio',
         nargs='*',
-        type=parse_beta,
         default=[],
         metavar='RATIO',
         help='fixed ratios to measure, such as 1 2 3 4 5 (of the crop areas) or JointBlur=2 '
@@ -53,15 +44,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='of photos and draws (default: 0)')
     parser.add_argument('--json', type=Path, help='file to write the result to')
     parser.add_argument('--plot', type=Path, help='.png, .svg or .pdf to plot to')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        help='settings of the config to override',
-    )
-    # What load_config asks of a tool that runs training.
-    parser.set_defaults(launcher='none', work_dir=None, no_pin_memory=True)
+    add_config_options(parser)
     args = parser.parse_args()
     if args.plot and args.plot.suffix not in FORMATS:
         parser.error(f'--plot {args.plot}: the name must end with one of {", ".join(FORMATS)}')
@@ -88,47 +71,63 @@ def table(rows: list[dict], quantities: list[str]) -> str:
     return '\n'.join(lines)
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Measure, print and write the result."""
-    args = parse_args()
+    from mmengine.logging import MMLogger
+
+    from mmjoint.engine import read_config
+    from mmjoint.pairs.betas import OWN, parse_beta, split_settings
+    from mmjoint.pairs.quantities import quantities_of
+    from mmjoint.pairs.sdf import is_monotonic, key_of, measure_sdf, plot_sdf, settings_of
+    from mmjoint.pairs.source import PairSource
+    from mmjoint.utils.files import check_output, write_output
+
     # mmengine tells the initialisation of every single weight otherwise.
     MMLogger.get_instance('mmjoint', log_level='WARNING')
-    with one_line_errors():
-        for path in (args.json, args.plot):
-            check_output(path)
-        cfg = load_config(args)
-        source = PairSource(cfg, args.images)
-        if args.beta is None and source.laws():
-            args.beta = [(OWN, beta) for beta in (None, 2, 1, 0, -1, -2)]
-        ratios = [(name or source.ratio_name(), ratio) for name, ratio in args.fixed_ratio]
-        rows = measure_sdf(
-            cfg,
-            args.checkpoint,
-            settings_of(split_settings(args.beta or ()), ratios),
-            args.layer,
-            args.images,
-            args.num_images,
-            args.batch_size,
-            args.num_workers,
-            args.seed,
-        )
-        quantities = [key_of(q) for q in quantities_of(source.build_views()).values()]
-        print(table(rows, quantities))
-        monotonic = {kind: is_monotonic(rows, kind) for kind in ('fixed_ratio', 'beta')}
-        for kind, name in (('fixed_ratio', 'the ratio'), ('beta', 'falling beta')):
-            if monotonic[kind] is not None:
-                print(f'falls from each to the next with {name}: {monotonic[kind]}')
-        if args.json:
-            names = ('config', 'checkpoint', 'images', 'layer', 'seed')
-            result = {name: getattr(args, name) for name in names}
-            result |= {'cfg_options': args.cfg_options, 'monotonic': monotonic, 'rows': rows}
-            write_output(args.json, json.dumps(result, indent=2) + '\n')
-        if args.plot:
-            buffer = io.BytesIO()
-            title = f'{Path(args.config).stem}, {args.layer}'
-            plot_sdf(rows, title).savefig(buffer, format=args.plot.suffix[1:], dpi=150)
-            write_output(args.plot, buffer.getvalue())
+    for path in (args.json, args.plot):
+        check_output(path)
+    cfg = read_config(args.config, args.cfg_options)
+    source = PairSource(cfg, args.images)
+    betas = [parse_beta(word) for word in args.beta or ()]
+    if args.beta is None and not args.fixed_ratio and source.laws():
+        betas = [(OWN, beta) for beta in (None, 2, 1, 0, -1, -2)]
+    fixed = [parse_beta(word) for word in args.fixed_ratio]
+    ratios = [(name or source.ratio_name(), ratio) for name, ratio in fixed]
+    settings = settings_of(split_settings(betas), ratios)
+    if args.beta or args.fixed_ratio:
+        settings = [setting for setting in settings if setting.kind != 'configured']
+    rows = measure_sdf(
+        cfg,
+        args.checkpoint,
+        settings,
+        args.layer,
+        args.images,
+        args.num_images,
+        args.batch_size,
+        args.num_workers,
+        args.seed,
+    )
+    quantities = [key_of(q) for q in quantities_of(source.build_views()).values()]
+    print(table(rows, quantities))
+    monotonic = {kind: is_monotonic(rows, kind) for kind in ('fixed_ratio', 'beta')}
+    for kind, name in (('fixed_ratio', 'the ratio'), ('beta', 'falling beta')):
+        if monotonic[kind] is not None:
+            print(f'falls from each to the next with {name}: {monotonic[kind]}')
+    if args.json:
+        names = ('config', 'checkpoint', 'images', 'layer', 'seed')
+        result = {name: getattr(args, name) for name in names}
+        result |= {
+            'cfg_options': dict(text.split('=', 1) for text in args.cfg_options),
+            'monotonic': monotonic,
+            'rows': rows,
+        }
+        write_output(args.json, json.dumps(result, indent=2) + '\n')
+    if args.plot:
+        buffer = io.BytesIO()
+        title = f'{Path(args.config).stem}, {args.layer}'
+        plot_sdf(rows, title).savefig(buffer, format=args.plot.suffix[1:], dpi=150)
+        write_output(args.plot, buffer.getvalue())
 
 
 if __name__ == '__main__':
-    main()
+    start(main, parse_args())

@@ -4,16 +4,13 @@ All that it runs is what README shows: tools/train.py on two configs, kNN and li
 transfer/torchvision to a detector. A start after an interruption goes on where the last one ended.
 """
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from mmengine.logging import MMLogger
-
-from mmjoint.quickstart import NOTE, QuickStart
-from mmjoint.utils.errors import one_line_errors
+from command_line import start
 
 
-def parse_args() -> QuickStart:
+def parse_args() -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -30,19 +27,22 @@ def parse_args() -> QuickStart:
     args = parser.parse_args()
     if args.epochs < 1:
         parser.error(f'--epochs must be at least 1, got {args.epochs}')
+    return args
+
+
+def main(args: Namespace) -> None:
+    """Run it all."""
+    from mmengine.logging import MMLogger
+
+    from mmjoint.quickstart import NOTE, QuickStart
+
+    MMLogger.get_instance('mmjoint', log_level='WARNING')
     root = Path(__file__).resolve().parents[1]
     images = args.images and args.images.resolve()
-    return QuickStart(root, args.out.resolve(), images, args.epochs, args.seed)
-
-
-def main() -> None:
-    """Run it all."""
-    quickstart = parse_args()
-    MMLogger.get_instance('mmjoint', log_level='WARNING')
+    quickstart = QuickStart(root, args.out.resolve(), images, args.epochs, args.seed)
     quickstart.run()
     print(f'\n{NOTE}\n\nwrote {quickstart.out}/report.html and {quickstart.out}/results.json')
 
 
 if __name__ == '__main__':
-    with one_line_errors():
-        main()
+    start(main, parse_args())

@@ -3,11 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmengine.logging import MMLogger
-
-from mmjoint.utils.errors import DEBUG_HELP, one_line_errors
-from mmjoint.utils.files import check_output
-from mmjoint.visualization import add_embedding, add_pairs, read_run, write_report
+from command_line import DEBUG_HELP, start
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,25 +47,28 @@ def unique_names(work_dirs: list[str]) -> list[str]:
     raise ValueError(f'a work directory is named twice: {", ".join(work_dirs)}')
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Read the runs and write the page."""
-    args = parse_args()
+    from mmengine.logging import MMLogger
+
+    from mmjoint.utils.files import check_output
+    from mmjoint.visualization import add_embedding, add_pairs, read_run, write_report
+
     MMLogger.get_instance('mmjoint', log_level='WARNING')
-    with one_line_errors():
-        check_output(args.out)
-        names = args.names or unique_names(args.work_dirs)
-        runs = [read_run(*run) for run in zip(args.work_dirs, names, strict=True)]
-        for run in runs:
-            if args.pairs:
-                add_pairs(run, args.pairs)
-            if args.tsne is not None:
-                add_embedding(run, args.tsne or None)
-        write_report(args.out, args.title, runs=runs)
-        for run in runs:
-            for note in run.notes:
-                print(f'{run.name}: {note}')
-        print(f'wrote {args.out}')
+    check_output(args.out)
+    names = args.names or unique_names(args.work_dirs)
+    runs = [read_run(*run) for run in zip(args.work_dirs, names, strict=True)]
+    for run in runs:
+        if args.pairs:
+            add_pairs(run, args.pairs)
+        if args.tsne is not None:
+            add_embedding(run, args.tsne or None)
+    write_report(args.out, args.title, runs=runs)
+    for run in runs:
+        for note in run.notes:
+            print(f'{run.name}: {note}')
+    print(f'wrote {args.out}')
 
 
 if __name__ == '__main__':
-    main()
+    start(main, parse_args())

@@ -3,15 +3,12 @@
 import contextlib
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import mmengine
-from mmengine.config import Config
-from mmengine.dist import is_main_process
-from mmengine.evaluator import DumpResults
+from command_line import add_run_options, start
 
-from mmjoint import engine
-from mmjoint.utils.errors import one_line_errors
-from mmjoint.utils.files import check_output, whole_file
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args() -> Namespace:
@@ -29,7 +26,7 @@ def parse_args() -> Namespace:
     parser.add_argument(
         '--amp', action='store_true', help='automatic mixed precision (bfloat16 on the CPU)'
     )
-    engine.add_arguments(parser)
+    add_run_options(parser)
     args = parser.parse_args()
     suffixes = ['.pkl', '.pickle'] + ['.json', '.yaml', '.yml'] * (args.out_item == 'metrics')
     if args.out and Path(args.out).suffix not in suffixes:
@@ -39,7 +36,7 @@ def parse_args() -> Namespace:
     return args
 
 
-def apply(args: Namespace, cfg: Config) -> None:
+def apply(args: Namespace, cfg: 'Config') -> None:
     """Apply the arguments that are for testing alone."""
     if cfg.get('test_dataloader') is None:
         raise ValueError(
@@ -51,26 +48,31 @@ def apply(args: Namespace, cfg: Config) -> None:
         cfg.test_cfg.fp16 = True
 
 
-def main() -> None:
+def main(args: Namespace) -> None:
     """Test."""
-    args = parse_args()
-    with one_line_errors():
-        check_output(args.out)
-        cfg = engine.load_config(args)
-        apply(args, cfg)
-        engine.fit_to_machine(cfg)
-        runner = engine.build_runner(cfg, strict=True)
-        with contextlib.ExitStack() as stack:
-            out = None
-            if args.out and is_main_process():
-                out = stack.enter_context(whole_file(args.out)).name
-            if args.out and args.out_item == 'pred':
-                runner.test_evaluator.metrics.append(DumpResults(out or args.out))
-            metrics = runner.test()
-            if out and args.out_item == 'metrics':
-                mmengine.dump(metrics, out)
-        engine.disconnect()
+    import mmengine
+    from mmengine.dist import is_main_process
+    from mmengine.evaluator import DumpResults
+
+    from mmjoint import engine
+    from mmjoint.utils.files import check_output, whole_file
+
+    check_output(args.out)
+    cfg = engine.load_config(args)
+    apply(args, cfg)
+    engine.fit_to_machine(cfg)
+    runner = engine.build_runner(cfg, strict=True)
+    with contextlib.ExitStack() as stack:
+        out = None
+        if args.out and is_main_process():
+            out = stack.enter_context(whole_file(args.out)).name
+        if args.out and args.out_item == 'pred':
+            runner.test_evaluator.metrics.append(DumpResults(out or args.out))
+        metrics = runner.test()
+        if out and args.out_item == 'metrics':
+            mmengine.dump(metrics, out)
+    engine.disconnect()
 
 
 if __name__ == '__main__':
-    main()
+    start(main, parse_args())

@@ -1,15 +1,12 @@
 """Trains from a config; its interface is that of mmpretrain's tools/train.py."""
 
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config, ConfigDict
-from mmengine.device import get_device
+from command_line import BETA_WORDS, add_run_options, start
 
-from mmjoint import engine
-from mmjoint.engine import acceleration
-from mmjoint.pairs.betas import WORDS, one_setting, parse_beta, setting_label
-from mmjoint.pairs.source import set_config_betas
-from mmjoint.utils.errors import one_line_errors
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args() -> Namespace:
@@ -19,9 +16,8 @@ def parse_args() -> Namespace:
     parser.add_argument(
         '--beta',
         nargs='+',
-        type=parse_beta,
         metavar='BETA',
-        help=f'beta of the joint augmentations, in place of what the config has. {WORDS}',
+        help=f'beta of the joint augmentations, in place of what the config has. {BETA_WORDS}',
     )
     parser.add_argument(
         '--resume',
@@ -64,14 +60,29 @@ def parse_args() -> Namespace:
         action='store_true',
         help='restart the data loader workers in every epoch',
     )
-    engine.add_arguments(parser)
+    parser.add_argument(
+        '--hook',
+        nargs='+',
+        action='append',
+        metavar=('TYPE', 'KEY=VALUE'),
+        help='add a hook, or change the one of this type, such as --hook KNNHook interval=5; may '
+        'be given several times',
+    )
+    add_run_options(parser)
     return parser.parse_args()
 
 
-def apply(args: Namespace, cfg: Config) -> None:
+def apply(args: Namespace, cfg: 'Config') -> None:
     """Apply the arguments that are for training alone."""
+    from mmengine.config import ConfigDict
+    from mmengine.device import get_device
+
+    from mmjoint.engine import acceleration
+    from mmjoint.pairs.betas import one_setting, parse_beta, setting_label
+    from mmjoint.pairs.source import set_config_betas
+
     if args.beta:
-        changed = set_config_betas(cfg, one_setting(args.beta))
+        changed = set_config_betas(cfg, one_setting([parse_beta(word) for word in args.beta]))
         print(f'--beta: {setting_label(changed)}')
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -103,18 +114,18 @@ def apply(args: Namespace, cfg: Config) -> None:
     loader.setdefault('persistent_workers', True)
 
 
-def main() -> None:
+def main(args: Namespace) -> None:
     """Train."""
-    args = parse_args()
-    with one_line_errors():
-        cfg = engine.load_config(args)
-        apply(args, cfg)
-        engine.enter_work_dir(cfg, args.resume, args.overwrite)
-        engine.guard_run(cfg)
-        engine.fit_to_machine(cfg)
-        engine.build_runner(cfg, strict=bool(cfg.get('resume'))).train()
-        engine.disconnect()
+    from mmjoint import engine
+
+    cfg = engine.load_config(args)
+    apply(args, cfg)
+    engine.enter_work_dir(cfg, args.resume, args.overwrite)
+    engine.guard_run(cfg)
+    engine.fit_to_machine(cfg)
+    engine.build_runner(cfg, strict=bool(cfg.get('resume'))).train()
+    engine.disconnect()
 
 
 if __name__ == '__main__':
-    main()
+    start(main, parse_args())

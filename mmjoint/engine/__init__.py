@@ -1,6 +1,6 @@
 """From a config to a Runner that fits this machine."""
 
-from .config import add_arguments, load_config
+from .config import load_config, read_config
 from .loading import use_safe_loader
 from .machine import disconnect, fit_to_cpu, fit_to_machine
 from .resume import find_last_checkpoint
@@ -8,7 +8,6 @@ from .runner import build_runner, guard_run
 from .work_dir import enter_work_dir, save_config
 
 __all__ = [
-    'add_arguments',
     'build_runner',
     'disconnect',
     'enter_work_dir',
@@ -17,6 +16,7 @@ __all__ = [
     'fit_to_machine',
     'guard_run',
     'load_config',
+    'read_config',
     'save_config',
     'use_safe_loader',
 ]

@@ -1,106 +1,79 @@
 """Reading a config and the options that change it: the one way in for every tool."""
 
-import difflib
-import inspect
 import os
-import re
-from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+import traceback
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mmengine.config import Config, ConfigDict, DictAction
-from mmengine.runner import Runner
+from mmengine.config import Config, ConfigDict
 
-from ..utils.errors import DEBUG_HELP
+from .options import apply_hooks, apply_options
 
-# What mmengine reads from the top level of a config: the Runner's arguments, and what it looks up
-# by name. Everything else there is a variable that other settings are made of.
-_TOP_LEVEL_KEYS = set(inspect.signature(Runner).parameters) - {'cfg'} | {
-    'activation_checkpointing',
-    'compile',
-    'efficient_conv_bn_eval',
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'runner_type',
-    'sync_bn',
-}
 _DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-class _OptionAction(DictAction):
-    """mmengine's KEY=VALUE parser, without two faults of it.
-
-    It fails on a missing `=` without saying where, and takes the spaces out of a folder's name.
-    """
-
-    def __call__(
-        self,
-        parser: ArgumentParser,
-        namespace: Namespace,
-        values: list[str],
-        option_string: str | None = None,
-    ) -> None:
-        for option in values:
-            if '=' not in option:
-                parser.error(f'{option_string}: expected KEY=VALUE, got {option!r}')
-        super().__call__(parser, namespace, values, option_string)
-        for option in values:
-            key, value = option.split('=', maxsplit=1)
-            if ' ' in value and not re.search(r'^[\'"]?[\[(]|,', value):  # no list
-                namespace.cfg_options[key] = value
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments that train.py and test.py share, under mmpretrain's names.
+def read_config(path: str | Path, options: Iterable[str] = ()) -> Config:
+    """Read a config file and apply ``--cfg-options``: the one way in for every tool.
 
     Args:
-        parser (ArgumentParser): The tool's parser.
+        path (str | Path): The file.
+        options (Iterable[str]): Each ``KEY=VALUE``, see ``apply_options``.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        ValueError: There is no such file, it cannot be read (the message names the file and the
+            line), or an option changes nothing.
     """
-    parser.epilog = DEBUG_HELP
-    parser.add_argument(
-        '--work-dir', help='folder of logs and checkpoints (default: work_dirs/NAME OF THE CONFIG)'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=_OptionAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='settings of the config to change, such as train_dataloader.batch_size=64; a list is '
-        'written KEY="[a,b]", an element of a list KEY.0.NAME=VALUE',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='what started the processes; dist_train.sh and slurm_train.sh set it',
-    )
-    parser.add_argument(
-        '--no-pin-memory', action='store_true', help='no pin_memory in the data loaders'
-    )
+    if not Path(path).is_file():
+        raise ValueError(f'no config file {path}')
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:  # a config is code: anything may come
+        raise ValueError(f'config {_place_of(error, path)}: {_say(error)}') from error
+    apply_options(cfg, options)
+    return cfg
+
+
+def _place_of(error: Exception, path: str | Path) -> str:
+    """Name the file and the line in which reading a config failed; it may be a base."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    read = [i for i, (frame, _) in enumerate(frames) if frame.f_code.co_name == '_file2dict']
+    file, line = str(path), None
+    if read:
+        inner = frames[read[-1]][0].f_locals.get('filename')
+        if inner and os.path.abspath(inner) != os.path.abspath(path):
+            file = f'{path}, in its base {inner}' if os.path.isfile(inner) else file
+        for frame, number in frames[read[-1] + 1 :]:
+            if frame.f_code.co_filename == inner:
+                line = number
+    if isinstance(error, SyntaxError):
+        line = error.lineno
+    return f'{file}, line {line}' if line else file
+
+
+def _say(error: Exception) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f'{type(error).__name__}: {text}'
 
 
 def load_config(args: Namespace) -> Config:
-    """Read the config that the arguments name and apply what ``add_arguments`` added.
+    """Read the config of a run, and apply the arguments that every tool that runs one has.
 
     Args:
-        args (Namespace): With ``config``, the path of the file.
+        args (Namespace): With ``config``, the path of the file, ``cfg_options``, ``launcher``,
+            ``work_dir`` and ``no_pin_memory``; ``hook``, see ``apply_hooks``, is optional.
 
     Returns:
         Config: The config, with a work_dir and a launcher.
 
     Raises:
-        ValueError: If there is no such file, it cannot be read, or an option changes nothing.
+        ValueError: As ``read_config`` and ``apply_hooks`` do.
     """
-    if not Path(args.config).is_file():
-        raise ValueError(f'no config file {args.config}')
-    try:
-        cfg = Config.fromfile(args.config)
-    except Exception as error:  # a config is code: anything may come
-        raise ValueError(f'config {args.config}: {type(error).__name__}: {error}') from error
-    for key in args.cfg_options:
-        _check_option(key, cfg)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
+    apply_hooks(cfg, getattr(args, 'hook', None) or ())
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -117,22 +90,6 @@ def load_config(args: Namespace) -> Config:
         if not loader.get('num_workers'):
             loader.persistent_workers = False  # without workers torch refuses it
     return cfg
-
-
-def _check_option(key: str, cfg: Config) -> None:
-    top = key.split('.')[0]
-    if top in _TOP_LEVEL_KEYS:
-        return
-    if top in cfg:
-        raise ValueError(
-            f'--cfg-options {key}: {top} is a variable that the config file has already used; set '
-            'what is made of it instead, such as train_dataloader.dataset.data_root'
-        )
-    close = difflib.get_close_matches(top, _TOP_LEVEL_KEYS, n=1)
-    raise ValueError(
-        f'--cfg-options {key}: there is no setting {top}'
-        + (f'; did you mean {close[0]}?' if close else '')
-    )
 
 
 def dataloaders(cfg: Config) -> Iterator[ConfigDict]:

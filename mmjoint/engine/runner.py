@@ -1,14 +1,20 @@
 """Building the Runner of a config, guarded."""
 
 from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
+from mmengine.dist import get_world_size
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import RUNNERS
-from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmpretrain.engine import SwAVHook
 
 from ..hooks.accumulation import AccumulationHook
 from ..models.stock_fixes import mend_stock_parts
+from ..utils.noise import quiet_logger
+from .checks import check_queue, check_widths
 from .history import append_in_place
 from .loading import CheckHook, use_safe_loader
 from .loops import ResumableEpochLoop
@@ -46,7 +52,7 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
         Runner: Not started yet.
     """
     use_safe_loader()
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else _Runner.from_cfg(cfg)
     mend_stock_parts(runner.model)
     append_in_place()
     if cfg.get('load_from'):
@@ -65,6 +71,12 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
                 f'(train_dataloader.batch_size {loop.dataloader.batch_size}, drop_last) in each '
                 'process: nothing would be trained'
             )
+        check_queue(runner, loop.dataloader)
+        check_widths(runner.model, cfg)
+        runner.logger.info(_summary(runner, loop))
+        runner.logger.info(
+            f'the whole config, the environment and the order of hooks: {runner.logger.log_file}'
+        )
         return loop
 
     runner.build_train_loop = build_train_loop_with_batches
@@ -115,3 +127,44 @@ def _mend_training(runner: Runner) -> None:
 
     runner.build_train_loop = build_resumable_loop
     runner.scale_lr = scale_lr
+
+
+class _Runner(Runner):
+    """mmengine's Runner, whose console begins with what matters."""
+
+    def build_logger(self, *args: object, **kwargs: object) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        quiet_logger(logger)
+        return logger
+
+
+def _summary(runner: Runner, loop: BaseLoop) -> str:
+    """Tell in a few lines what a run does."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    loader, optimizer = loop.dataloader, (runner.cfg.get('optim_wrapper') or {}).get('optimizer')
+    weights = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    batch = f'{loader.batch_size} images'
+    if get_world_size() > 1:
+        batch += f' in each of {get_world_size()} processes'
+    length = f'{loop.max_epochs} epochs of {len(loader)} iterations'
+    if isinstance(loop, IterBasedTrainLoop):
+        length = f'{loop.max_iters} iterations'
+    backbone = getattr(model, 'backbone', None)
+    return '\n'.join(
+        (
+            f'{runner.cfg.filename or runner.experiment_name} on {get_device()}',
+            f'  model: {type(model).__name__}'
+            + (f' with {type(backbone).__name__}' if backbone is not None else '')
+            + f', {weights / 1e6:.3g} million weights to train',
+            f'  data: {len(loader.dataset)} images of {type(loader.dataset).__name__}, a batch is '
+            + batch,
+            f'  training: {length}'
+            + (
+                f'; {optimizer.type}, learning rate {optimizer.lr}'
+                if 'lr' in (optimizer or {})
+                else ''
+            )
+            + f'; seed {runner.seed}',
+            f'  results: {runner.work_dir}',
+        )
+    )

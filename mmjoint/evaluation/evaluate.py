@@ -167,10 +167,10 @@ def cached_features(
     if cache is None or checkpoint is None:
         return labelled_features(cfg, checkpoint)
     path = Path(cache, f'features_{_fingerprint(cfg, checkpoint)[:20]}.pt')
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_file():
         return _read_features(path)
     features = labelled_features(cfg, checkpoint)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
         torch.save(dict(zip(_PARTS, (*features[0], *features[1]), strict=True)), file)
     return features

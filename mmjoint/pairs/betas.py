@@ -1,7 +1,6 @@
 """Betas as words of a command line, and where in a config they go."""
 
 import copy
-from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,12 +11,6 @@ from ..transforms import JointTransform
 # The word that names no augmentation: what the config makes joint.
 OWN = ''
 Betas = dict[str, float | None]
-
-WORDS = (
-    'A beta is a number, or None for independent draws. JointCrop=-1 and JointColor.hue=0 name an '
-    'augmentation and, where given, one of its quantities. A beta without a name is for those that '
-    'the config makes joint; if it makes none joint, for the first that could be.'
-)
 
 
 def parse_beta(word: str) -> tuple[str, float | None]:
@@ -30,7 +23,7 @@ def parse_beta(word: str) -> tuple[str, float | None]:
         tuple[str, float | None]: What it names, ``OWN`` if nothing, and the beta.
 
     Raises:
-        argparse.ArgumentTypeError: It is none of these.
+        ValueError: It is none of these.
     """
     name, equals, value = word.rpartition('=')
     try:
@@ -38,7 +31,7 @@ def parse_beta(word: str) -> tuple[str, float | None]:
             raise ValueError
         return name, None if value.lower() == 'none' else float(value)
     except ValueError:
-        raise ArgumentTypeError(
+        raise ValueError(
             f'{word!r} is not a beta: expected a number or None, with or without a name, such as '
             '0, None, JointCrop=-1 or JointColor.brightness=0'
         ) from None

@@ -42,7 +42,7 @@ class PairSource:
 
     def __init__(self, cfg: Config, images: str | Path | None = None) -> None:
         init_default_scope(cfg.get('default_scope') or 'mmpretrain')
-        self.name = cfg.filename or 'the config'
+        self.name, self._images = cfg.filename or 'the config', images
         dataset = (cfg.get('train_dataloader') or {}).get('dataset')
         if dataset is None:
             raise ValueError(f'{self.name}: has no train_dataloader.dataset to take photos from')
@@ -70,8 +70,19 @@ class PairSource:
             holder['pipeline'] = before
 
     def build_dataset(self) -> Any:
-        """Build the data set up to the views: its items are result dicts with ``img``."""
-        return DATASETS.build(self._dataset)
+        """Build the data set up to the views: its items are result dicts with ``img``.
+
+        Raises:
+            FileNotFoundError: The config's photos are not there; the message says what to do.
+        """
+        try:
+            return DATASETS.build(self._dataset)
+        except FileNotFoundError as error:
+            hint = '; --images FOLDER takes the photos below a folder instead'
+            raise FileNotFoundError(
+                f"{self.name}: the data set's files are not there ({error})"
+                + hint * (self._images is None)
+            ) from error
 
     def build_views(
         self, betas: Betas | None = None, fixed_ratio: tuple[str, float] | None = None

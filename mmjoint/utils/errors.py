@@ -11,31 +11,78 @@ from typing import NoReturn
 
 DEBUG_HELP = 'MMJOINT_DEBUG=1 in the environment shows the traceback of an error.'
 
-# What the user gave is wrong, wherever it turns up.
-_INPUT_ERRORS = (OSError, ValueError, FloatingPointError)
+# What the user gave is wrong, wherever it turns up; or the machine has too little for it.
+_INPUT_ERRORS = (OSError, ValueError, FloatingPointError, MemoryError)
 # What a config's types, keys and arguments give while mmengine builds something from them; anywhere
 # else these are bugs.
-_BUILD_ERRORS = (KeyError, TypeError, AssertionError, ImportError, RuntimeError)
+_BUILD_ERRORS = (
+    KeyError,
+    TypeError,
+    AssertionError,
+    ImportError,
+    RuntimeError,
+    AttributeError,
+    IndexError,
+    ZeroDivisionError,
+)
 _BUILDING = re.compile(r'[/\\]mmengine[/\\].*:(build|from_cfg|fromfile|merge|set_randomness)')
+# A key that was looked up in a config and is not there.
+_LOOKING_UP = re.compile(r'[/\\]mmengine[/\\]config[/\\]config\.py:(__missing__|__getattr__)$')
+# What torch raises where the machine, not the program, is at fault.
+_MACHINE = re.compile(
+    r'DataLoader worker \(pid.*(killed by signal|exited unexpectedly)|out of memory|'
+    r"can't allocate memory|not enough memory|PytorchStreamWriter failed|EADDRINUSE"
+)
+_KILLED = (
+    'a data loader worker was killed, as the system does when memory runs out: take fewer '
+    'train_dataloader.num_workers or a smaller batch_size'
+)
+# Packages that a part of mmjoint needs, and what installs them.
+_PACKAGES = {
+    **dict.fromkeys(('mmengine', 'mmcv', 'mmpretrain'), "pip install 'mmjoint[mm]'"),
+    'mmdet': 'bash transfer/mmdet/install.sh',
+    'detectron2': 'see transfer/README.md',
+    **dict.fromkeys(('pycocotools', 'safetensors'), "pip install 'mmjoint[transfer]'"),
+    'webdataset': "pip install 'mmjoint[shards]'",
+    'sklearn': "pip install 'mmjoint[embedding]'",
+    'skimage': "pip install 'mmjoint[scenes]'",
+    'tensorboard': "pip install 'mmjoint[tensorboard]'",
+    **dict.fromkeys(('numba', 'simplejpeg'), "pip install 'mmjoint[fast]'"),
+    **dict.fromkeys(('torch', 'torchvision', 'PIL', 'matplotlib', 'jinja2'), 'pip install mmjoint'),
+    **dict.fromkeys(('albumentations', 'kornia', 'lightly'), "pip install 'mmjoint[bench]'"),
+}
 
 
 def is_input_error(error: Exception) -> bool:
-    """Tell an error in the user's input from a bug.
+    """Tell an error in the user's input, or of the machine, from a bug.
 
     Args:
         error (Exception): As caught, with its traceback.
 
     Returns:
-        bool: Whether one line suffices: files and values that are wrong, and anything that goes
-        wrong while mmengine builds an object from a config.
+        bool: Whether one line suffices: files and values that are wrong, keys that a config lacks,
+        packages that are not installed, a machine whose memory or disk is full, and anything that
+        goes wrong while mmengine builds an object from a config.
     """
     # mmengine's data set raises the bare class when no image of the folder can be read.
     if isinstance(error, _INPUT_ERRORS) or type(error) is Exception:
         return True
-    return isinstance(error, _BUILD_ERRORS) and any(
-        _BUILDING.search(f'{frame.filename}:{frame.name}')
-        for frame in traceback.extract_tb(error.__traceback__)
-    )
+    if _missing_package(error):
+        return True
+    if isinstance(error, RuntimeError) and _MACHINE.search(str(error)):
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f'{frame.filename}:{frame.name}' for frame in frames]
+    if isinstance(error, KeyError | AttributeError) and places:
+        if _LOOKING_UP.search(places[-1]):
+            return True
+    return isinstance(error, _BUILD_ERRORS) and any(map(_BUILDING.search, places))
+
+
+def _missing_package(error: Exception) -> str:
+    """Return the name of a package that is not installed and that mmjoint has a word for."""
+    name = (getattr(error, 'name', None) or '').split('.')[0]
+    return name if isinstance(error, ModuleNotFoundError) and name in _PACKAGES else ''
 
 
 def describe(error: Exception) -> str:
@@ -47,6 +94,9 @@ def describe(error: Exception) -> str:
     Returns:
         str: The message, with the type in front where the message says little without it.
     """
+    package = _missing_package(error)
+    if package:
+        return f'{package}, which this needs, is not installed: {_PACKAGES[package]}'
     # str() of a KeyError quotes the message.
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     name = type(error).__name__
@@ -57,6 +107,19 @@ def describe(error: Exception) -> str:
         start = next(i for i in unindented if i > last_frame)
         name, _, text = '\n'.join(text.splitlines()[start:]).partition(': ')
     text = ' '.join(text.split())
+    if text.startswith('DataLoader worker') and _MACHINE.search(text):
+        return text if 'shared memory' in text else f'{_KILLED} ({text.rstrip(". ")})'
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, KeyError | AttributeError) and frames:
+        last = frames[-1]
+        if _LOOKING_UP.search(f'{last.filename}:{last.name}'):
+            key = re.sub(r".*no attribute '(.*)'$", r'\1', text)
+            asked = list(traceback.walk_tb(error.__traceback__))[-1][0].f_locals.get('self')
+            held = ', '.join(map(str, asked)) if isinstance(asked, dict) else ''
+            return f'the config lacks the key {key!r}' + (f', beside {held}' if held else '')
+    if not text and frames:  # an assertion without a word: its own text says most
+        last = frames[-1]
+        text = f'{last.line} ({os.path.basename(last.filename)}, line {last.lineno})'
     plain = isinstance(error, _INPUT_ERRORS) or type(error) is Exception
     return text if text and plain else f'{name}: {text}'
 

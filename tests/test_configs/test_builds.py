@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import VISUALIZERS
@@ -19,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
+from mmjoint.engine.options import apply_options
 from mmjoint.paper.tables import TABLES, format_markdown
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -303,9 +304,9 @@ def test_mocov2_loss(load):
 def test_tensorboard_option(load, tmp_path):
     """The option that default_runtime.py names makes what TensorBoard reads."""
     text = (CONFIGS / '_base_/default_runtime.py').read_text()
-    key, value = re.search(r'--cfg-options (visualizer\S+)', text)[1].split('=')
+    option = re.search(r'--cfg-options (visualizer\S+)', text)[1]
     cfg = Config(load('simclr_resnet50_8xb64-coslr-100e_in1k').to_dict())
-    cfg.merge_from_dict({key: DictAction._parse_iterable(value)})
+    apply_options(cfg, [option])
     visualizer = VISUALIZERS.build(dict(cfg.visualizer, name='configs', save_dir=str(tmp_path)))
     visualizer.add_scalar('loss', 0.25, step=7)
     visualizer.close()

@@ -1,30 +1,11 @@
 import os
-from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 
-from mmjoint.engine import add_arguments, find_last_checkpoint, guard_run
-
-
-@pytest.mark.parametrize(
-    'text, value',
-    [
-        ('1e-3', 0.001),
-        ('None', None),
-        ('/my photos/a=b', '/my photos/a=b'),
-        ('[1, 2]', [1, 2]),
-        ('[(1, a), b]', [(1, 'a'), 'b']),
-        ('1, 2', [1, 2]),
-    ],
-)
-def test_options(text: str, value: object) -> None:
-    parser = ArgumentParser()
-    add_arguments(parser)
-    args = parser.parse_args(['--cfg-options', f'a.b={text}', 'c=3'])
-    assert args.cfg_options == {'a.b': value, 'c': 3}
+from mmjoint.engine import find_last_checkpoint, guard_run
 
 
 def save(path: Path, age: int) -> str:

@@ -1,7 +1,5 @@
 """Betas as words, and where they go."""
 
-from argparse import ArgumentTypeError
-
 import pytest
 
 from mmjoint.pairs.betas import (
@@ -44,7 +42,7 @@ def test_words():
 
 @pytest.mark.parametrize('word', ['hard', '', '=1', 'JointCrop=', 'JointCrop=hard', 'JointCrop'])
 def test_words_that_are_no_beta(word):
-    with pytest.raises(ArgumentTypeError, match='is not a beta: expected a number or None'):
+    with pytest.raises(ValueError, match='is not a beta: expected a number or None'):
         parse_beta(word)
 
 

@@ -20,7 +20,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data-root', required=True, help='the VOCdevkit or the COCO folder')
     parser.add_argument('--weights', help='converted backbone; without it the start is random')
     parser.add_argument('--seed', type=int, required=True)
-    engine.add_arguments(parser)
+    parser.add_argument('--work-dir', required=True)
+    parser.add_argument('--cfg-options', nargs='+', action='extend', default=[])
+    parser.add_argument('--launcher', choices=['none', 'pytorch'], default='none')
+    parser.set_defaults(no_pin_memory=False)
     return parser.parse_args()
 
 

@@ -1,0 +1,152 @@
+"""What would end a run in its first steps, found before it trains."""
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import get_world_size
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+# Settings of a model that must be equal, since one part's output is the other's input; those that a
+# config does not have are left out.
+_EQUAL_WIDTHS = (
+    ('neck.out_channels', 'head.predictor.in_channels'),
+    ('neck.out_channels', 'head.predictor.out_channels'),
+    ('neck.out_channels', 'head.loss.feat_dim'),
+    ('neck.out_channels', 'head.out_channels'),
+    ('neck.out_channels', 'feat_dim'),
+    ('neck.out_channels', 'jigsaw_neck.out_channels'),
+)
+
+
+def check_widths(model: nn.Module, cfg: Config) -> None:
+    """Raise if a model's parts do not fit each other; in training that ends in a matrix's shape.
+
+    The channels of the backbone are those that it gives for a small image.
+
+    Args:
+        model (nn.Module): As built from the config.
+        cfg (Config): The config.
+
+    Raises:
+        ValueError: Two parts do not fit; the message names the setting and the value it needs.
+    """
+    settings = cfg.get('model') or {}
+    for first, second in _EQUAL_WIDTHS:
+        expected, found = _get(settings, first), _get(settings, second)
+        if isinstance(expected, int) and isinstance(found, int) and expected != found:
+            raise ValueError(
+                f'model.{first} is {expected} and model.{second} {found}, but one takes what the '
+                f'other gives: change one of them, such as --cfg-options model.{second}={expected}'
+            )
+    taking = [part for part in ('neck', 'jigsaw_neck') if _get(settings, f'{part}.in_channels')]
+    if not taking and _get(settings, 'neck.type') in (None, 'GlobalAveragePooling'):
+        taking = ['head']
+    taking = [part for part in taking if isinstance(_get(settings, f'{part}.in_channels'), int)]
+    backbone = (model.module if is_model_wrapper(model) else model).backbone if taking else None
+    channels = _channels(backbone, settings.get('backbone') or {}) if taking else None
+    wrong = {
+        f'model.{part}.in_channels': settings[part].in_channels
+        for part in taking
+        if channels is not None and settings[part].in_channels != channels
+    }
+    if wrong:
+        raise ValueError(
+            f'the backbone, {type(backbone).__name__}, gives {channels} channels, but '
+            + ' and '.join(f'{name} is {value}' for name, value in wrong.items())
+            + ': add --cfg-options '
+            + ' '.join(f'{name}={channels}' for name in wrong)
+        )
+
+
+def _get(settings: dict, key: str) -> object:
+    for part in key.split('.'):
+        settings = settings.get(part) if isinstance(settings, dict) else None
+    return settings
+
+
+@torch.no_grad()
+def _channels(backbone: nn.Module, settings: dict) -> int | None:
+    """Return the channels of a backbone's last output, None where that cannot be told."""
+    size = settings.get('img_size', 64)
+    height, width = (size, size) if isinstance(size, int) else size
+    weight = next(backbone.parameters(), torch.zeros(()))
+    image = torch.zeros(
+        1, settings.get('in_channels', 3), height, width, device=weight.device, dtype=weight.dtype
+    )
+    was_training = [module for module in backbone.modules() if module.training]
+    devices = [weight.device] if weight.is_cuda else []
+    try:
+        with torch.random.fork_rng(devices):
+            backbone.eval()  # of mmpretrain's backbones it returns nothing
+            output = backbone(image)
+    except Exception:  # of its own needs; training tells what they are
+        return None
+    finally:
+        for module in was_training:
+            module.training = True
+    output = output[-1] if isinstance(output, tuple | list) else output
+    return output.shape[1] if isinstance(output, Tensor) and output.ndim in (2, 4) else None
+
+
+def check_queue(runner: Runner, loader: DataLoader) -> None:
+    """Raise if the batches of a run do not fit the queue of negatives that they are put into.
+
+    MoCo's queue, which LeOCLR and InfoMin have too, takes whole batches of all processes only;
+    SwAV's must hold one at least.
+
+    Args:
+        runner (Runner): With the model.
+        loader (DataLoader): Of the training set.
+
+    Raises:
+        ValueError: They do not fit; the message tells the numbers.
+    """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    batch, processes = loader.batch_size, get_world_size()
+    if not batch:  # a batch sampler of its own
+        return
+    total = batch * processes
+    told = f'a batch of {total} images' + (
+        f' ({processes} processes of train_dataloader.batch_size {batch})'
+        if processes > 1
+        else ' (train_dataloader.batch_size)'
+    )
+    length = getattr(model, 'queue_len', None)
+    if isinstance(length, int):
+        if length % total:
+            raise ValueError(
+                f'{told} does not divide model.queue_len {length}, whose keys are replaced by '
+                f'whole batches: take a batch that does, or --cfg-options '
+                f'model.queue_len={max(1, round(length / total)) * total}'
+            )
+        rest = _last_batch(loader)
+        if rest:
+            raise ValueError(
+                f'the last batch of an epoch would have {rest * processes} images instead of '
+                f'{total}, and model.queue_len {length} is made of whole batches: set '
+                '--cfg-options train_dataloader.drop_last=True'
+            )
+    for hook in runner.hooks:
+        if type(hook).__name__ == 'SwAVHook' and hook.queue_length:
+            # The hook counts in its own batch size, over all processes.
+            held = (hook.queue_length // hook.batch_size) * hook.batch_size // processes
+            if held < batch:
+                raise ValueError(
+                    f'{told} does not fit the queue of SwAVHook, which holds {held} of each '
+                    f"process's (queue_length {hook.queue_length}, whole batches of "
+                    f'{hook.batch_size}): set its batch_size to {batch} and a queue_length of '
+                    f'{total} at least'
+                )
+
+
+def _last_batch(loader: DataLoader) -> int:
+    """Return the images of an epoch's last batch in each process, 0 if it is whole or left out."""
+    if loader.drop_last or isinstance(loader.sampler, InfiniteSampler):
+        return 0
+    try:
+        return len(loader.sampler) % loader.batch_size
+    except TypeError:  # a stream, of no known length
+        return 0

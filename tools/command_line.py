@@ -1,0 +1,70 @@
+"""What the command lines of the tools share.
+
+It imports nothing but the standard library: a tool reads its arguments before it imports mmjoint,
+which takes seconds, so that ``--help`` and a mistyped argument are answered at once.
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+
+DEBUG_HELP = 'MMJOINT_DEBUG=1 in the environment shows the traceback of an error.'
+
+
+BETA_WORDS = (
+    'A beta is a number, or None for independent draws. JointCrop=-1 and JointColor.hue=0 name an '
+    'augmentation and, where given, one of its quantities. A beta without a name is for those that '
+    'the config makes joint; if it makes none joint, for the first that could be.'
+)
+
+
+def add_config_options(parser: ArgumentParser) -> None:
+    """Add ``--cfg-options``, whose values ``mmjoint.engine.read_config`` reads."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY=VALUE',
+        help='settings of the config to change, such as train_dataloader.batch_size=64; a list is '
+        'written KEY="[a,b]", an element of a list KEY.0.NAME=VALUE; text stays as it is, spaces '
+        'and commas too, where the config has text',
+    )
+
+
+def add_run_options(parser: ArgumentParser) -> None:
+    """Add the arguments that train.py and test.py share, under mmpretrain's names."""
+    parser.epilog = DEBUG_HELP
+    parser.add_argument(
+        '--work-dir', help='folder of logs and checkpoints (default: work_dirs/NAME OF THE CONFIG)'
+    )
+    add_config_options(parser)
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes; dist_train.sh and slurm_train.sh set it',
+    )
+    parser.add_argument(
+        '--no-pin-memory', action='store_true', help='no pin_memory in the data loaders'
+    )
+
+
+def start(main: Callable[[Namespace], None], args: Namespace) -> None:
+    """Run a tool; an error in what the user gave ends it with one line and status 1.
+
+    Args:
+        main (Callable[[Namespace], None]): The tool, which imports what it needs of mmjoint.
+        args (Namespace): Its arguments.
+    """
+    try:
+        from mmjoint.utils.errors import one_line_errors
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except ImportError as error:
+        sys.exit(
+            f"error: {error}; in this project's folder, "
+            f"{sys.executable} -m pip install -e '.[mm]' installs what is needed"
+        )
+    with one_line_errors():
+        main(args)
