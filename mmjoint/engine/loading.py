@@ -34,18 +34,18 @@ _CATALOGS = {
 
 
 def use_safe_loader() -> None:
-    """Let all of mmengine read checkpoints by ``load_checkpoint``, whatever their address.
+    """Let all of mmengine read checkpoints by ``load_from_file_or_address``, wherever they lie.
 
     mmengine's own readers run the code that a file carries (onedl-mmengine) or refuse their own
     checkpoints under torch >= 2.6 (mmengine 0.10). ``Pretrained`` in an ``init_cfg`` says what does
     not fit, or fails if nothing does.
     """
     for prefix in ['', *CheckpointLoader._schemes]:
-        CheckpointLoader.register_scheme(prefix, load_checkpoint, force=True)
+        CheckpointLoader.register_scheme(prefix, load_from_file_or_address, force=True)
     WEIGHT_INITIALIZERS.register_module(name='Pretrained', module=CheckedPretrained, force=True)
 
 
-def load_checkpoint(filename: str, map_location: object = None) -> dict:
+def load_from_file_or_address(filename: str, map_location: object = None) -> dict:
     """Read a checkpoint as mmengine's loaders do, but never run its code.
 
     Args:
@@ -183,14 +183,14 @@ class CheckedPretrained(PretrainedInit):
     """mmengine's ``Pretrained`` that says what does not fit in one line, or fails if nothing does.
 
     Args:
-        checkpoint (str): As of ``load_checkpoint``.
+        checkpoint (str): As of ``load_from_file_or_address``.
         prefix (str, optional): What the module's keys start with in it. Defaults to None: nothing.
         map_location (str): Of no effect: the weights go where the module is.
     """
 
     def __call__(self, module: nn.Module) -> None:
         """Check the file against the module, then load it."""
-        weights = state_dict_of(load_checkpoint(self.checkpoint), self.checkpoint)
+        weights = state_dict_of(load_from_file_or_address(self.checkpoint), self.checkpoint)
         if self.prefix:
             start = self.prefix.rstrip('.') + '.'
             weights = {k[len(start) :]: v for k, v in weights.items() if k.startswith(start)}

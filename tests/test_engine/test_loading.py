@@ -15,7 +15,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmjoint.checkpoints import CheckpointError
-from mmjoint.engine.loading import CheckHook, check_weights, load_checkpoint, use_safe_loader
+from mmjoint.engine.loading import (
+    CheckHook,
+    check_weights,
+    load_from_file_or_address,
+    use_safe_loader,
+)
 
 
 class Net(BaseModel):
@@ -122,7 +127,7 @@ def test_addresses(tmp_path, address):
 
 
 def test_every_scheme_is_safe():
-    assert set(CheckpointLoader._schemes.values()) == {load_checkpoint}
+    assert set(CheckpointLoader._schemes.values()) == {load_from_file_or_address}
 
 
 def nan(weights):
