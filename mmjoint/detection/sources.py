@@ -4,11 +4,13 @@ Each engine's command has the arguments of ``add_arguments`` and gives them to `
 """
 
 import argparse
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..utils.files import write_output
 from . import voc
 from .coco import read_coco_file
 from .data import COCO_SPLITS, VOC_SPLITS, data_root
@@ -27,17 +29,33 @@ class DataSets:
         test (dict): The same; its categories are those of the training set.
         masks (bool): Whether every object has a mask.
         lines (tuple[str, ...]): What to tell: sizes, classes, what a rule leaves out.
+        form (str): ``'voc'`` or ``'coco'``, which decides the metric. Defaults to ``'coco'``.
     """
 
     train: dict
     test: dict
     masks: bool
     lines: tuple[str, ...]
+    form: str = 'coco'
 
     @property
     def classes(self) -> list[str]:
         """Names of the classes, in the order of their ids."""
         return [c['name'] for c in sorted(self.train['categories'], key=lambda c: c['id'])]
+
+    def write(self, folder: str | Path) -> None:
+        """Write ``train.json`` and ``test.json``, for programs that train in other processes.
+
+        They are COCO files with absolute names of photos; their ``info`` holds ``form`` and
+        ``masks``. Nothing in them has to be checked again.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, part in (('train', self.train), ('test', self.test)):
+            categories = sorted(part['categories'], key=lambda category: category['id'])
+            info = dict(form=self.form, masks=self.masks)
+            content = dict(part, info=info, categories=categories)
+            write_output(folder / f'{name}.json', json.dumps(content))
 
     def summary(self) -> dict:
         """Return what ``results.json`` says of the data: counts of each class, what was told."""
@@ -51,6 +69,25 @@ class DataSets:
             classes={name: {part: counts[part][name] for part in parts} for name in self.classes},
             told=list(self.lines),
         )
+
+
+def read_written(folder: str | Path) -> tuple[dict, dict]:
+    """Return training and test set as ``DataSets.write`` left them."""
+    return tuple(
+        json.loads(Path(folder, f'{name}.json').read_bytes()) for name in ('train', 'test')
+    )
+
+
+def identity(args: argparse.Namespace) -> dict:
+    """Return what tells the data of one run from those of another, after ``read_data``."""
+    names = [args.train_annotations, args.test_annotations, args.train_split, args.test_split]
+    roots = [args.voc_root, args.coco_root, args.train_images, args.test_images]
+    return dict(
+        data=[str(name) for name in names if name],
+        folders=[str(Path(root).expanduser().resolve()) for root in roots if root],
+        classes=class_names(args.classes),
+        task=args.kind,
+    )
 
 
 def count_objects(coco: dict) -> Counter:
@@ -156,7 +193,7 @@ def read_data(args: argparse.Namespace, form: str) -> DataSets:
     both = {i['file_name'] for i in train['images']} & {i['file_name'] for i in test['images']}
     if both:
         findings.remark(f'{len(both)} photos are trained on and tested on, {min(both)} for one')
-    return DataSets(train, test, masks, (*_told(train, test), *findings.lines()))
+    return DataSets(train, test, masks, (*_told(train, test), *findings.lines()), form)
 
 
 def _read_voc(
@@ -165,6 +202,7 @@ def _read_voc(
     args.train_split = list(args.train_split or VOC_SPLITS[:2])
     args.test_split = args.test_split or VOC_SPLITS[2]
     root = data_root('voc', args.voc_root)
+    args.voc_root = str(root)
     splits = (args.train_split, [args.test_split])
     sets = [voc.read_voc_splits(root, names, findings) for names in splits]
     findings.end()
@@ -200,6 +238,7 @@ def _coco_files(args: argparse.Namespace, own: list[str]) -> tuple[str | Path, .
     if len(args.train_split) > 1:
         raise ValueError(f'--train-split {" ".join(args.train_split)}: COCO form takes one')
     root = data_root('coco', args.coco_root)
+    args.coco_root = str(root)
     return tuple(
         part
         for split in (args.train_split[0], args.test_split)

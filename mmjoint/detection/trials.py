@@ -16,13 +16,8 @@ from pathlib import Path
 from ..checkpoints import convert, file_sha256
 from ..utils.files import whole_file
 from ..utils.guard import check_same_run, lock_folder
-from .data import (
-    TASKS,
-    data_root,
-    format_table,
-    make_results,
-    write_results,
-)
+from .data import TASKS, format_table, make_results, write_results
+from .sources import add_arguments, identity, read_data
 
 # What a run may start from besides a checkpoint.
 NO_FILE = ('random', 'torchvision')
@@ -40,10 +35,11 @@ class Engine:
         weights (str): Name of the converted file.
         options (str): Flag of the engine's own settings.
         options_help (str): What the flag takes.
-        command (Callable): From the arguments, the recipe's file, the data's folder, the converted
-            file (None for a random start), the trial's folder and its seed to the command that
-            checks the data that the recipe names, trains, tests and writes ``result.json`` into the
-            trial's folder: seed, bbox and segm as in ``mmjoint.detection.data.summarise``.
+        command (Callable): From the arguments, the recipe's file, the folder of ``train.json`` and
+            ``test.json`` (see ``DataSets.write``), the converted file (None for a random start),
+            the trial's folder and its seed to the command that trains, tests and writes
+            ``result.json`` into the trial's folder: seed, bbox and segm as in
+            ``mmjoint.detection.data.summarise``, and ``per_class``.
     """
 
     name: str
@@ -64,8 +60,8 @@ def parse_args(engine: Engine, description: str) -> argparse.Namespace:
         description (str): What ``--help`` says first.
 
     Returns:
-        argparse.Namespace: ``task, checkpoint, gpus, init, config, trials, seed, voc_root,
-        coco_root, work_dir, which, trust`` and ``options``.
+        argparse.Namespace: ``task, checkpoint, gpus, init, config, trials, seed, work_dir, which,
+        trust, options``, and those of ``mmjoint.detection.sources``.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('task', choices=TASKS, help='run_voc.sh and run_coco.sh give it')
@@ -83,8 +79,6 @@ def parse_args(engine: Engine, description: str) -> argparse.Namespace:
     )
     parser.add_argument('--trials', type=int, default=1, help='fine-tunings (default: 1)')
     parser.add_argument('--seed', type=int, default=0, help='of the first trial (default: 0)')
-    parser.add_argument('--voc-root', help='the VOCdevkit folder, with VOC2007 and VOC2012')
-    parser.add_argument('--coco-root', help='the COCO folder, with annotations and train2017')
     parser.add_argument(
         '--work-dir',
         type=Path,
@@ -102,6 +96,7 @@ def parse_args(engine: Engine, description: str) -> argparse.Namespace:
     parser.add_argument(
         engine.options, dest='options', nargs='+', default=[], help=engine.options_help
     )
+    add_arguments(parser)
     args = parser.parse_args()
     for name in ('gpus', 'trials'):
         if getattr(args, name) < 1:
@@ -124,7 +119,7 @@ def run(engine: Engine, args: argparse.Namespace) -> None:
     # An exception makes subprocess end the trial, which would go on alone otherwise.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     config = find_config(engine, args.task, args.config)
-    root = data_root(args.task, args.voc_root if args.task == 'voc' else args.coco_root)
+    data = read_data(args, args.task)
     if args.work_dir is None:
         path = Path(args.init)
         name = args.init if args.init in NO_FILE else f'{path.absolute().parent.name}_{path.stem}'
@@ -132,7 +127,7 @@ def run(engine: Engine, args: argparse.Namespace) -> None:
     settings = dict(
         config=config.stem,
         options=args.options,
-        data=str(root.resolve()),
+        **identity(args),
         init=args.init if args.init in NO_FILE else _sha256(args.init),
         which=args.which,
     )
@@ -140,12 +135,18 @@ def run(engine: Engine, args: argparse.Namespace) -> None:
     guard_folder(args.work_dir, settings)
     weights, provenance = _convert_weights(engine, args)
     write_results(args.work_dir / 'run.json', settings)
+    print('\n'.join(data.lines))
+    data.write(args.work_dir / 'data')
     trials = []
     for seed in range(args.seed, args.seed + args.trials):
         folder = args.work_dir / f'seed_{seed}'
-        trials.append(run_trial(folder, engine.command(args, config, root, weights, folder, seed)))
+        trials.append(
+            run_trial(
+                folder, engine.command(args, config, args.work_dir / 'data', weights, folder, seed)
+            )
+        )
     results = make_results(engine.name, args.task, config.stem, args.init, provenance, trials)
-    results['options'] = args.options
+    results |= dict(options=args.options, data=data.summary())
     write_results(args.work_dir / 'results.json', results)
     print(f'\n{format_table([results])}\n')
     if args.options:

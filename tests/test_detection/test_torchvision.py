@@ -16,7 +16,12 @@ from pycocotools import mask as rle
 from torchvision.models import resnet18
 
 from mmjoint.detection.coco import read_coco
-from mmjoint.detection.metric import average_precision, evaluate, write_predictions
+from mmjoint.detection.metric import (
+    average_precision,
+    evaluate,
+    evaluate_voc,
+    write_predictions,
+)
 from mmjoint.detection.torchvision.data import BatchSchedule, DetectionImages, EverySample, resized
 from mmjoint.detection.torchvision.engine import Machine
 from mmjoint.detection.torchvision.pictures import draw_predictions
@@ -238,6 +243,26 @@ def test_each_class_has_its_ap(coco_of, tmp_path):
     )
     # The mean is over the two classes that have objects.
     assert metrics['bbox']['AP'] == pytest.approx(50)
+
+
+def test_voc2007s_metric_takes_eleven_recalls():
+    coco = truth([0, 0, 60, 40], [50, 50, 60, 40])
+    coco['categories'].append(dict(id=2, name='absent'))
+    # One of two is found, 49 of its 60 pixels wide: IoU 0.817, and a recall of 1 / 2, up to which
+    # 6 of the 11 points lie. The class without an object does not count.
+    result, per_class = evaluate_voc(coco, [detection(1, [0, 0, 49, 40], 0.9)])
+    point = 100 * 6 / 11
+    assert result['bbox'] == pytest.approx(dict(AP=point * 7 / 10, AP50=point, AP75=point))
+    assert per_class['thing'] == dict(bbox=result['bbox']['AP'])
+    assert per_class['absent'] == dict(bbox=None)
+    # Found twice is wrong once; difficult ones count neither way.
+    twice = [detection(1, [0, 0, 60, 40], score) for score in (0.9, 0.8)]
+    both = [*twice, detection(2, [50, 50, 60, 40], 0.7)]
+    result, _ = evaluate_voc(coco, both)
+    # Precision is 1 up to recall 1 / 2, then 2 / 3.
+    assert result['bbox']['AP'] == pytest.approx(100 * (6 + 5 * 2 / 3) / 11)
+    coco['annotations'][1].update(iscrowd=1, difficult=1)
+    assert evaluate_voc(coco, both)[0]['bbox']['AP'] == pytest.approx(100)
 
 
 @pytest.mark.parametrize('first', [1, 0, -3])

@@ -3,6 +3,7 @@
 Tests that need detectron2 are skipped where it is not installed.
 """
 
+import argparse
 import json
 import os
 import pickle
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,8 @@ from PIL import Image
 from torch import nn
 
 from mmjoint.checkpoints import CheckpointError, convert
+from mmjoint.detection.masks import decode_mask
+from mmjoint.detection.sources import add_arguments, read_data
 
 check = load('backbone_check')
 
@@ -199,53 +203,82 @@ def make_voc(root, images=2, years=(2007, 2012)):
     return root
 
 
+def written(form, folder, *arguments):
+    """Read, check and write data as run.py does; return the folder of the two files."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args([str(argument) for argument in arguments])
+    read_data(args, form).write(folder)
+    return str(folder)
+
+
 @needs_detectron2
-def test_voc_is_read_from_its_root(tmp_path, train_net):
+def test_data_are_those_that_were_written(tmp_path, train_net):
     from detectron2.data import DatasetCatalog, MetadataCatalog
 
     cfg = train_net.load_config(str(ENGINE / 'configs/voc_r50_c4_24k.yaml'), [])
-    make_voc(tmp_path / 'a')
-    make_voc(tmp_path / 'b', images=3)
-    for root, number in (('a', 2), ('b', 3)):  # pointing elsewhere replaces what was there
-        train_net.register_datasets(cfg, str(tmp_path / root), None)
-        for name, year in (('voc_2007_trainval', 2007), ('voc_2012_trainval', 2012)):
-            records = DatasetCatalog.get(name)
-            assert len(records) == number
-            assert MetadataCatalog.get(name).year == year
+    for name, number in (('a', 2), ('b', 3)):  # pointing elsewhere replaces what was there
+        root = make_voc(tmp_path / name, images=number)
+        train_net.register_datasets(
+            cfg, written('voc', tmp_path / f'{name}_data', '--voc-root', root)
+        )
+        records = DatasetCatalog.get('mmjoint_train')
+        assert len(records) == 2 * number
+    assert cfg.DATASETS.TRAIN == ('mmjoint_train',) and not cfg.MODEL.MASK_ON
+    assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 20
     x, y = np.random.default_rng(0).integers(1, 40, 2)
-    box = DatasetCatalog.get('voc_2007_test')[0]['annotations'][0]
-    assert box['bbox'] == [x - 1, y - 1, x + 59, y + 39]  # VOC counts pixels from 1, ends included
-    assert MetadataCatalog.get('voc_2007_test').thing_classes[box['category_id']] == 'car'
-
-    (tmp_path / 'b/VOC2012/JPEGImages/2012_001.jpg').unlink()
-    with pytest.raises(FileNotFoundError, match='VOC2012/JPEGImages/2012_001.jpg'):
-        train_net.register_datasets(cfg, str(tmp_path / 'b'), None)
+    box = DatasetCatalog.get('mmjoint_test')[0]['annotations'][0]
+    assert box['bbox'] == [x - 1, y - 1, 60, 40]  # VOC counts pixels from 1, ends included
+    assert MetadataCatalog.get('mmjoint_test').thing_classes[box['category_id']] == 'car'
 
 
 @needs_detectron2
-def test_voc_metric_is_eleven_points_from_50_to_95(tmp_path, train_net):
-    from detectron2.data import DatasetCatalog
+def test_difficult_objects_are_trained_on_and_crowds_are_not(train_net):
+    box = dict(image_id=1, category_id=4, bbox=[0, 0, 9, 9])
+    coco = dict(
+        images=[dict(id=1, file_name='/a.jpg', width=60, height=48)],
+        annotations=[dict(box, iscrowd=1, difficult=1), dict(box, iscrowd=1), dict(box, iscrowd=0)],
+        categories=[dict(id=4, name='cat')],
+    )
+    (record,) = train_net.records(coco)
+    assert [item['iscrowd'] for item in record['annotations']] == [0, 1, 0]
+    assert [item['category_id'] for item in record['annotations']] == [0, 0, 0]
+
+
+@needs_detectron2
+def test_voc_metric_is_detectron2s(tmp_path, train_net):
+    from detectron2.data import DatasetCatalog, MetadataCatalog
+    from detectron2.data.datasets import register_pascal_voc
+    from detectron2.evaluation import PascalVOCDetectionEvaluator
     from detectron2.structures import Boxes, Instances
 
+    root = make_voc(tmp_path / 'voc', images=30)
     cfg = train_net.load_config(str(ENGINE / 'configs/voc_r50_c4_24k.yaml'), [])
-    train_net.register_datasets(cfg, str(make_voc(tmp_path)), None)
-    evaluator = train_net.Trainer.build_evaluator(cfg, 'voc_2007_test')
-    evaluator.reset()
-    # One of two cars is found, 49 of its 60 pixels wide: IoU 0.817, and a recall of 1 / 2, up to
-    # which 6 of the 11 points lie. The 19 classes without an object count 0.
-    record = DatasetCatalog.get('voc_2007_test')[0]
-    x1, y1, _, y2 = record['annotations'][0]['bbox']
-    found = Instances((96, 128))
-    found.pred_boxes = Boxes(torch.tensor([[x1, y1, x1 + 49, y2]]))
-    found.scores = torch.tensor([0.9])
-    found.pred_classes = torch.tensor([record['annotations'][0]['category_id']])
-    evaluator.process([record], [{'instances': found}])
+    cfg.OUTPUT_DIR = str(tmp_path)
+    train_net.register_datasets(cfg, written('voc', tmp_path / 'data', '--voc-root', root))
+    ours = train_net.Trainer.build_evaluator(cfg, 'mmjoint_test')
+    # Of one class, so that their mean over 20 classes is a twentieth of ours.
+    car = MetadataCatalog.get('mmjoint_test').thing_classes.index('car')
+    register_pascal_voc('theirs', str(root / 'VOC2007'), 'test', 2007)
+    theirs = PascalVOCDetectionEvaluator('theirs')
+    rng = np.random.default_rng(0)
+    scores = rng.permutation(1000)[:90] / 1000  # no two alike
+    for number, record in enumerate(DatasetCatalog.get('mmjoint_test')):
+        x, y, w, h = record['annotations'][0]['bbox']
+        boxes = np.array([x, y, x + w, y + h]) + rng.normal(0, 4, (3, 4))
+        found = Instances((96, 128))
+        found.pred_boxes = Boxes(torch.from_numpy(boxes).float())
+        found.scores = torch.from_numpy(scores[3 * number : 3 * number + 3])
+        found.pred_classes = torch.full((3,), car)
+        ours.process([record], [{'instances': found}])
+        name = Path(record['file_name']).stem
+        theirs.process([dict(image_id=name)], [{'instances': found}])
     with np.errstate(invalid='ignore'):
-        result = evaluator.evaluate()['bbox']
-    point = 100 * 6 / 11 / 20
-    assert result['AP50'] == pytest.approx(point)
-    assert result['AP75'] == pytest.approx(point)
-    assert result['AP'] == pytest.approx(point * 7 / 10)  # 0.50, 0.55, ..., 0.80 of ten
+        expected = theirs.evaluate()['bbox']
+    result = ours.evaluate()['bbox']
+    assert 5 < result['AP'] < 95
+    assert result == {name: pytest.approx(20 * value) for name, value in expected.items()}
+    assert ours.per_class['car']['bbox'] == result['AP'] and ours.per_class['cat']['bbox'] is None
 
 
 @needs_detectron2
@@ -255,9 +288,9 @@ def test_trainer_starts_from_all_of_the_file_or_not_at_all(mm_backbone, tmp_path
         str(ENGINE / 'configs/voc_r50_c4_24k.yaml'),
         ['MODEL.DEVICE', 'cpu', 'DATALOADER.NUM_WORKERS', '0'],
     )
-    make_voc(tmp_path / 'voc')
+    root = make_voc(tmp_path / 'voc')
     cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS = str(tmp_path), str(tmp_path / 'backbone.pkl')
-    train_net.register_datasets(cfg, str(tmp_path / 'voc'), None)
+    train_net.register_datasets(cfg, written('voc', tmp_path / 'data', '--voc-root', root))
     trainer = train_net.Trainer(cfg)
     trainer.resume_or_load(resume=True)
     loaded = trainer.model.state_dict()['backbone.stem.conv1.weight']
@@ -271,28 +304,41 @@ def test_trainer_starts_from_all_of_the_file_or_not_at_all(mm_backbone, tmp_path
 
 
 @needs_detectron2
-def test_coco_is_read_from_its_root(shared_data, train_net):
-    from detectron2.data import DatasetCatalog, MetadataCatalog
+def test_perfect_detector_on_coco(shared_data, tmp_path, train_net):
+    from detectron2.data import DatasetCatalog
+    from detectron2.structures import Boxes, Instances
 
     cfg = train_net.load_config(str(ENGINE / 'configs/coco_mask_r50_c4_1x.yaml'), [])
+    cfg.OUTPUT_DIR = str(tmp_path)
     root = shared_data / 'coco_mini'
-    train_net.register_datasets(cfg, None, str(root))
-    annotations = json.loads((root / 'annotations/instances_val2017.json').read_text())
-    records = DatasetCatalog.get('coco_2017_val')
-    assert len(records) == len(annotations['images'])
-    assert sum(len(record['annotations']) for record in records) == len(annotations['annotations'])
-    names = [category['name'] for category in annotations['categories']]
-    assert MetadataCatalog.get('coco_2017_val').thing_classes == names
+    arguments = ('--coco-root', root, '--classes', 'dog', 'traffic light')
+    train_net.register_datasets(cfg, written('coco', tmp_path / 'data', *arguments))
+    assert cfg.MODEL.MASK_ON and cfg.MODEL.ROI_HEADS.NUM_CLASSES == 2
+    evaluator = train_net.Trainer.build_evaluator(cfg, 'mmjoint_test')
+    for record in DatasetCatalog.get('mmjoint_test'):
+        size = record['height'], record['width']
+        items = [item for item in record['annotations'] if not item['iscrowd']]
+        boxes = torch.tensor([item['bbox'] for item in items]).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        masks = [decode_mask(item, *size) for item in items]
+        found = Instances(size)
+        found.pred_boxes = Boxes(boxes)
+        found.scores = torch.ones(len(items))
+        found.pred_classes = torch.tensor(
+            [item['category_id'] for item in items], dtype=torch.int64
+        )
+        found.pred_masks = torch.from_numpy(np.array(masks, dtype=bool).reshape(-1, *size))
+        evaluator.process([record], [{'instances': found}])
+    hundred = pytest.approx(dict(AP=100, AP50=100, AP75=100))
+    assert evaluator.evaluate() == dict(bbox=hundred, segm=hundred)
 
 
 @needs_detectron2
-def test_other_data_sets_are_refused(train_net):
-    cfg = train_net.load_config(
-        str(ENGINE / 'configs/voc_r50_c4_24k.yaml'), ['DATASETS.TEST', "('lvis_v1_val',)"]
-    )
-    cfg.DATASETS.TRAIN = ()
-    with pytest.raises(ValueError, match="'lvis_v1_val' of the config: expected voc_2007_"):
-        train_net.register_datasets(cfg, None, None)
+def test_data_are_not_a_setting(train_net):
+    with pytest.raises(ValueError, match='DATASETS.TEST: --test-split or --test-annotations'):
+        train_net.load_config(
+            str(ENGINE / 'configs/voc_r50_c4_24k.yaml'), ['DATASETS.TEST', "('lvis_v1_val',)"]
+        )
 
 
 @needs_detectron2

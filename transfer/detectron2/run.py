@@ -14,7 +14,7 @@ HERE = Path(__file__).resolve().parent
 def command(
     args: argparse.Namespace,
     config: Path,
-    root: Path,
+    data: Path,
     weights: Path | None,
     folder: Path,
     seed: int,
@@ -22,7 +22,7 @@ def command(
     """Return the command of one trial: train_net.py, which starts a process a GPU."""
     command = [sys.executable, str(HERE / 'train_net.py'), str(config), '--resume']
     command += ['--weights', str(weights or 'random'), '--output-dir', str(folder)]
-    command += ['--gpus', str(args.gpus), '--seed', str(seed), f'--{args.task}-root', str(root)]
+    command += ['--gpus', str(args.gpus), '--seed', str(seed), '--data', str(data)]
     if args.options:
         command += ['--opts', *args.options]
     return command

@@ -4,29 +4,42 @@ import argparse
 import logging
 import re
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
 from backbone_check import check_fits, check_loaded, read_weights
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import register_coco_instances, register_pascal_voc
 from detectron2.engine import DefaultTrainer, default_setup, launch
-from detectron2.evaluation import COCOEvaluator, DatasetEvaluator, PascalVOCDetectionEvaluator
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.layers import get_norm
 from detectron2.modeling import build_model
 from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, Res5ROIHeads
+from detectron2.structures import BoxMode
 from detectron2.utils import comm
+from pycocotools import mask as rle
 from torch import nn
 
 from mmjoint.checkpoints import CheckpointError, read_checkpoint
-from mmjoint.detection.data import check_coco, check_voc, data_root, write_results
+from mmjoint.detection.data import write_results
+from mmjoint.detection.metric import evaluate, evaluate_voc, write_predictions
+from mmjoint.detection.sources import read_written
 from mmjoint.utils.errors import one_line_errors
 from mmjoint.utils.guard import lock_folder
 
 RESULT_FILE = 'result.json'
 # What other arguments say; two places for one thing would let them differ.
-_RESERVED = {'MODEL.WEIGHTS': '--weights', 'OUTPUT_DIR': '--output-dir', 'SEED': '--seed'}
+_RESERVED = {
+    'MODEL.WEIGHTS': '--weights',
+    'OUTPUT_DIR': '--output-dir',
+    'SEED': '--seed',
+    'DATASETS.TRAIN': '--train-split or --train-annotations',
+    'DATASETS.TEST': '--test-split or --test-annotations',
+    'MODEL.MASK_ON': '--task',
+    'MODEL.ROI_HEADS.NUM_CLASSES': '--classes',
+}
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -47,13 +60,13 @@ class Res5ROIHeadsExtraNorm(Res5ROIHeads):
 class Trainer(DefaultTrainer):
     """detectron2's trainer, which starts from the whole backbone or not at all."""
 
+    evaluator: 'Evaluator'
+
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        """Return the evaluator of VOC (11-point AP, IoU 0.5 to 0.95) or COCO."""
-        if dataset_name.startswith('voc_'):
-            return PascalVOCDetectionEvaluator(dataset_name)
-        tasks = ('bbox', 'segm') if cfg.MODEL.MASK_ON else ('bbox',)
-        return COCOEvaluator(dataset_name, tasks, output_dir=f'{cfg.OUTPUT_DIR}/inference')
+        """Return the evaluator; the last one built is ``cls.evaluator``."""
+        cls.evaluator = Evaluator(MetadataCatalog.get(dataset_name).coco, cfg.OUTPUT_DIR)
+        return cls.evaluator
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Load the weights, or go on from the last checkpoint; compare what was loaded.
@@ -128,52 +141,105 @@ def fit_to_machine(cfg: CfgNode, gpus: int, num_machines: int = 1) -> None:
         )
 
 
-def register_datasets(
-    cfg: CfgNode, voc_root: str | None, coco_root: str | None, check: bool = True
-) -> None:
-    """Point the config's data sets, which keep detectron2's names, to the user's folders.
+def register_datasets(cfg: CfgNode, folder: str) -> None:
+    """Make the config train and test on the sets that run.py has checked and written.
 
     Args:
-        cfg (CfgNode): Its ``DATASETS`` name ``voc_<year>_<list>`` or ``coco_2017_{train,val}``.
-        voc_root (str, optional): The VOCdevkit folder; see ``mmjoint.detection.data_root``.
-        coco_root (str, optional): The COCO folder.
-        check (bool): Look for every file. Defaults to True.
-
-    Raises:
-        ValueError: A data set has another name, or several are to be tested on.
-        FileNotFoundError: A file is missing.
+        cfg (CfgNode): Changed in place: data sets, number of classes, masks and their format.
+        folder (str): With ``train.json`` and ``test.json``, as ``DataSets.write`` leaves them.
     """
-    if len(cfg.DATASETS.TEST) != 1:
-        raise ValueError(f'DATASETS.TEST {cfg.DATASETS.TEST}: expected one data set')
-    for name in dict.fromkeys([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]):
-        voc = re.fullmatch(r'voc_(2007|2012)_(\w+)', name)
-        coco = re.fullmatch(r'coco_2017_(train|val)', name)
-        if voc:
-            root, folder, split = data_root('voc', voc_root), f'VOC{voc[1]}', voc[2]
-            if check:
-                check_voc(root, [f'{folder}/{split}'])
-            _forget(name)
-            register_pascal_voc(name, str(root / folder), split, int(voc[1]))
-        elif coco:
-            root, split = data_root('coco', coco_root), f'{coco[1]}2017'
-            if check:
-                check_coco(root, [split])
-            metadata = MetadataCatalog.get(name).as_dict()
-            classes = {key: value for key, value in metadata.items() if key.startswith('thing_')}
-            _forget(name)
-            annotations = root / 'annotations' / f'instances_{split}.json'
-            register_coco_instances(name, classes, str(annotations), str(root / split))
+    sets = read_written(folder)
+    info = sets[0]['info']
+    classes = [category['name'] for category in sets[0]['categories']]
+    cfg.MODEL.MASK_ON = info['masks']
+    for node in (cfg.MODEL.ROI_HEADS, cfg.MODEL.RETINANET):
+        node.NUM_CLASSES = len(classes)
+    # detectron2 takes polygons or bitmaps of a data set, not some of each.
+    if info['masks'] and any(
+        isinstance(item['segmentation'], dict)
+        for item in sets[0]['annotations']
+        if not item['iscrowd']
+    ):
+        cfg.INPUT.MASK_FORMAT = 'bitmask'
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = ('mmjoint_train',), ('mmjoint_test',)
+    for name, coco in zip(('mmjoint_train', 'mmjoint_test'), sets, strict=True):
+        for catalog in (DatasetCatalog, MetadataCatalog):
+            if name in catalog:
+                catalog.pop(name)
+        DatasetCatalog.register(name, partial(records, coco))
+        MetadataCatalog.get(name).set(thing_classes=classes, coco=coco)
+
+
+def records(coco: dict) -> list[dict]:
+    """Return a data set in detectron2's form.
+
+    VOC's difficult objects are trained on, as detectron2 does; crowds are not.
+    """
+    labels = {category['id']: label for label, category in enumerate(coco['categories'])}
+    images = {
+        image['id']: dict(
+            file_name=image['file_name'],
+            height=image['height'],
+            width=image['width'],
+            image_id=image['id'],
+            annotations=[],
+        )
+        for image in coco['images']
+    }
+    for item in coco['annotations']:
+        image = images[item['image_id']]
+        record = dict(
+            bbox=item['bbox'],
+            bbox_mode=BoxMode.XYWH_ABS,
+            category_id=labels[item['category_id']],
+            iscrowd=item['iscrowd'] and not item.get('difficult', 0),
+        )
+        shape = item.get('segmentation')
+        if shape is not None:
+            if isinstance(shape, dict) and isinstance(shape['counts'], list):
+                shape = rle.frPyObjects(shape, image['height'], image['width'])
+            record['segmentation'] = shape
+        image['annotations'].append(record)
+    return list(images.values())
+
+
+class Evaluator(DatasetEvaluator):
+    """The metric of all engines: COCO's, or VOC2007's with 11 recalls.
+
+    Args:
+        coco (dict): The test set.
+        folder (str): For the detections, ``predictions.json``.
+    """
+
+    def __init__(self, coco: dict, folder: str) -> None:
+        self.coco, self.folder = coco, folder
+        self.per_class: dict = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all detections."""
+        self.found: list[dict] = []
+
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Keep the detections of some images."""
+        for image, output in zip(inputs, outputs, strict=True):
+            instances = output['instances'].to('cpu')
+            for item in instances_to_coco_json(instances, image['image_id']):
+                item['category_id'] = self.coco['categories'][item['category_id']]['id']
+                self.found.append(item)
+
+    def evaluate(self) -> dict | None:
+        """Return the metric in percent; nothing in all processes but the first."""
+        gathered = comm.gather(self.found)
+        if not comm.is_main_process():
+            return None
+        found = [item for part in gathered for item in part]
+        write_predictions(Path(self.folder, 'predictions.json'), self.coco, found)
+        if self.coco['info']['form'] == 'voc':
+            metrics, self.per_class = evaluate_voc(self.coco, found)
         else:
-            raise ValueError(
-                f'data set {name!r} of the config: expected voc_2007_... or voc_2012_..., '
-                'coco_2017_train or coco_2017_val'
-            )
-
-
-def _forget(name: str) -> None:
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        if name in catalog:
-            catalog.pop(name)
+            metrics, self.per_class = evaluate(self.coco, found, self.coco['info']['masks'])
+        return metrics
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -187,7 +253,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     """
     cfg = load_config(args.config, args.opts)
     fit_to_machine(cfg, args.gpus, args.num_machines)
-    register_datasets(cfg, args.voc_root, args.coco_root)
+    register_datasets(cfg, args.data)
     cfg.OUTPUT_DIR = args.output_dir
     cfg.MODEL.WEIGHTS = '' if args.weights == 'random' else args.weights
     if cfg.MODEL.WEIGHTS:
@@ -222,7 +288,9 @@ def train(args: argparse.Namespace, cfg: CfgNode) -> None:
         cfg (CfgNode): As ``setup`` returns it.
     """
     # A process that was started for a GPU knows nothing of what `setup` registered and checked.
-    register_datasets(cfg, args.voc_root, args.coco_root, check=False)
+    cfg.defrost()
+    register_datasets(cfg, args.data)
+    cfg.freeze()
     default_setup(cfg, args)
     start = time.perf_counter()
     trainer = Trainer(cfg)
@@ -234,6 +302,7 @@ def train(args: argparse.Namespace, cfg: CfgNode) -> None:
     for kind in ('bbox', 'segm'):
         if kind in trainer._last_eval_results:
             result[kind] = dict(trainer._last_eval_results[kind])
+    result['per_class'] = trainer.evaluator.per_class
     if trainer.start_iter == 0:
         result['seconds'] = round(time.perf_counter() - start, 1)
     write_results(Path(cfg.OUTPUT_DIR, RESULT_FILE), result)
@@ -250,8 +319,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--resume', action='store_true', help='go on from the last checkpoint, if there is one'
     )
-    parser.add_argument('--voc-root', help='the VOCdevkit folder, with VOC2007 and VOC2012')
-    parser.add_argument('--coco-root', help='the COCO folder, with annotations and train2017')
+    parser.add_argument(
+        '--data', required=True, help='folder of train.json and test.json, which run.py writes'
+    )
     parser.add_argument(
         '--opts', nargs='+', default=[], metavar='KEY VALUE', help="detectron2's settings to change"
     )

@@ -3,20 +3,26 @@
 The region head with the extra norm, ``ResLayerExtraNorm``, is mmpretrain's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 
+import numpy as np
 import torch
-from mmdet.registry import HOOKS
+from mmdet.registry import HOOKS, METRICS
 from mmengine.dist import all_reduce, get_world_size
+from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from pycocotools import mask as rle
 from torch import Tensor, nn
 
 from mmjoint.checkpoints import CheckpointError, read_checkpoint
 from mmjoint.checkpoints.fitting import describe_faults, state_dict_of
+from mmjoint.detection.metric import evaluate, evaluate_voc, write_predictions
+from mmjoint.detection.sources import read_written
 
 
 @HOOKS.register_module()
@@ -88,6 +94,66 @@ def _backbone_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for part, prefix in zip(parts, ('backbone.', 'backbone.layer4.'), strict=False):
         for name, value in part.state_dict(keep_vars=True).items():
             yield prefix + name, value
+
+
+@METRICS.register_module()
+class WrittenSetMetric(BaseMetric):
+    """The metric of all engines: COCO's, or VOC2007's with 11 recalls.
+
+    Args:
+        folder (str): With ``test.json``, as ``mmjoint.detection.sources`` writes it.
+        out (str): Folder for the detections, ``predictions.json``.
+    """
+
+    default_prefix = 'detection'
+
+    def __init__(self, folder: str, out: str) -> None:
+        super().__init__(collect_device='cpu')
+        self.coco = read_written(folder)[1]
+        self.out = out
+        self.outcome: dict = {}
+
+    def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
+        """Keep the detections of some images."""
+        for sample in data_samples:
+            items = []
+            found = sample['pred_instances']
+            masks = found.get('masks')
+            for index, label in enumerate(found['labels'].tolist()):
+                left, top, right, bottom = found['bboxes'][index].tolist()
+                item = dict(
+                    image_id=sample['img_id'],
+                    category_id=self.coco['categories'][label]['id'],
+                    bbox=[left, top, right - left, bottom - top],
+                    score=float(found['scores'][index]),
+                )
+                if masks is not None:
+                    item['segmentation'] = _encoded(masks, index)
+                items.append(item)
+            # mmengine keeps as many results as there are images.
+            self.results.append(items)
+
+    def compute_metrics(self, results: list[list[dict]]) -> dict[str, float]:
+        """Return AP, AP50 and AP75 in percent; ``outcome`` has those of each class too."""
+        results = [item for items in results for item in items]
+        write_predictions(Path(self.out, 'predictions.json'), self.coco, results)
+        if self.coco['info']['form'] == 'voc':
+            metrics, per_class = evaluate_voc(self.coco, results)
+        else:
+            metrics, per_class = evaluate(self.coco, results, self.coco['info']['masks'])
+        self.outcome = dict(metrics, per_class=per_class)
+        return {
+            f'{kind}_{name}': value
+            for kind, values in metrics.items()
+            for name, value in values.items()
+        }
+
+
+def _encoded(masks: object, index: int) -> dict:
+    """Return a mask as RLE; the detector gives RLE or an array of booleans."""
+    if isinstance(masks, list):
+        return masks[index]
+    return rle.encode(np.asfortranarray(masks[index].cpu().numpy(), dtype=np.uint8))
 
 
 @HOOKS.register_module()

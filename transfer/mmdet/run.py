@@ -15,13 +15,13 @@ LAUNCH = HERE.parents[1] / 'tools' / 'launch.py'
 def command(
     args: argparse.Namespace,
     config: Path,
-    root: Path,
+    data: Path,
     weights: Path | None,
     folder: Path,
     seed: int,
 ) -> list[str]:
     """Return the command of one trial: train.py, in several processes if asked for."""
-    command = [str(HERE / 'train.py'), str(config), '--data-root', str(root)]
+    command = [str(HERE / 'train.py'), str(config), '--data', str(data)]
     command += ['--work-dir', str(folder), '--seed', str(seed)]
     if weights:
         command += ['--weights', str(weights)]

@@ -2,14 +2,15 @@
 
 import argparse
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.runner import Runner
 
 from mmjoint import engine
-from mmjoint.detection.data import METRICS, check_coco, check_voc, write_results
+from mmjoint.detection.data import write_results
+from mmjoint.detection.sources import read_written
 from mmjoint.utils.errors import one_line_errors
 
 
@@ -17,7 +18,9 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='a file of transfer/mmdet/configs, or one made of it')
-    parser.add_argument('--data-root', required=True, help='the VOCdevkit or the COCO folder')
+    parser.add_argument(
+        '--data', required=True, help='folder of train.json and test.json, which run.py writes'
+    )
     parser.add_argument('--weights', help='converted backbone; without it the start is random')
     parser.add_argument('--seed', type=int, required=True)
     parser.add_argument('--work-dir', required=True)
@@ -27,38 +30,43 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def data_sets(node: object) -> Iterator[ConfigDict]:
-    """Find the data sets of a config's loader, those inside others too."""
-    if isinstance(node, list):
-        for item in node:
-            yield from data_sets(item)
-    elif isinstance(node, dict):
-        if 'ann_file' in node:
-            yield node
-        for item in node.values():
-            yield from data_sets(item)
+def set_data(cfg: Config, folder: str) -> None:
+    """Make a config train and test on the sets that run.py has checked and written.
 
-
-def set_data_root(cfg: Config, root: str) -> None:
-    """Point data sets and metric to a folder that has every file they name."""
-    found = [
-        dataset
-        for name in ('train_dataloader', 'test_dataloader')
-        for dataset in data_sets(cfg[name])
-    ]
-    for dataset in found:
-        dataset.data_root = root + '/'
-    lists = [Path(dataset.ann_file) for dataset in found]
-    if found[0].type == 'VOCDataset':
-        check_voc(root, [f'{path.parts[0]}/{path.stem}' for path in lists])
+    Args:
+        cfg (Config): Changed in place: data sets, metric, number of classes, masks.
+        folder (str): With ``train.json`` and ``test.json``, as ``DataSets.write`` leaves them.
+    """
+    train, _ = read_written(folder)
+    classes = tuple(category['name'] for category in train['categories'])
+    head = cfg.model.roi_head
+    head.bbox_head.num_classes = len(classes)
+    if not train['info']['masks']:
+        head.mask_head = head.mask_roi_extractor = None
+        for step in (*cfg.train_pipeline, *cfg.test_pipeline):
+            if step.type == 'LoadAnnotations':
+                step.with_mask = False
+    elif head.get('mask_head'):
+        head.mask_head.num_classes = len(classes)
     else:
-        check_coco(root, [path.stem.removeprefix('instances_') for path in lists])
-        cfg.test_evaluator.ann_file = str(Path(root, found[-1].ann_file))
+        raise ValueError(f'{cfg.filename}: has no mask head; give --task bbox')
+    common = dict(type='CocoDataset', data_prefix=dict(img=''), metainfo=dict(classes=classes))
+    files = {part: str(Path(folder, f'{part}.json').absolute()) for part in ('train', 'test')}
+    cfg.train_dataloader.dataset = dict(
+        **common,
+        ann_file=files['train'],
+        filter_cfg=dict(filter_empty_gt=True),
+        pipeline=cfg.train_pipeline,
+    )
+    cfg.test_dataloader.dataset = dict(
+        **common, ann_file=files['test'], test_mode=True, pipeline=cfg.test_pipeline
+    )
+    cfg.test_evaluator = dict(type='WrittenSetMetric', folder=folder, out=cfg.work_dir)
 
 
 def adapt(cfg: Config, args: argparse.Namespace) -> None:
     """Set data, seed and start."""
-    set_data_root(cfg, args.data_root)
+    set_data(cfg, args.data)
     for name in ('train_dataloader', 'test_dataloader'):
         cfg[name].pop('collate_fn', None)  # mmdet's pseudo_collate is the Runner's default
     cfg.randomness = dict(seed=args.seed)
@@ -68,19 +76,9 @@ def adapt(cfg: Config, args: argparse.Namespace) -> None:
         )
 
 
-def percentages(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
-    """Return AP, AP50 and AP75 in percent, of boxes and of masks where there are."""
-    if 'pascal_voc/mAP' in metrics:
-        names = {'bbox': ('pascal_voc/mAP', 'pascal_voc/AP50', 'pascal_voc/AP75')}
-    else:
-        names = {
-            kind: tuple(f'coco/{kind}_mAP{at}' for at in ('', '_50', '_75'))
-            for kind in ('bbox', 'segm')
-        }
-    return {
-        kind: {metric: 100 * float(metrics[key]) for metric, key in zip(METRICS, keys, strict=True)}
-        for kind, keys in names.items()
-    }
+def metric_of(runner: Runner) -> dict:
+    """Return what the metric of the last test found: bbox, segm and per_class."""
+    return runner.test_loop.evaluator.metrics[0].outcome
 
 
 def main() -> None:
@@ -95,7 +93,8 @@ def main() -> None:
         runner = engine.build_runner(cfg, strict=cfg.resume)
         start = time.monotonic()
         runner.train()
-        metrics = dict(seed=args.seed, **percentages(runner.test()))
+        runner.test()
+        metrics = dict(seed=args.seed, **metric_of(runner))
         metrics['seconds'] = time.monotonic() - start
         if is_main_process():
             write_results(Path(cfg.work_dir, 'result.json'), metrics)
