@@ -1,6 +1,11 @@
 #!/usr/bin/env bash
-# Sets up .venv if need be and runs the tests: bash tools/run_tests.sh [pytest args]
+# Sets up .venv if need be and runs the tests, a worker per core: bash tools/run_tests.sh
+# [pytest args]. Those that take over 5 seconds: bash tools/run_tests.sh -m slow.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup_env.sh"
 cd "$root"
-exec "$python" -m pytest "$@"
+workers=()
+if "$python" -c 'import xdist' 2>/dev/null; then
+    workers=(-n auto --dist worksteal)
+fi
+exec "$python" -m pytest "${workers[@]}" "$@"

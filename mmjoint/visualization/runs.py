@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.config import Config
 
 from ..engine.dumped import read_dumped_config
+from ..engine.options import TOP_LEVEL_KEYS
 
 Curve = tuple[list[int], list[float]]
 
@@ -23,17 +24,16 @@ CURVES = (
     'collapse/negative',
     'lr',
 )
-# Say where a run was made or how it is told about, not what it computes.
-_NOT_SETTINGS = {
-    'custom_imports',
+# What a run computes follows from these. The named parts that a config is made of, such as `views`,
+# are told by the settings that they went into; the others say where a run was made or how it is
+# told about.
+_SETTINGS = TOP_LEVEL_KEYS - {
     'experiment_name',
-    'filename',
     'launcher',
     'load_from',
     'log_level',
     'resume',
     'visualizer',
-    'vis_backends',
     'work_dir',
 }
 
@@ -181,7 +181,8 @@ def config_differences(cfgs: list[Config | None]) -> dict[str, list[str]]:
     Returns:
         dict[str, list[str]]: The setting's dotted name, such as
         ``train_dataloader.dataset.pipeline.1.transforms.0.0.beta``, to its value in each config, as
-        text; empty where a config lacks it. Where a run was made is no setting.
+        text; empty where a config lacks it. Where a run was made is not a setting, nor is a
+        variable of the config file.
     """
     flat = [_flatten(cfg.to_dict()) if cfg is not None else None for cfg in cfgs]
     known = [settings for settings in flat if settings is not None]
@@ -196,7 +197,7 @@ def config_differences(cfgs: list[Config | None]) -> dict[str, list[str]]:
 
 def _flatten(value: Any, prefix: str = '') -> dict[str, Any]:
     if isinstance(value, dict):
-        items = [(k, v) for k, v in value.items() if prefix or k not in _NOT_SETTINGS]
+        items = [(k, v) for k, v in value.items() if prefix or k in _SETTINGS]
     elif isinstance(value, (list, tuple)) and any(isinstance(v, (dict, list)) for v in value):
         items = list(enumerate(value))
     else:

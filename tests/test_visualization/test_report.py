@@ -137,12 +137,14 @@ def test_differences_between_configs():
         steps = [dict(type='A', scale=(64, 64)), dict(type='B', beta=None)]
         return Config(dict(model=dict(steps=steps, depth=18), work_dir='x') | changes)
 
-    joint = cfg(work_dir='y', seed=1)
+    joint = cfg(work_dir='y', randomness=dict(seed=1))
     joint.model.steps[1].beta = 0
-    assert config_differences([cfg(), cfg(work_dir='z')]) == {}
+    # The variables of a config file are told by what they are used for.
+    same = cfg(work_dir='z', views=dict(crop=dict(beta=0)), custom_imports=dict(imports=['one']))
+    assert config_differences([cfg(), same]) == {}
     assert config_differences([cfg(), joint, None]) == {
         'model.steps.1.beta': ['None', '0', ''],
-        'seed': ['', '1', ''],
+        'randomness.seed': ['', '1', ''],
     }
 
 
