@@ -19,10 +19,6 @@ from ..utils.device import choose_device, loader_workers
 from ..utils.progress import Progress
 
 LOADERS = ('knn_train_dataloader', 'knn_val_dataloader')
-# A neighbour's place is one integer: the similarity in steps of 2**-24, which is float32's own
-# resolution at 1, and below it the training image's index.
-_SIMILARITY_STEPS = 2**24
-_INDEX_LIMIT = 2**36
 
 
 @torch.no_grad()
@@ -101,9 +97,9 @@ def knn_accuracy(
     """Classify test images by the vote of their nearest training images, as DINO does.
 
     Each of the ``k`` training images of highest cosine similarity s votes for its class with
-    weight exp(s / temperature). Exact, in blocks of ``chunk`` x ``chunk`` similarities. Of equally
-    similar training images the earlier ones come first; of classes with equal votes, the lower
-    number. A class without a vote is never counted as predicted.
+    weight exp(s / temperature). Exact, in blocks of ``chunk`` x ``chunk`` similarities. Which of
+    equally similar training images vote is arbitrary where not all of them can; of classes with
+    equal votes the lower number comes first. A class without a vote is never counted as predicted.
 
     Source: DINO (arXiv 2104.14294), section 4.2, which takes it from arXiv 1805.01978.
 
@@ -114,7 +110,7 @@ def knn_accuracy(
         test_labels (Tensor): Integers from 0, of shape (M,).
         k (int): Number of neighbours that vote. Defaults to 20.
         temperature (float): Similarity over which a vote's weight falls by e. Defaults to 0.07.
-        chunk (int): Side of the blocks; it bounds the memory and leaves the result as it is.
+        chunk (int): Side of the blocks; it bounds the memory and changes no more than ties.
             Defaults to 4096.
         num_classes (int, optional): Number of classes. Defaults to None, the highest label and one.
 
@@ -172,16 +168,17 @@ def knn_accuracy(
 
 
 def _nearest(queries: Tensor, bank: Tensor, k: int, chunk: int) -> tuple[Tensor, Tensor]:
-    """Return float64 similarities and indices of each query's k nearest, the nearest first."""
-    best = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
+    """Return similarities and indices of each query's k nearest, both (M, k), the nearest first."""
+    similarities = queries.new_empty(len(queries), 0)
+    indices = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
     for start in range(0, len(bank), chunk):
         block = queries @ bank[start : start + chunk].T
-        place = (block * _SIMILARITY_STEPS).round().long() * _INDEX_LIMIT
-        place -= torch.arange(start, start + block.shape[1], device=place.device)
-        best = torch.cat([best, place], dim=1)
-        best = best.topk(min(k, best.shape[1]), dim=1).values
-    index = -best % _INDEX_LIMIT
-    return (best + index) // _INDEX_LIMIT / float(_SIMILARITY_STEPS), index
+        places = torch.arange(start, start + block.shape[1], device=block.device)
+        similarities = torch.cat([similarities, block], dim=1)
+        indices = torch.cat([indices, places.expand(len(queries), -1)], dim=1)
+        similarities, order = similarities.topk(min(k, similarities.shape[1]), dim=1)
+        indices = indices.gather(1, order)
+    return similarities.double(), indices
 
 
 def labelled_features(

@@ -60,18 +60,20 @@ def test_chunks_do_not_matter(chunk):
 
 
 @pytest.mark.parametrize('chunk', [1, 2, 100])
-def test_earlier_of_equal_neighbors_wins(chunk):
+def test_of_equal_neighbors_as_many_vote_as_asked_for(chunk):
     train = torch.tensor([[0.0, 1.0]] * 3 + [[1.0, 0.0]] * 5)
     labels = torch.tensor([4, 4, 4, 3, 1, 0, 2, 2])
     test = torch.tensor([[2.0, 0.0]])
-    assert knn_accuracy(train, labels, test, torch.tensor([3]), k=1, chunk=chunk)['top1'] == 100
-    for other in (0, 1, 2, 4):
-        hit = knn_accuracy(train, labels, test, torch.tensor([other]), k=1, chunk=chunk)
-        assert hit['top1'] == 0
-    # Three of the five equal ones vote: 3, 1 and 0; the lowest number leads, all five tie at 2.
-    for k, winner in ((3, 0), (5, 2)):
-        hit = knn_accuracy(train, labels, test, torch.tensor([winner]), k=k, chunk=chunk)
-        assert hit['top1'] == 100
+
+    def hit(label, k):
+        accuracy = knn_accuracy(train, labels, test, torch.tensor([label]), k=k, chunk=chunk)
+        return accuracy['top1'] == 100
+
+    # One of the five equal ones is the nearest, whichever; of all five, class 2 has two.
+    assert [hit(label, 1) for label in range(5)].count(True) == 1 and not hit(4, 1)
+    assert [hit(label, 5) for label in range(5)] == [False, False, True, False, False]
+    # The three of class 4 are orthogonal to it, so their votes weigh next to nothing.
+    assert hit(2, 8)
 
 
 def test_temperature_weighs_near_against_many():
