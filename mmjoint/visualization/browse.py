@@ -17,7 +17,7 @@ from ..pairs.statistics import Draws, PairStatistics, pair_statistics
 from ..pixels.operations import resize
 from ..transforms import JointView
 from ..transforms.base import Declaration, JointParams, JointQuantity, PairTransform
-from .charts import chart, histogram, number_ticks, ratio_ticks
+from .charts import density_chart, histogram, number_ticks, ratio_ticks
 
 # Okabe and Ito's palette, by number of the view; white text is readable on all.
 COLOURS = ('#0072b2', '#b86e00', '#007d5a', '#a34f82', '#b94a00', '#31688e', '#6b6b00', '#8a3b3b')
@@ -282,7 +282,7 @@ def _quantity_charts(title: str, draws: list[Draws], names: list[str]) -> list[d
             outline = bars[reference]
             text += '; the line is beta None’s'
         label = f'{title}, beta {name}: {text}'
-        svg = chart(label, limits, top, bars[i], outline, curves, ticks(*limits))
+        svg = density_chart(label, limits, top, bars[i], outline, curves, ticks(*limits))
         tabs.append(dict(svg=svg, text=text))
     return tabs
 

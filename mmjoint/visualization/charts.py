@@ -1,4 +1,4 @@
-"""Histograms as small SVG elements whose colours are the page's."""
+"""Charts as small SVG elements whose colors are the page's: densities, and curves over time."""
 
 import math
 from collections.abc import Sequence
@@ -6,8 +6,80 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup, escape
 
-WIDTH, HEIGHT = 340, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 12, 12, 10, 34
+_MOST_POINTS = 200
+
+
+class _Axes:
+    """A drawing area of an SVG element, whose coordinates are those of the values.
+
+    Args:
+        size (tuple[int, int]): Width and height of the element in pixels.
+        margins (tuple[int, int, int, int]): Left, right, top and bottom of the drawing area.
+        x_limits, y_limits (tuple[float, float]): The values at its edges; a range without width
+            is drawn at its beginning.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        margins: tuple[int, int, int, int],
+        x_limits: tuple[float, float],
+        y_limits: tuple[float, float],
+    ) -> None:
+        self.size = size
+        self.left, right, self.top, bottom = margins
+        self.right, self.floor = size[0] - right, size[1] - bottom
+        self.x_limits, self.y_limits = x_limits, y_limits
+        self.parts: list[str] = []
+
+    def x(self, value: float) -> float:
+        low, high = self.x_limits
+        return self.left + (self.right - self.left) * (value - low) / ((high - low) or 1)
+
+    def y(self, value: float) -> float:
+        low, high = self.y_limits
+        return self.floor - (self.floor - self.top) * (value - low) / ((high - low) or 1)
+
+    def line(self, kind: str, xs: Sequence[float], ys: Sequence[float]) -> None:
+        """Add a line through points, of a class that the page gives a color."""
+        points = ' '.join(f'{self.x(a):.1f},{self.y(b):.1f}' for a, b in zip(xs, ys, strict=True))
+        self.parts.append(f'<polyline class="{escape(kind)}" points="{points}"/>')
+
+    def floor_line(self, ticks: Sequence[tuple[float, str]]) -> None:
+        """Add the horizontal axis with its ticks, places and texts."""
+        self.parts.append(
+            f'<line class="axis" x1="{self.left}" x2="{self.right}" y1="{self.floor}" '
+            f'y2="{self.floor}"/>'
+        )
+        for place, text in ticks:
+            self.parts.append(
+                f'<line class="axis" x1="{self.x(place):.1f}" x2="{self.x(place):.1f}" '
+                f'y1="{self.floor}" y2="{self.floor + 4}"/>'
+                f'<text x="{self.x(place):.1f}" y="{self.floor + 19}">{escape(text)}</text>'
+            )
+
+    def grid(self, ticks: Sequence[float]) -> None:
+        """Add horizontal lines with their values to the left."""
+        for tick in ticks:
+            self.parts.append(
+                f'<line class="grid" x1="{self.left}" x2="{self.right}" y1="{self.y(tick):.1f}" '
+                f'y2="{self.y(tick):.1f}"/><text class="left" x="{self.left - 7}" '
+                f'y="{self.y(tick) + 4:.1f}">{tick:g}</text>'
+            )
+
+    def svg(self, kind: str, label: str, title: str = '') -> Markup:
+        """Return the element.
+
+        Args:
+            kind (str): Its class.
+            label (str): What a screen reader says.
+            title (str): What a pointer that rests on it shows. Defaults to nothing.
+        """
+        told = f'<title>{escape(title)}</title>' if title else ''
+        return Markup(
+            f'<svg class="{kind}" viewBox="0 0 {self.size[0]} {self.size[1]}" role="img" '
+            f'aria-label="{escape(label)}">{told}{"".join(self.parts)}</svg>'
+        )
 
 
 def histogram(values: np.ndarray, limits: tuple[float, float], bins: int) -> np.ndarray:
@@ -25,7 +97,7 @@ def histogram(values: np.ndarray, limits: tuple[float, float], bins: int) -> np.
     return counts * bins / ((limits[1] - limits[0]) * max(1, len(values)))
 
 
-def chart(
+def density_chart(
     label: str,
     limits: tuple[float, float],
     top: float,
@@ -38,7 +110,7 @@ def chart(
 
     Args:
         label (str): What a screen reader says.
-        limits (tuple[float, float]): Of the quantity.
+        limits (tuple[float, float]): The least and the greatest value of the quantity.
         top (float): Density at the upper edge.
         bars (np.ndarray): Densities in equal bins, filled (class ``bars``).
         outline (np.ndarray, optional): Densities in equal bins, as a line (class ``outline``).
@@ -48,40 +120,64 @@ def chart(
     Returns:
         Markup: An SVG element.
     """
-    width, height = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
-    floor = HEIGHT - _BOTTOM
-
-    def x(value: float) -> float:
-        return _LEFT + width * (value - limits[0]) / (limits[1] - limits[0])
-
-    def y(density: float) -> float:
-        return floor - height * min(density / top, 1) if top else floor
+    axes = _Axes((340, 190), (12, 12, 10, 34), limits, (0, top))
 
     def steps(densities: np.ndarray) -> str:
         edges = np.linspace(*limits, len(densities) + 1)
-        path = f'M{x(edges[0]):.1f} {floor}'
+        path = f'M{axes.x(edges[0]):.1f} {axes.floor}'
         for start, end, density in zip(edges[:-1], edges[1:], densities, strict=True):
-            path += f'L{x(start):.1f} {y(density):.1f}L{x(end):.1f} {y(density):.1f}'
-        return f'{path}L{x(edges[-1]):.1f} {floor}'
+            height = axes.y(min(density, top))
+            path += f'L{axes.x(start):.1f} {height:.1f}L{axes.x(end):.1f} {height:.1f}'
+        return f'{path}L{axes.x(edges[-1]):.1f} {axes.floor}'
 
-    parts = [f'<path class="bars" d="{steps(bars)}Z"/>']
+    axes.parts.append(f'<path class="bars" d="{steps(bars)}Z"/>')
     if outline is not None:
-        parts.append(f'<path class="outline" d="{steps(outline)}"/>')
+        axes.parts.append(f'<path class="outline" d="{steps(outline)}"/>')
     for kind, places, densities in curves:
-        points = ' '.join(f'{x(a):.1f},{y(b):.1f}' for a, b in zip(places, densities, strict=True))
-        parts.append(f'<polyline class="{escape(kind)}" points="{points}"/>')
-    parts.append(
-        f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{floor}" y2="{floor}"/>'
-    )
-    for place, text in ticks:
-        parts.append(
-            f'<line class="axis" x1="{x(place):.1f}" x2="{x(place):.1f}" y1="{floor}" '
-            f'y2="{floor + 4}"/><text x="{x(place):.1f}" y="{floor + 20}">{escape(text)}</text>'
-        )
-    return Markup(
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
-    )
+        axes.line(kind, places, np.minimum(densities, top))
+    axes.floor_line(ticks)
+    return axes.svg('chart', label)
+
+
+def line_chart(label: str, unit: str, curves: list[tuple[int, list[int], list[float]]]) -> Markup:
+    """Draw curves over iterations on one pair of axes.
+
+    Args:
+        label (str): What a screen reader says.
+        unit (str): What is drawn.
+        curves (list[tuple]): Number of the run (its color: class ``run0``, ``run1``, ...),
+            iterations and values. More than 200 points are averaged in groups.
+
+    Returns:
+        Markup: An SVG element; values that are not finite are left out.
+    """
+    drawn = [(run, *_thin(steps, values)) for run, steps, values in curves]
+    drawn = [curve for curve in drawn if len(curve[1])]
+    if not drawn:
+        return Markup('')
+    last = max(float(steps[-1]) for _, steps, _ in drawn)
+    first = min(0.0, *(float(steps[0]) for _, steps, _ in drawn))
+    low = min(float(values.min()) for _, _, values in drawn)
+    high = max(float(values.max()) for _, _, values in drawn)
+    if low == high:  # one point: room above and below, and round numbers beside it
+        room = abs(low) / 20 or 1.0
+        low, high = low - room, high + room
+    heights = round_numbers(low, high)
+    limits = min(low, heights[0]), max(high, heights[-1])
+    axes = _Axes((440, 250), (52, 14, 12, 44), (first, last), limits)
+    axes.grid(heights)
+    places = [tick for tick in round_numbers(first, last) if first <= tick <= last]
+    axes.floor_line([(tick, f'{tick:g}') for tick in places])
+    middle, bottom = (axes.left + axes.right) / 2, axes.size[1] - 6
+    axes.parts.append(f'<text x="{middle:.0f}" y="{bottom}">iteration</text>')
+    for run, steps, values in drawn:
+        axes.line(f'run{run}', steps, values)
+        if len(steps) < 30:
+            axes.parts += [
+                f'<circle class="run{run}" cx="{axes.x(a):.1f}" cy="{axes.y(b):.1f}" r="2.6"/>'
+                for a, b in zip(steps, values, strict=True)
+            ]
+    return axes.svg('lines', label, f'{label}, {unit}')
 
 
 def ratio_ticks(low: float, high: float) -> list[tuple[float, str]]:
@@ -96,8 +192,40 @@ def ratio_ticks(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def number_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Return about six ticks at round numbers for a quantity in [low, high]."""
-    power = 10.0 ** math.floor(math.log10((high - low) / 4))
-    step = next(power * n for n in (1, 2, 5, 10) if (high - low) / (power * n) <= 7)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [(k * step, f'{k * step:.6g}'.replace('-', '−')) for k in range(first, last + 1)]
+    """Return ticks at round numbers within [low, high], with a minus sign in their texts."""
+    numbers = [n for n in round_numbers(low, high, 8) if low <= n + 1e-9 and n <= high + 1e-9]
+    return [(number, f'{number:.6g}'.replace('-', '\u2212')) for number in numbers]
+
+
+def round_numbers(low: float, high: float, most: int = 6) -> list[float]:
+    """Return round numbers that divide a range.
+
+    Args:
+        low, high (float): The range.
+        most (int): How many at most, about. Defaults to 6.
+
+    Returns:
+        list[float]: Multiples of 1, 2 or 5 times a power of ten, from the first at or above low to
+        the last at or below high; the two ends of a range without width.
+    """
+    if not high > low:
+        return [low]
+    rough = (high - low) / (most - 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+    numbers = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    return [float(f'{number * step:.10g}') for number in numbers]
+
+
+def _thin(steps: list[int], values: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out what is not finite and average groups so that few points are left."""
+    places, heights = np.asarray(steps, float), np.asarray(values, float)
+    finite = np.isfinite(heights)
+    places, heights = places[finite], heights[finite]
+    groups = min(_MOST_POINTS, len(places))
+    if groups == len(places):
+        return places, heights
+    return tuple(
+        np.array([group.mean() for group in np.array_split(part, groups)])
+        for part in (places, heights)
+    )

@@ -12,7 +12,7 @@ from mmpretrain.registry import DATASETS
 
 from ..engine.dumped import refuse_code
 from ..utils.files import write_output
-from .curves import line_chart
+from .charts import line_chart
 from .pairs import draw_pair, sample_pairs
 from .runs import Run, config_differences
 

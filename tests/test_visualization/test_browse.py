@@ -14,7 +14,7 @@ from mmjoint.pairs.source import PairSource
 from mmjoint.transforms import BlurParams, ColorParams, CropParams, JointCrop
 from mmjoint.visualization import browse_views
 from mmjoint.visualization.browse import describe_params
-from mmjoint.visualization.charts import chart, histogram, number_ticks, ratio_ticks
+from mmjoint.visualization.charts import density_chart, histogram, number_ticks, ratio_ticks
 
 CROP = dict(type='JointCrop', scale=(24, 20), beta=0)
 BETAS = [{'': beta} for beta in (None, 2, 0, -2)]
@@ -187,7 +187,7 @@ def test_histogram_is_a_density():
 
 
 def test_chart_draws_to_scale():
-    svg = chart(
+    svg = density_chart(
         'a < b', (0, 2), 4.0, np.array([1.0, 3.0]), curves=[('c', [0, 2], [0, 4])], ticks=[(1, '1')]
     )
     assert 'aria-label="a &lt; b"' in svg

@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 
 from mmjoint.visualization import Run, read_run, read_scalars, write_report
-from mmjoint.visualization.curves import line_chart, ticks
+from mmjoint.visualization.charts import line_chart, round_numbers
 from mmjoint.visualization.embedding import draw_points, tsne
 from mmjoint.visualization.report import detection_table, results_table, sdf_table
 from mmjoint.visualization.runs import config_differences
@@ -159,7 +159,7 @@ def test_differences_between_configs():
     ],
 )
 def test_ticks_are_round(low, high, expected):
-    assert ticks(low, high) == pytest.approx(expected)
+    assert round_numbers(low, high) == pytest.approx(expected)
 
 
 def test_a_chart_shows_the_values():
