@@ -4,10 +4,11 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+
+from ..utils.models import unwrapped
 
 # Settings of a model that must be equal, since one part's output is the other's input; those that a
 # config does not have are left out.
@@ -45,7 +46,7 @@ def check_widths(model: nn.Module, cfg: Config) -> None:
     if not taking and _get(settings, 'neck.type') in (None, 'GlobalAveragePooling'):
         taking = ['head']
     taking = [part for part in taking if isinstance(_get(settings, f'{part}.in_channels'), int)]
-    backbone = (model.module if is_model_wrapper(model) else model).backbone if taking else None
+    backbone = unwrapped(model).backbone if taking else None
     channels = _channels(backbone, settings.get('backbone') or {}) if taking else None
     wrong = {
         f'model.{part}.in_channels': settings[part].in_channels
@@ -104,7 +105,7 @@ def check_queue(runner: Runner, loader: DataLoader) -> None:
     Raises:
         ValueError: They do not fit; the message tells the numbers.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     batch, processes = loader.batch_size, get_world_size()
     if not batch:  # a batch sampler of its own
         return

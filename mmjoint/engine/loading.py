@@ -7,7 +7,6 @@ import torch
 from mmengine.dist import barrier, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.model.weight_init import PretrainedInit
 from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner import CheckpointLoader, Runner
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from ..checkpoints import CheckpointError, read_checkpoint
 from ..checkpoints.facts import contradiction
 from ..checkpoints.fitting import describe_faults, describe_values, state_dict_of
+from ..utils.models import unwrapped
 from .history import restore_histories
 
 # What mmengine calls files by name; each gives the address.
@@ -120,7 +120,7 @@ class CheckHook(Hook):
         Raises:
             CheckpointError: They do not fit, or hold values that no weight has.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         weights = state_dict_of(checkpoint, self.path)
         check_weights(model, weights, self.path, self.strict)
         told = contradiction(getattr(model, 'backbone', None) or nn.Identity(), checkpoint)

@@ -5,13 +5,14 @@ import math
 from types import SimpleNamespace
 
 from mmengine.hooks import Hook
-from mmengine.model import BaseAveragedModel, is_model_wrapper
+from mmengine.model import BaseAveragedModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict, _ParamScheduler
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.optim import Optimizer
 
 from ..checkpoints import CheckpointError
 from ..models.dino import DINO
+from ..utils.models import unwrapped
 from .loops import ResumableEpochLoop
 
 _HINT = 'to start from its weights alone, give --cfg-options load_from=CKPT instead of --resume'
@@ -218,7 +219,7 @@ class ResumeHook(Hook):
         else:
             self._rescale_rate(runner, checkpoint)
         counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         for prefix, module in model.named_modules():
             if isinstance(module, (BaseAveragedModel, DINO)):
                 name = 'teacher_steps' if isinstance(module, DINO) else 'steps'

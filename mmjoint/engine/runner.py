@@ -5,7 +5,6 @@ from mmengine.device import get_device
 from mmengine.dist import get_world_size
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -13,6 +12,7 @@ from mmpretrain.engine import SwAVHook
 
 from ..hooks.accumulation import AccumulationHook
 from ..models.stock_fixes import mend_stock_parts
+from ..utils.models import unwrapped
 from ..utils.noise import quiet_logger
 from .checks import check_queue, check_widths
 from .history import append_in_place
@@ -140,7 +140,7 @@ class _Runner(Runner):
 
 def _summary(runner: Runner, loop: BaseLoop) -> str:
     """Tell in a few lines what a run does."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     loader, optimizer = loop.dataloader, (runner.cfg.get('optim_wrapper') or {}).get('optimizer')
     weights = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     batch = f'{loader.batch_size} images'

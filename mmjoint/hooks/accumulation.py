@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import BaseAveragedModel, is_model_wrapper
+from mmengine.model import BaseAveragedModel
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.models.losses import SwAVLoss
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..models.infomin import InfoMin
 from ..models.swav import DistributedSwAVLoss
+from ..utils.models import unwrapped
 
 # Methods that move a momentum network, in the forward pass, towards what the last step made.
 _MOVES = ('update_teacher', 'momentum_update')
@@ -52,7 +53,7 @@ class AccumulationHook(Hook):
         counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         self._steps = math.ceil(runner.max_iters / counts)
         self._last = True  # the first micro-batch begins a step, also that of a resumed run
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         for module in model.modules():
             if isinstance(module, InfoMin) or (
                 isinstance(module, SwAVLoss) and not isinstance(module, DistributedSwAVLoss)

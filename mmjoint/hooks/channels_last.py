@@ -12,6 +12,8 @@ from mmengine.runner import Runner
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from ..utils.models import unwrapped
+
 
 @HOOKS.register_module()
 class ChannelsLastHook(Hook):
@@ -58,7 +60,7 @@ class ChannelsLastHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Lay out the weights, and what the optimizer keeps of a run without the hook."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         model.to(memory_format=torch.channels_last)
         wrapper = runner.optim_wrapper
         wrappers = [wrapper] if isinstance(wrapper, OptimWrapper) else wrapper.values()

@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.model import BaseAveragedModel, is_model_wrapper
+from mmengine.model import BaseAveragedModel
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from ..utils.models import unwrapped
 from .non_finite_loss import NonFiniteLossHook
 
 # Of an image, how many values tell it from the others of its batch.
@@ -197,7 +198,7 @@ def feature_spread(pairs: tuple[Tensor, Tensor] | None) -> dict[str, float]:
 
 
 def _inner_model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return unwrapped(runner.model)
 
 
 def _encoder_parts(model: nn.Module) -> tuple[nn.Module, nn.Module]:

@@ -2,10 +2,11 @@
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
+
+from ..utils.models import unwrapped
 
 
 @HOOKS.register_module()
@@ -33,7 +34,7 @@ class CompileHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Compile; the first iterations then take minutes."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         _check_compiler(next(model.parameters()).device)
         kind = type(model.backbone)
         backbones = [module for module in model.modules() if type(module) is kind]

@@ -8,7 +8,6 @@ from mmcv.transforms import Compose
 from mmengine.dataset import BaseDataset, default_collate
 from mmengine.dist import all_reduce, get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import TRANSFORMS
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..transforms import JointView, LoadSemanticBox
+from ..utils.models import unwrapped
 
 _KEY = 'semantic_boxes'
 
@@ -232,7 +232,7 @@ class ContrastiveCropHook(Hook):
             collate_fn=default_collate,
             pin_memory=train_loader.pin_memory,
         )
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         modes = {module: module.training for module in model.backbone.modules()}
         model.backbone.eval()
         boxes = torch.zeros(len(dataset), 4)

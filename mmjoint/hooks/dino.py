@@ -2,9 +2,10 @@
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+
+from ..utils.models import unwrapped
 
 
 @HOOKS.register_module()
@@ -48,7 +49,7 @@ class DINOHook(Hook):
                 'DINOHook: both optim_wrapper.clip_grad and the clip_grad of this hook are set: '
                 'take one, and set the other to None'
             )
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         last_layer = set(model.neck.last_layer.parameters())
 
         def before_step(optimizer: torch.optim.Optimizer, *_: object) -> None:

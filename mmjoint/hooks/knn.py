@@ -6,7 +6,6 @@ import time
 import torch
 from mmengine.dist import all_gather, all_reduce, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader
 from ..evaluation.folders import use_folder
 from ..evaluation.knn import LOADERS, extract_features, knn_accuracy
 from ..transforms.load_image import use_load_image
+from ..utils.models import unwrapped
 
 
 @HOOKS.register_module()
@@ -145,7 +145,7 @@ class KNNHook(Hook):
             dict[str, float]: ``top1`` and, with more than five classes, ``top5``, percent.
         """
         start = time.perf_counter()
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         device = next(model.parameters()).device
         random_state = torch.get_rng_state()  # a data loader draws its workers' seed
         own = [

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook, RuntimeInfoHook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.models import SimCLR
 from torch import Tensor, nn
 
 from ..utils.files import write_output
+from ..utils.models import unwrapped
 
 
 @HOOKS.register_module()
@@ -58,7 +58,7 @@ class NonFiniteLossHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Start to note which rows are finite."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         self._simclr = isinstance(model, SimCLR)
         hooks = runner.hooks[: runner.hooks.index(self)]
         self._behind_log = any(isinstance(hook, RuntimeInfoHook) for hook in hooks)

@@ -3,11 +3,12 @@
 import torch
 from mmengine.dist import all_gather, get_rank, get_world_size
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.engine import SwAVHook
 from torch import nn
+
+from ..utils.models import unwrapped
 
 
 @HOOKS.register_module()
@@ -55,7 +56,7 @@ class CheckpointedSwAVHook(SwAVHook):
 
     @staticmethod
     def _loss(runner: Runner) -> nn.Module:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         return model.head.loss_module
 
     @staticmethod

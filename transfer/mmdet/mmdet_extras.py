@@ -14,7 +14,6 @@ from mmengine.dist import all_reduce, get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from pycocotools import mask as rle
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from mmjoint.checkpoints import CheckpointError, read_checkpoint
 from mmjoint.checkpoints.fitting import describe_faults, state_dict_of
 from mmjoint.detection.metric import evaluate, evaluate_voc, write_predictions
 from mmjoint.detection.sources import read_written
+from mmjoint.utils.models import unwrapped
 
 
 @HOOKS.register_module()
@@ -47,7 +47,7 @@ class LoadBackboneHook(Hook):
         """Load, unless the run is one that goes on from its own checkpoint."""
         if runner.iter > 0:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         count = load_backbone(model, self.checkpoint)
         print_log(f'all {count} tensors of the backbone are those of {self.checkpoint}', 'current')
 
@@ -176,7 +176,7 @@ class FinalPreciseBNHook(Hook):
         """Do it after the last iteration, before the checkpoint is saved."""
         if runner.iter + 1 < runner.max_iters:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         norms = [
             module
             for module in model.modules()
