@@ -71,6 +71,7 @@ setup(
             'hypothesis>=6.100',
             'mypy>=1.11',
             'pycocotools>=2.0.7',
+            'playwright>=1.45',
             'pytest>=8.0',
             'pytest-xdist>=3.5',
             'ruff>=0.6',
