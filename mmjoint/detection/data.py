@@ -1,7 +1,4 @@
-"""What the detection engines in ``transfer/`` share: where the data are, and the result file.
-
-Needs NumPy and the standard library only, since each engine has an environment of its own.
-"""
+"""What the detection engines share: where benchmarks are looked for, and the result file."""
 
 import json
 import math
@@ -31,7 +28,7 @@ def data_root(task: str, argument: str | Path | None = None) -> Path:
             below it for COCO.
 
     Returns:
-        Path: The folder, which need not exist; for ``check_voc`` or ``check_coco``.
+        Path: The folder, which need not exist.
     """
     if task not in TASKS:
         raise ValueError(f'task is {task!r}; expected one of {", ".join(TASKS)}')
@@ -39,85 +36,6 @@ def data_root(task: str, argument: str | Path | None = None) -> Path:
         return Path(argument).expanduser()
     datasets = Path(os.environ.get('DETECTRON2_DATASETS', 'datasets')).expanduser()
     return datasets / 'coco' if task == 'coco' else datasets
-
-
-def check_voc(root: str | Path, splits: Sequence[str] = VOC_SPLITS) -> None:
-    """Check that a VOCdevkit folder has every file that a run will open, before it starts.
-
-    Args:
-        root (str | Path): Folder that holds VOC2007 and VOC2012, each with ImageSets/Main,
-            Annotations and JPEGImages.
-        splits (Sequence[str]): ``'VOC<year>/<list>'`` each. Defaults to ``VOC_SPLITS``.
-
-    Raises:
-        FileNotFoundError: Something is missing; the message names the first such file.
-        ValueError: A list of images is empty.
-    """
-    root = Path(root)
-    hint = f'({root.absolute()} was taken for the VOCdevkit folder: --voc-root names another)'
-    listings = {}
-    for split in splits:
-        year, _, name = split.partition('/')
-        image_list = root / year / 'ImageSets' / 'Main' / f'{name}.txt'
-        if not image_list.is_file():
-            raise FileNotFoundError(f'{image_list}: no such file {hint}')
-        ids = [line.split()[0] for line in image_list.read_text().splitlines() if line.strip()]
-        if not ids:
-            raise ValueError(f'{image_list}: lists no image')
-        for folder, suffix in (('Annotations', '.xml'), ('JPEGImages', '.jpg')):
-            directory = root / year / folder
-            if directory not in listings:
-                listings[directory] = _listing(directory, hint)
-            for image in ids:
-                if image + suffix not in listings[directory]:
-                    raise FileNotFoundError(
-                        f'{directory / (image + suffix)}: no such file, though {image_list} '
-                        f'lists it {hint}'
-                    )
-
-
-def check_coco(root: str | Path, splits: Sequence[str] = COCO_SPLITS) -> None:
-    """Check that a COCO folder has every file that a run will open, before it starts.
-
-    Args:
-        root (str | Path): Folder that holds annotations/instances_{train,val}2017.json, train2017
-            and val2017.
-        splits (Sequence[str]): Defaults to ``COCO_SPLITS``.
-
-    Raises:
-        FileNotFoundError: Something is missing; the message names the first such file.
-        ValueError: An annotation file is damaged or has no image.
-    """
-    root = Path(root)
-    hint = f'({root.absolute()} was taken for the COCO folder: --coco-root names another)'
-    for split in splits:
-        annotations = root / 'annotations' / f'instances_{split}.json'
-        if not annotations.is_file():
-            raise FileNotFoundError(f'{annotations}: no such file {hint}')
-        try:
-            images = [
-                image['file_name'] for image in json.loads(annotations.read_bytes())['images']
-            ]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f'{annotations}: not a whole COCO annotation file ({type(error).__name__}: {error})'
-            ) from error
-        if not images:
-            raise ValueError(f'{annotations}: has no image')
-        present = _listing(root / split, hint)
-        for image in images:
-            if image not in present:
-                raise FileNotFoundError(
-                    f'{root / split / image}: no such file, though {annotations} lists it {hint}'
-                )
-
-
-def _listing(directory: Path, hint: str) -> set[str]:
-    # One listing is quick where a hundred thousand single looks over a network are not.
-    try:
-        return set(os.listdir(directory))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f'{directory}: no such folder {hint}') from error
 
 
 def summarise(trials: Sequence[dict]) -> tuple[dict, dict | None]:

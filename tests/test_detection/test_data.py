@@ -1,130 +1,16 @@
 import json
-import shutil
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from mmjoint.detection.data import (
-    check_coco,
-    check_voc,
     data_root,
     format_table,
     make_results,
     summarise,
     write_results,
 )
-
-MINI_VOC_SPLITS = ('VOC2007/trainval', 'VOC2007/test')
-
-
-@pytest.fixture
-def voc(tmp_path):
-    """A whole VOCdevkit of one image a split."""
-    for year, split, image in (
-        ('VOC2007', 'trainval', '000005'),
-        ('VOC2012', 'trainval', '2008_000002'),
-        ('VOC2007', 'test', '000001'),
-    ):
-        for folder in ('ImageSets/Main', 'Annotations', 'JPEGImages'):
-            (tmp_path / year / folder).mkdir(parents=True, exist_ok=True)
-        (tmp_path / year / 'ImageSets/Main' / f'{split}.txt').write_text(f'{image}\n')
-        (tmp_path / year / 'Annotations' / f'{image}.xml').write_text('<annotation/>')
-        (tmp_path / year / 'JPEGImages' / f'{image}.jpg').write_bytes(b'')
-    return tmp_path
-
-
-@pytest.fixture
-def coco(tmp_path):
-    """A whole COCO folder of one image a split."""
-    (tmp_path / 'annotations').mkdir()
-    for split, image in (('train2017', '000000000009.jpg'), ('val2017', '000000000139.jpg')):
-        (tmp_path / split).mkdir()
-        (tmp_path / split / image).write_bytes(b'')
-        content = {'images': [{'id': 1, 'file_name': image}], 'annotations': [], 'categories': []}
-        (tmp_path / f'annotations/instances_{split}.json').write_text(json.dumps(content))
-    return tmp_path
-
-
-def test_whole_data_sets_pass(voc, tmp_path):
-    check_voc(voc)
-    check_voc(str(voc))
-
-
-@pytest.mark.parametrize(
-    'missing',
-    [
-        'VOC2007/ImageSets/Main/trainval.txt',
-        'VOC2007/ImageSets/Main/test.txt',
-        'VOC2012/ImageSets/Main/trainval.txt',
-        'VOC2007/Annotations/000005.xml',
-        'VOC2007/JPEGImages/000001.jpg',
-        'VOC2012/JPEGImages/2008_000002.jpg',
-    ],
-)
-def test_first_missing_file_of_voc_is_named(voc, missing):
-    (voc / missing).unlink()
-    with pytest.raises(FileNotFoundError) as error:
-        check_voc(voc)
-    assert str(error.value).startswith(f'{voc / missing}: no such file')
-    assert '--voc-root' in str(error.value)
-
-
-def test_missing_folder_and_empty_list_of_voc(voc):
-    (voc / 'VOC2007/ImageSets/Main/test.txt').write_text('\n')
-    with pytest.raises(ValueError, match=r'test\.txt: lists no image'):
-        check_voc(voc)
-    shutil.rmtree(voc / 'VOC2012/JPEGImages')
-    with pytest.raises(FileNotFoundError, match='VOC2012/JPEGImages: no such folder'):
-        check_voc(voc)
-    with pytest.raises(FileNotFoundError, match=r'absent/VOC2007/ImageSets/Main/trainval\.txt'):
-        check_voc(voc / 'absent')
-
-
-def test_whole_coco_passes(coco):
-    check_coco(coco)
-
-
-@pytest.mark.parametrize(
-    'missing',
-    [
-        'annotations/instances_train2017.json',
-        'annotations/instances_val2017.json',
-        'train2017/000000000009.jpg',
-        'val2017/000000000139.jpg',
-    ],
-)
-def test_first_missing_file_of_coco_is_named(coco, missing):
-    (coco / missing).unlink()
-    with pytest.raises(FileNotFoundError) as error:
-        check_coco(coco)
-    assert str(error.value).startswith(f'{coco / missing}: no such file')
-    assert '--coco-root' in str(error.value)
-
-
-@pytest.mark.parametrize('content', ['{"images": [{"file', '[]', '{"annotations": []}', '\0'])
-def test_damaged_annotations_of_coco_are_named(coco, content):
-    (coco / 'annotations/instances_val2017.json').write_text(content)
-    with pytest.raises(ValueError, match=r'instances_val2017\.json: not a whole COCO annotation'):
-        check_coco(coco)
-
-
-def test_folders_and_annotations_of_coco(coco):
-    shutil.rmtree(coco / 'val2017')
-    with pytest.raises(FileNotFoundError, match='val2017: no such folder'):
-        check_coco(coco)
-    (coco / 'annotations/instances_train2017.json').write_text('{"images": []}')
-    with pytest.raises(ValueError, match=r'instances_train2017\.json: has no image'):
-        check_coco(coco)
-
-
-def test_real_small_data_sets_pass(shared_data):
-    check_voc(shared_data / 'voc_mini', MINI_VOC_SPLITS)
-    check_coco(shared_data / 'coco_mini')
-    with pytest.raises(FileNotFoundError, match='VOC2012'):
-        check_voc(shared_data / 'voc_mini')
 
 
 def test_where_data_are_looked_for(monkeypatch):
@@ -239,18 +125,3 @@ def test_engines_are_not_mixed_in_a_table():
         format_table([results(), results(task='coco')])
     with pytest.raises(ValueError, match='none'):
         format_table([])
-
-
-def test_torch_is_not_needed():
-    program = (
-        'import sys\n'
-        'for name in ("torch", "mmengine", "mmcv", "mmpretrain"): sys.modules[name] = None\n'
-        'import importlib.util as util\n'
-        'spec = util.spec_from_file_location("detection", sys.argv[1])\n'
-        'spec.loader.exec_module(util.module_from_spec(spec))\n'
-    )
-    file = Path(sys.modules[check_voc.__module__].__file__)
-    done = subprocess.run(
-        [sys.executable, '-c', program, str(file)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
