@@ -261,6 +261,7 @@ def test_voc_metric_is_detectron2s(tmp_path, train_net):
     car = MetadataCatalog.get('mmjoint_test').thing_classes.index('car')
     register_pascal_voc('theirs', str(root / 'VOC2007'), 'test', 2007)
     theirs = PascalVOCDetectionEvaluator('theirs')
+    theirs.reset()
     rng = np.random.default_rng(0)
     scores = rng.permutation(1000)[:90] / 1000  # no two alike
     for number, record in enumerate(DatasetCatalog.get('mmjoint_test')):
