@@ -1,8 +1,9 @@
 """Joint augmentation of positive pairs for contrastive pretraining on mmpretrain.
 
-Importing it registers everything that a config can name, so a config needs no more than
-``custom_imports = dict(imports=['mmjoint'])``. Without the mm stack ``mmjoint.distributions`` and
-``mmjoint.checkpoints`` still work: an environment that converts checkpoints may have none.
+Importing this package registers everything that a config can name, so a config only needs
+``custom_imports = dict(imports=['mmjoint'])``. Where the mm stack is not installed, for example in
+an environment that only converts checkpoints, ``mmjoint.distributions`` and ``mmjoint.checkpoints``
+still work.
 """
 
 import warnings
@@ -25,7 +26,7 @@ __all__ = [
     '__version__',
 ]
 
-# What OpenCV's wheel links against and slim images lack.
+# # System libraries that OpenCV's wheel links against and that slim images lack.
 _OPENCV_LIBRARIES = ('libGL', 'libglib', 'libgthread', 'libxcb')
 
 _missing = [name for name in ('mmengine', 'mmcv', 'mmpretrain') if find_spec(name) is None]

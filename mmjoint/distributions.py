@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 _NORMAL = NormalDist()
 _BELOW_ONE = math.nextafter(1.0, 0.0)
 # Below this |beta| the truncated normal differs from its limit, the uniform distribution, by less
-# than 1e-8 relative, and the inverse of its CDF starts to lose digits.
+# # than a relative 1e-8, and the inverse of its CDF starts to lose digits.
 _UNIFORM_BELOW = 1e-4
 
 
@@ -28,18 +28,18 @@ class JointDistribution:
     - ``beta > 0``: ``t = (L / beta) x`` with x standard normal, truncated to ``[-beta, beta]``.
     - ``beta = 0``: ``t ~ U(-L, L)``, the limit of small beta and the paper's default.
     - ``beta < 0``: t of ``JC(|beta|)`` with each half flipped about its middle: ``t >= 0`` becomes
-      ``L - t`` and ``t < 0`` becomes ``-L - t``, so that pairs that differ much are the rule.
+      ``L - t`` and ``t < 0`` becomes ``-L - t``, so that most pairs differ a lot.
 
-    Given ``t``, ``a1`` is uniform where both parameters stay in range. The smaller beta, the
-    harder the pairs. The published text of the paper has lost its formula of sigma; ``L / beta`` is
-    our reading: beta has no unit, JC(0) is uniform, and JC(2) on ``[0.2, 1]`` is a little wider
-    than independent sampling, as the paper describes. The authors' code narrows JC(0) to
-    ``L = log(high / low - 0.1)``; this class follows the paper.
+    Given ``t``, ``a1`` is uniform over the values that keep both parameters in range. The smaller
+    beta is, the harder the pairs are. The formula of sigma is lost in the published text of the
+    paper; ``L / beta`` is our reading: beta has no unit, JC(0) is uniform, and JC(2) on ``[0.2,
+    1]`` is a little wider than independent sampling, as the paper describes. The authors' code
+    narrows JC(0) to ``L = log(high / low - 0.1)``; this class follows the paper.
 
     Random numbers come from NumPy's global generator, which mmengine seeds in every worker.
 
     Args:
-        low (float): Lower limit of the parameter. Above 0 in the joint case of ``'ratio'``.
+        low (float): Lower limit of the parameter; above 0 for a joint draw with ``space='ratio'``.
         high (float): Upper limit of the parameter, above ``low`` (equal is allowed if
             ``beta=None``).
         beta (float, optional): Any finite number, or None. Defaults to 0.0.
@@ -47,7 +47,7 @@ class JointDistribution:
 
     Raises:
         TypeError: An argument is not a number.
-        ValueError: An argument is out of the range given above.
+        ValueError: An argument is outside the range that its description gives.
 
     Examples:
         >>> area = JointDistribution(0.2, 1.0, beta=0)
@@ -93,7 +93,7 @@ class JointDistribution:
         return self._sample_given(self._sample_t())
 
     def _sample_given(self, t: float) -> tuple[float, float]:
-        """Draw a pair of the given t: a1 uniformly where both parameters stay in range."""
+        """Draw a pair with the given t; a1 is uniform where both parameters stay in range."""
         low, high = self.low, self.high
         ratio = math.exp(t) if self.space == 'ratio' else None
         if t >= 0:  # a2 is the larger
@@ -126,7 +126,7 @@ class JointDistribution:
     has_density = True
 
     def with_beta(self, beta: float | None) -> 'JointDistribution':
-        """Return the law of the same parameter with another beta; None is the independent one."""
+        """Return the distribution of the same parameter with another beta (None: independent)."""
         return JointDistribution(self.low, self.high, beta, self.space)
 
     @property
@@ -134,7 +134,7 @@ class JointDistribution:
         """L, the largest ``|t|``; infinite for the ratio of a parameter whose range starts at 0.
 
         Raises:
-            ValueError: The parameter has no ratio (``low < 0``), or its range is one point.
+            ValueError: The parameter has no ratio (``low < 0``), or its range is a single value.
         """
         if self.high == self.low:
             raise ValueError(f'{self!r} draws one value only, so t has no density')
@@ -147,7 +147,7 @@ class JointDistribution:
     def density(self, t: ArrayLike) -> np.ndarray:
         """Compute the probability density of t, the log ratio or difference of a pair.
 
-        For independent ratios it is the density of appendix H, ``f(r)``, as one of ``log r``.
+        For independent ratios this is ``f(r)`` of appendix H, expressed as a density of ``log r``.
 
         Args:
             t (ArrayLike): Any numbers.
@@ -156,7 +156,7 @@ class JointDistribution:
             np.ndarray: float64, of t's shape; 0 outside ``[-limit, limit]``.
 
         Raises:
-            ValueError: As of ``limit``.
+            ValueError: As documented in ``limit``.
         """
         limit, size = self.limit, np.abs(np.asarray(t, float))
         inside = size <= limit
@@ -188,7 +188,7 @@ class JointDistribution:
             np.ndarray: float64 in [0, 1], of t's shape.
 
         Raises:
-            ValueError: As of ``limit``.
+            ValueError: As documented in ``limit``.
         """
         t, limit = np.asarray(t, float), self.limit
         size = np.minimum(np.abs(t), limit)
@@ -221,8 +221,8 @@ class JointDistribution:
 class FixedRatio(JointDistribution):
     """Draws pairs whose ratio is always the same, either way round with equal probability.
 
-    What figure 2 of arXiv 2412.16522 measures the difficulty of, for ratios from 1 to 5. Not a
-    distribution to train with, and one without a density.
+    Figure 2 of arXiv 2412.16522 measures the difficulty of such pairs, for ratios from 1 to 5. This
+    is not a distribution to train with, and it has no density.
 
     Args:
         low (float): Lower limit of the parameter, above 0.
@@ -231,7 +231,7 @@ class FixedRatio(JointDistribution):
 
     Raises:
         TypeError: An argument is not a number.
-        ValueError: An argument is out of the range given above.
+        ValueError: An argument is outside the range that its description gives.
 
     Examples:
         >>> area1, area2 = FixedRatio(0.2, 1.0, ratio=3).sample()

@@ -1,19 +1,20 @@
-"""Importing the mm stack whatever else is installed, and without the lines that it always prints.
+"""Imports the mm stack whatever else is installed, and without the lines that it always prints.
 
-mmpretrain imports all that it has, and with it what other people have installed. Two kinds of fault
-come of that, both met here and nowhere else:
+mmpretrain imports all of its parts, and with them third-party packages if they are installed. This
+causes two kinds of faults, which are handled here and nowhere else:
 
-- Its multimodal models are imported wherever transformers and pycocotools are installed, and take
-  names from transformers that version 5 no longer has: BLIP catches that, goes on with None in
-  their place and ends with ``TypeError: NoneType takes no arguments`` (the same names are missed in
-  https://github.com/xinyu1205/recognize-anything/issues/219). Contrastive pretraining uses none
-  of them, so they are left out, as where those packages are not installed. Who wants them imports
-  ``mmpretrain.models`` before mmjoint, which then leaves them alone.
-- Other packages are imported where they are there, but only an ``ImportError`` is expected of them.
-  One that fails in another way is treated as not installed.
+- mmpretrain's multimodal models are imported wherever transformers and pycocotools are installed.
+  They import names that transformers 5 no longer has: BLIP catches the error, continues with None
+  in their place and ends with ``TypeError: NoneType takes no arguments`` (the same names are
+  missing in
+  https://github.com/xinyu1205/recognize-anything/issues/219). Contrastive pretraining uses none of
+  these models, so they are left out, as they are where those packages are not installed. To use
+  them, import ``mmpretrain.models`` before mmjoint, which then leaves them alone.
+- Other third-party packages are imported if they are installed, but mmpretrain expects only an
+  ``ImportError``. A package whose import fails in another way is treated as not installed.
 
-Where a program imports ``mmpretrain.models`` itself, before mmjoint, nothing can be done here.
-mmpretrain's own tools do not: they import what the config names.
+Where a program itself imports ``mmpretrain.models`` before mmjoint, these faults cannot be
+prevented here. mmpretrain's own tools do not do that: they import what the config names.
 """
 
 import contextlib
@@ -32,14 +33,14 @@ def import_stock() -> None:
     """Import mmpretrain's data sets and models.
 
     Raises:
-        ImportError: What it needs is missing or broken.
+        ImportError: A package that mmpretrain needs is missing or broken.
     """
     with _quietly(), _only_import_errors():
         if 'mmpretrain.models' not in sys.modules:
             dependency = import_module('mmpretrain.utils.dependency')
             dependency.WITH_MULTIMODAL = False
         file_client = import_module('mmengine.fileio.file_client')
-        # All that it logs is that it is deprecated, each time that mmengine itself makes one.
+        # # mmengine itself triggers this deprecation warning each time it makes such an object.
         file_client.print_log = lambda *args, **kwargs: None
         import_module('mmpretrain.datasets')
         import_module('mmpretrain.models')
@@ -68,9 +69,9 @@ def _only_import_errors() -> Iterator[None]:
             continue
         try:
             import_module(name)
-        except Exception:  # a package of somebody else: anything may come
+        except Exception:  # a third-party package: it may raise anything
             broken.append(name)
-            sys.modules[name] = None  # an import of it is an ImportError now
+            sys.modules[name] = None  # importing it raises ImportError from now on
     try:
         yield
     finally:

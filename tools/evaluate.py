@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
     from mmjoint.engine import read_config
     from mmjoint.utils.files import check_output
 
-    # mmengine tells the initialisation of every single weight otherwise.
+    # mmengine tells the initialization of every single weight otherwise.
     MMLogger.get_instance('mmjoint', log_level='WARNING')
     out = args.json
     if out is None and args.checkpoint:

@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> None:
     from mmjoint.evaluation import evaluate_knn
     from mmjoint.utils.files import check_output, write_output
 
-    # mmengine tells the initialisation of every single weight otherwise.
+    # mmengine tells the initialization of every single weight otherwise.
     MMLogger.get_instance('mmjoint', log_level='WARNING')
     check_output(args.json)
     cfg = read_config(args.config, args.cfg_options)

@@ -82,7 +82,7 @@ def main(args: argparse.Namespace) -> None:
     from mmjoint.pairs.source import PairSource
     from mmjoint.utils.files import check_output, write_output
 
-    # mmengine tells the initialisation of every single weight otherwise.
+    # mmengine tells the initialization of every single weight otherwise.
     MMLogger.get_instance('mmjoint', log_level='WARNING')
     for path in (args.json, args.plot):
         check_output(path)

@@ -42,7 +42,7 @@ def check_sums(path: Path) -> None:
     """Compare a zip archive's records with their checksums; other files have none.
 
     Raises:
-        Exception: As of ``load_file``.
+        Exception: As documented in ``load_file``.
     """
     with open(path, 'rb') as file:
         if file.read(4) != _ZIP:

@@ -95,5 +95,5 @@ class ImageNet1K(_ListedDataset, ImageNet):
             on.
 
     Raises:
-        FileNotFoundError, ValueError: As of :class:`ImageFolder`.
+        FileNotFoundError, ValueError: As documented in :class:`ImageFolder`.
     """

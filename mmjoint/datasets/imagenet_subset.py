@@ -102,7 +102,7 @@ def read_class_list(class_list: str) -> tuple[str, ...]:
         tuple[str, ...]: The ids, sorted.
 
     Raises:
-        FileNotFoundError, ValueError: As of :class:`ImageNetSubset`.
+        FileNotFoundError, ValueError: As documented in :class:`ImageNetSubset`.
     """
     path = Path(__file__).with_name('imagenet100.txt')
     if class_list != 'imagenet100':

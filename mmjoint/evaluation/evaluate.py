@@ -104,7 +104,7 @@ def few_shot_accuracy(
         ``num_train``, the images of a subset.
 
     Raises:
-        ValueError: fraction or draws is out of its range, or as of ``linear_accuracy``.
+        ValueError: fraction or draws is out of its range, or as documented in ``linear_accuracy``.
     """
     if draws < 1:
         raise ValueError(f'draws is {draws}; it must be at least 1')
@@ -151,18 +151,18 @@ def balanced_subset(labels: Tensor, fraction: float, seed: int) -> Tensor:
 def cached_features(
     cfg: Config, checkpoint: str | Path | None, cache: str | Path | None
 ) -> Features:
-    """Compute the features of a config's labelled images, or take them from a file.
+    """Compute the features of a config's labeled images, or take them from a file.
 
     The file's name is a hash of all that the features depend on: the checkpoint's SHA-256, the
     backbone, the preprocessor, the data loaders, and name, size and time of every image.
 
     Args:
-        cfg, checkpoint: As of ``labelled_features``.
+        cfg, checkpoint: As documented in ``labelled_features``.
         cache (str | Path | None): Folder of such files, made if need be; None for no files. A
-            random initialisation is never cached.
+            random initialization is never cached.
 
     Returns:
-        tuple: As of ``labelled_features``.
+        tuple: As documented in ``labelled_features``.
     """
     if cache is None or checkpoint is None:
         return labelled_features(cfg, checkpoint)
@@ -221,7 +221,7 @@ def provenance(cfg: Config, checkpoint: str | Path | None) -> dict:
 
     Args:
         cfg (Config): With ``knn_train_dataloader`` and ``knn_val_dataloader``.
-        checkpoint (str | Path | None): None for the random initialisation.
+        checkpoint (str | Path | None): None for the random initialization.
 
     Returns:
         dict: Config file, checkpoint with its SHA-256, epoch and iteration (None if the file does

@@ -1,4 +1,4 @@
-"""Labelled data sets for kNN and linear evaluation, from a folder."""
+"""Labeled data sets for kNN and linear evaluation, from a folder."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ _CROPS = ('JointCrop', 'RandomResizedCrop', 'ResNetRandomResizedCrop', 'Efficien
 
 
 def use_folder(cfg: Config, folder: str | Path) -> None:
-    """Have a config evaluate on a folder of labelled images.
+    """Have a config evaluate on a folder of labeled images.
 
     The folder is Tiny-ImageNet as published, or holds ``train`` and ``val`` (or ``test``), each
     with a subfolder a class. Images are prepared as the config's own ``knn_val_dataloader`` does;

@@ -1,4 +1,4 @@
-"""Weighted k-nearest-neighbour accuracy of a frozen backbone."""
+"""Weighted k-nearest-neighbor accuracy of a frozen backbone."""
 
 import copy
 from pathlib import Path
@@ -29,7 +29,7 @@ def extract_features(
     device: str | torch.device = 'cpu',
     name: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Compute the features of a labelled data set with the backbone in evaluation mode.
+    """Compute the features of a labeled data set with the backbone in evaluation mode.
 
     A feature is the backbone's last output, averaged over space if it is a map. Backbone and
     preprocessor are moved to the device; the backbone's training mode is restored.
@@ -108,7 +108,7 @@ def knn_accuracy(
         train_labels (Tensor): Integers from 0, of shape (N,).
         test_features (Tensor): Float, of shape (M, C), on the same device.
         test_labels (Tensor): Integers from 0, of shape (M,).
-        k (int): Number of neighbours that vote. Defaults to 20.
+        k (int): Number of neighbors that vote. Defaults to 20.
         temperature (float): Similarity over which a vote's weight falls by e. Defaults to 0.07.
         chunk (int): Side of the blocks; it bounds the memory and changes no more than ties.
             Defaults to 4096.
@@ -184,15 +184,15 @@ def _nearest(queries: Tensor, bank: Tensor, k: int, chunk: int) -> tuple[Tensor,
 def labelled_features(
     cfg: Config, checkpoint: str | Path | None, device: str | None = None
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Compute the features of a config's backbone on its labelled data sets.
+    """Compute the features of a config's backbone on its labeled data sets.
 
     Args:
         cfg (Config): A config with ``model.backbone``, ``knn_train_dataloader`` and
-            ``knn_val_dataloader``; images are normalised by its data preprocessor.
+            ``knn_val_dataloader``; images are normalized by its data preprocessor.
         checkpoint (str | Path | None): Where the backbone's weights come from, strictly; None for
-            the random initialisation, drawn with ``randomness.seed`` (0 if the config has none).
-        device (str, optional): Where to compute, as of ``choose_device``. Defaults to the GPU if
-            there is one.
+            the random initialization, drawn with ``randomness.seed`` (0 if the config has none).
+        device (str, optional): Where to compute, as documented in ``choose_device``. Defaults to
+            the GPU if there is one.
 
     Returns:
         tuple: Features (N, C) and labels (N,) of the training set, and those of the test set.
@@ -257,13 +257,13 @@ def evaluate_knn(
     """Measure the kNN accuracy of a config's backbone.
 
     Args:
-        cfg, checkpoint, device: As of :func:`labelled_features`.
-        k (int): Number of neighbours. Defaults to 20.
+        cfg, checkpoint, device: As documented in :func:`labelled_features`.
+        k (int): Number of neighbors. Defaults to 20.
         temperature (float): Of the votes. Defaults to 0.07.
 
     Returns:
-        dict[str, float]: ``top1`` and ``top5`` as of :func:`knn_accuracy`, and the numbers of
-        images, ``num_train`` and ``num_test``.
+        dict[str, float]: ``top1`` and ``top5`` as documented in :func:`knn_accuracy`, and the
+        numbers of images, ``num_train`` and ``num_test``.
 
     Raises:
         ValueError: As of the two functions.

@@ -18,7 +18,7 @@ def linear_accuracy(
 ) -> dict[str, float]:
     """Classify test images by a linear classifier trained on frozen features.
 
-    Features are standardised by the training set's mean and standard deviation; a channel that
+    Features are standardized by the training set's mean and standard deviation; a channel that
     does not vary is left out. The weight decay is the one that does best on every fifth training
     image of each class (the last of two to four) after training on the others; the classifier is
     then trained on all of them. Where no class has two images, the first weight decay is taken. No
@@ -65,7 +65,7 @@ def linear_accuracies(
         list[dict[str, float]]: The result of each.
 
     Raises:
-        ValueError: As of ``linear_accuracy``.
+        ValueError: As documented in ``linear_accuracy``.
     """
     if not (train_features.isfinite().all() and test_features.isfinite().all()):
         raise ValueError('the features hold values that are not finite (NaN or infinity)')

@@ -19,7 +19,7 @@ _MEMORY = 10
 def fit_logistic_regressions(
     features: Tensor, labels: Tensor, num_classes: int, weight_decays: Sequence[float]
 ) -> tuple[Tensor, Tensor]:
-    """Minimise mean cross-entropy + weight_decay / 2 * |W|^2 over W and b, for G sets of images.
+    """Minimize mean cross-entropy + weight_decay / 2 * |W|^2 over W and b, for G sets of images.
 
     All sets and all weight decays are solved together by L-BFGS: matrix products and sums on the
     features' device. The features are first turned to their principal axes, which leaves the
@@ -146,7 +146,7 @@ class _Problem:
         return wanted
 
     def _length(self, direction: Tensor, along: Tensor) -> Tensor:
-        """Minimise along the direction, by two of Newton's steps from length 1: (G, D, 1, 1)."""
+        """Minimize along the direction, by two of Newton's steps from length 1: (G, D, 1, 1)."""
         own = along.gather(3, self.labels)[..., 0].mean(1)
         linear = _dot(self.decays * direction, self.weight)[..., 0, 0] - own
         square = _dot(self.decays * direction, direction)[..., 0, 0]

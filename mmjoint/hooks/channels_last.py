@@ -40,7 +40,7 @@ class ChannelsLastHook(Hook):
 
         It notes how weights lie when it is made; of another layout later on it warns as if that
         cost no more than time, but gets the gradients of the first iteration wrong. So the model
-        gets a new one. Until ``before_train`` the weights lie as usual: what initialises them draws
+        gets a new one. Until ``before_train`` the weights lie as usual: what initializes them draws
         its numbers in the order in which they lie.
         """
         if not is_model_wrapper(runner.model):

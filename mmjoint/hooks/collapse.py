@@ -24,7 +24,7 @@ class CollapseHook(Hook):
     """Measure how far apart the features of different images are, and warn when they are not.
 
     The features are the projections (the neck's output) of the training step itself: no pass of
-    its own, no effect on the run. They are normalised to length 1. Logged, under ``collapse/``:
+    its own, no effect on the run. They are normalized to length 1. Logged, under ``collapse/``:
 
     - ``std``: standard deviation over the batch, averaged over the channels, times sqrt(dim): 1 for
       features spread evenly over the sphere, 0 for equal ones (SimSiam, arXiv 2011.10566, figure 2,
@@ -32,7 +32,7 @@ class CollapseHook(Hook):
     - ``positive``, ``negative``: mean cosine similarity of the two views of an image, and of
       different images. Their difference is what a method learns.
     - ``directions``: the effective number of directions of the features, 1 / mean squared cosine of
-      different images: 1 when all lie on one line (batch normalisation can hide such a collapse
+      different images: 1 when all lie on one line (batch normalization can hide such a collapse
       from ``std``), at most dim.
 
     A collapse is ``directions`` below ``min_directions`` for ``patience`` iterations, in at least

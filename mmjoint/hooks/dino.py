@@ -1,4 +1,4 @@
-"""What DINO does between the backward pass and the optimiser's step."""
+"""What DINO does between the backward pass and the optimizer's step."""
 
 import torch
 from mmengine.hooks import Hook
@@ -42,7 +42,7 @@ class DINOHook(Hook):
         self.clip_grad = clip_grad
 
     def before_train(self, runner: Runner) -> None:
-        """Have the optimiser call this hook before each step, when gradients are unscaled."""
+        """Have the optimizer call this hook before each step, when gradients are unscaled."""
         wrapper = runner.optim_wrapper
         if self.clip_grad is not None and getattr(wrapper, 'clip_grad_kwargs', None):
             raise ValueError(
@@ -68,5 +68,5 @@ class DINOHook(Hook):
         self._handle = wrapper.optimizer.register_step_pre_hook(before_step)
 
     def after_train(self, runner: Runner) -> None:
-        """Leave the optimiser as it was."""
+        """Leave the optimizer as it was."""
         self._handle.remove()

@@ -21,7 +21,7 @@ from ..utils.models import unwrapped
 class KNNHook(Hook):
     """Measure the kNN accuracy of the backbone every few epochs, as ``tools/knn.py`` does.
 
-    The labelled images are those of the config's ``knn_train_dataloader`` and
+    The labeled images are those of the config's ``knn_train_dataloader`` and
     ``knn_val_dataloader``, or of ``folder``. The processes share the images and the search; the
     result is that of one process, whatever their number. Training goes on as if nothing had been
     measured: no weight, no batch norm statistic and no random number changes. Logged, in percent,
@@ -34,15 +34,15 @@ class KNNHook(Hook):
     Args:
         interval (int): Epochs between two measurements; iterations for a run that counts those.
             The end of the run is measured too. Defaults to 10.
-        folder (str, optional): Labelled images, with ``train`` and ``val``, see
+        folder (str, optional): Labeled images, with ``train`` and ``val``, see
             ``mmjoint.evaluation.use_folder``. Defaults to None, the config's data loaders.
-        k (int): Neighbours that vote. Defaults to 20.
+        k (int): Neighbors that vote. Defaults to 20.
         temperature (float): Of the votes. Defaults to 0.07.
         max_images (int): Of the training set and of the test set each. It bounds the memory:
             50,000 features of 2048 channels are 0.4 GB. Defaults to 50000.
 
     Raises:
-        ValueError: An argument is out of its range, or the config has no labelled data.
+        ValueError: An argument is out of its range, or the config has no labeled data.
 
     Examples:
         >>> custom_hooks = [dict(type='KNNHook', interval=10)]
@@ -184,12 +184,13 @@ def shared_knn_accuracy(
     k: int = 20,
     temperature: float = 0.07,
 ) -> dict[str, float]:
-    """kNN accuracy where each process holds every so many-th image of both sets.
+    """Compute the kNN accuracy where each of n processes holds every n-th image of both sets.
 
     Args:
-        train_features, train_labels, test_features, test_labels (Tensor): Of this process's images,
-            as of ``knn_accuracy``: those of ``DefaultSampler(shuffle=False, round_up=False)``.
-        k, temperature: As of ``knn_accuracy``.
+        train_features, train_labels, test_features, test_labels (Tensor): Features and labels of
+            this process's images, as documented in ``knn_accuracy``. The images are those that
+            ``DefaultSampler(shuffle=False, round_up=False)`` gives the process.
+        k, temperature: As documented in ``knn_accuracy``.
 
     Returns:
         dict[str, float]: What ``knn_accuracy`` gives for all images in one process.

@@ -24,8 +24,8 @@ class DINO(BaseSelfSupervisor):
 
     The teacher has the weights of the student's moving average, as in the authors' repository: the
     share it keeps rises from ``1 - base_momentum`` to 1 on a cosine over the whole run. Its batch
-    norms normalise by, and keep the running statistics of, its own views; the stochastic depth and
-    dropout of the student are off in it. The update that belongs to an optimiser step is made
+    norms normalize by, and keep the running statistics of, its own views; the stochastic depth and
+    dropout of the student are off in it. The update that belongs to an optimizer step is made
     at the start of the next iteration, so a checkpoint's teacher is one update behind its student
     (at the end of a run the share of that update is next to nothing). Its weights lie under
     ``teacher.backbone.`` and ``teacher.neck.``: the authors evaluate the teacher, ``backbone.`` is
@@ -42,7 +42,7 @@ class DINO(BaseSelfSupervisor):
             mmpretrain counts it: 1 - 0.996 of the paper. Defaults to 0.004.
         pretrained (str, optional): Checkpoint to start from. Defaults to None.
         data_preprocessor (dict, optional): Defaults to None, a ``SelfSupDataPreprocessor``.
-        init_cfg (dict | list[dict], optional): Initialisation. Defaults to None.
+        init_cfg (dict | list[dict], optional): Initialization. Defaults to None.
 
     Raises:
         ValueError: If ``base_momentum`` is out of range.
@@ -80,7 +80,7 @@ class DINO(BaseSelfSupervisor):
         self.teacher = nn.ModuleDict(
             dict(backbone=deepcopy(self.backbone), neck=deepcopy(self.neck))
         ).requires_grad_(False)
-        # Updates so far; the first one copies what the student was initialised with.
+        # Updates so far; the first one copies what the student was initialized with.
         self.register_buffer('teacher_steps', torch.zeros((), dtype=torch.long))
         self._steps: int | None = None
 
@@ -100,7 +100,7 @@ class DINO(BaseSelfSupervisor):
         return self
 
     def teacher_momentum(self, step: int) -> float:
-        """The share of the student's weights in the update after an optimiser step.
+        """The share of the student's weights in the update after an optimizer step.
 
         Args:
             step (int): Index of the iteration, from 0.
@@ -142,7 +142,7 @@ class DINO(BaseSelfSupervisor):
     def loss(
         self, inputs: list[Tensor], data_samples: list[DataSample] | None = None, **kwargs
     ) -> dict[str, Tensor]:
-        """Compute the loss; in training also update the teacher and the centre.
+        """Compute the loss; in training also update the teacher and the center.
 
         Args:
             inputs (list[Tensor]): The views, each (N, C, H, W), the two global ones first.

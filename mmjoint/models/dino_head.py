@@ -33,7 +33,7 @@ class WeightNormLinear(nn.Module):
 class DINONeck(BaseModule):
     """The projection of DINO: an MLP with GELU to a bottleneck, its direction, K prototypes.
 
-    Made and initialised as in the authors' repository; ``last_layer``, the prototypes, is what
+    Made and initialized as in the authors' repository; ``last_layer``, the prototypes, is what
     ``DINOHook`` freezes at first.
 
     Args:
@@ -46,7 +46,7 @@ class DINONeck(BaseModule):
         norm_last_layer (bool): Whether the prototypes keep length 1. False trains their lengths
             too: better with ViT-S, unstable with others. Defaults to True.
         norm_cfg (dict, optional): The batch norm. Defaults to None, SyncBN.
-        init_cfg (dict | list[dict], optional): Defaults to None, the authors' initialisation.
+        init_cfg (dict | list[dict], optional): Defaults to None, the authors' initialization.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class DINONeck(BaseModule):
 
 @MODELS.register_module()
 class DINOHead(BaseModule):
-    """The loss of DINO: cross-entropy from the teacher's centred, sharpened softmax.
+    """The loss of DINO: cross-entropy from the teacher's centered, sharpened softmax.
 
-    The mean over all pairs of a teacher's view and another view of the student's. The centre is the
+    The mean over all pairs of a teacher's view and another view of the student's. The center is the
     moving average of the teacher's logits over all processes; the loss of an iteration
     takes it as the iterations before left it.
 
@@ -112,7 +112,7 @@ class DINOHead(BaseModule):
             0.04.
         warmup_epochs (int): Epochs of the linear warm-up of the teacher's temperature; in the last
             of them it reaches ``teacher_temperature``. Defaults to 0, none.
-        center_momentum (float): The share of the centre that an iteration keeps. Defaults to 0.9.
+        center_momentum (float): The share of the center that an iteration keeps. Defaults to 0.9.
         init_cfg (dict | list[dict], optional): Defaults to None.
 
     Raises:
@@ -168,7 +168,7 @@ class DINOHead(BaseModule):
         return start + (self.final_teacher_temperature - start) * progress
 
     def loss(self, student: tuple[Tensor, ...], teacher: tuple[Tensor, ...]) -> Tensor:
-        """Compute the loss; in training also update the centre.
+        """Compute the loss; in training also update the center.
 
         Args:
             student (tuple[Tensor, ...]): The student's logits of each view, (N, K), the teacher's

@@ -50,7 +50,7 @@ class JigsawNeck(BaseModule):
                 patches of an image one after the other.
 
         Returns:
-            tuple[Tensor]: Of shape (N, out_channels), not normalised.
+            tuple[Tensor]: Of shape (N, out_channels), not normalized.
         """
         patches = self.patch(x[-1].mean((2, 3)))
         return (self.image(patches.reshape(-1, self.num_patches * patches.shape[1])),)

@@ -9,7 +9,7 @@ from ..checkpoints import load_backbone
 
 @WEIGHT_INITIALIZERS.register_module()
 class StrictPretrained:
-    """Initialise a backbone from a checkpoint in which every weight must fit.
+    """Initialize a backbone from a checkpoint in which every weight must fit.
 
     mmengine's ``Pretrained`` only logs what does not fit and goes on, so that a wrong prefix or
     depth gives a probe of random features.

@@ -51,7 +51,7 @@ class Preprocessor(SelfSupDataPreprocessor):
         return super().cast_data(data)
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Normalise a batch.
+        """Normalize a batch.
 
         Args:
             data (dict): ``inputs``, a tensor (N, C, H, W) or a list of them, one a view, and

@@ -18,7 +18,7 @@ def sinkhorn(scores: Tensor, iterations: int, epsilon: float) -> Tensor:
 
     Args:
         scores (Tensor): Similarity of this process's images to the prototypes, (N, K).
-        iterations (int): Rounds of normalising the prototypes, then the images.
+        iterations (int): Rounds of normalizing the prototypes, then the images.
         epsilon (float): Smoothness of the assignment, above 0.
 
     Returns:

@@ -95,7 +95,7 @@ VARIANTS = {
     'jointcolor0-contrast': 'JointColor, contrast',
     'jointcrop0-global': 'J-Crop(0), global',
     'jointcrop0-local': 'J-Crop(0), local',
-    'jointcrop0-centersuppressed': 'J-Crop(0), centre-suppressed',
+    'jointcrop0-centersuppressed': 'J-Crop(0), center-suppressed',
     'contrastivecrop': 'ContrastiveCrop',
 }
 _BETAS = ('', 'jointcrop2', 'jointcrop1', 'jointcrop0', 'jointcropm1', 'jointcropm2')

@@ -25,7 +25,7 @@ from mmengine.logging import print_log
 
 # Whether the loops are used. To be changed before the first view is made, or by tests.
 ENABLED = find_spec('numba') is not None
-# Largest factor of a colour operation and largest sigma, pixels, that the loops take.
+# Largest factor of a color operation and largest sigma, pixels, that the loops take.
 MAX_FACTOR, MAX_SIGMA = 16.0, 60.0
 _prepared = False
 

@@ -1,4 +1,4 @@
-"""Joint augmentations and the paired-view pipeline they live in."""
+"""Joint augmentations and the view pipeline in which they run."""
 
 from .base import JointParams, JointQuantity, JointTransform, PairTransform
 from .horizontal_flip import HorizontalFlip

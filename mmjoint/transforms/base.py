@@ -1,4 +1,4 @@
-"""The contract of joint augmentations: what they draw, what they declare, what they record."""
+"""The contract of joint augmentations: what they draw, what they declare and what they record."""
 
 import dataclasses
 import math
@@ -13,41 +13,42 @@ Box = tuple[float, float, float, float]
 
 
 class JointParams:
-    """Base of the records of what one view drew: small frozen dataclasses.
+    """Base class of the records of what one view drew, which are small frozen dataclasses.
 
-    Everything that looks at pairs reads a record through the methods below and knows none of its
-    fields. The defaults serve records whose numeric fields are named as the declared quantities.
+    Everything that looks at pairs reads a record through the methods below and does not know its
+    fields. The defaults fit records whose numeric fields have the names of the declared quantities.
     """
 
     def joint_values(self) -> dict[str, float | None]:
-        """Tell the values of the quantities of which the augmentation may declare the law.
+        """Return the values of the quantities whose distribution the augmentation may declare.
 
         Returns:
-            dict[str, float | None]: Name of the quantity to what was drawn; None where this view
-            did not undergo it, as a blur that was left out.
+            dict[str, float | None]: Maps the name of each quantity to the value drawn; None if the
+            quantity was not applied to this view, such as the sigma of a blur that was left out.
         """
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: float(v) for name, v in values.items() if isinstance(v, (bool, int, float))}
 
     def done_values(self) -> dict[str, float | None]:
-        """Tell the values as carried out, where rounding or a fallback moves them off the draw.
+        """Return the values as carried out; rounding or a fallback can move them off the values
+        drawn.
 
         Returns:
-            dict[str, float | None]: As ``joint_values``, which it is by default.
+            dict[str, float | None]: Like ``joint_values``, which is the default.
         """
         return self.joint_values()
 
     def box(self) -> Box | None:
-        """Tell which part of the image the view shows, if the augmentation cuts one out.
+        """Return the part of the image that the view shows, if the augmentation cuts one out.
 
         Returns:
-            tuple[float, float, float, float] | None: (x, y, width, height), x and width as
+            tuple[float, float, float, float] | None: (x, y, width, height); x and width are
             fractions of the image's width, y and height of its height. Defaults to None.
         """
         return None
 
     def describe(self) -> str:
-        """Say in a line what was drawn, for people."""
+        """Return one line that tells people what was drawn."""
         values = dataclasses.asdict(self).items()
         told = [f'{k} {v:.4g}' if isinstance(v, float) else f'{k} {v}' for k, v in values]
         return f'{type(self).__name__}: {", ".join(told)}'
@@ -57,21 +58,21 @@ class JointParams:
 class JointQuantity:
     """One quantity that an augmentation draws for both views of a pair.
 
-    How far apart the views of a pair are in it is one number, t: the natural logarithm of the
-    ratio of view 2 to view 1 where the law's space is ``'ratio'``, and view 2 minus view 1 where
-    it is ``'difference'``. A subclass may measure pairs in another way (space ``'pair'``).
+    How much the views of a pair differ in this quantity is one number, t: the natural logarithm of
+    the ratio of view 2 to view 1 if the space is ``'ratio'``, and view 2 minus view 1 if it is
+    ``'difference'``. A subclass may measure pairs in another way (space ``'pair'``).
 
     Args:
-        name (str): The key of ``JointParams.joint_values``, of logs (``pairs/NAME``) and of
+        name (str): The key in ``JointParams.joint_values``, in logs (``pairs/NAME``) and in
             ``--beta CLASS.NAME=...``. Unique among all augmentations that a config can combine.
-        law (JointDistribution, optional): What pairs are drawn from, or another class with the same
-            methods. Asked anew for every pair, so that it may be replaced at any time (as fixed
-            ratios do). None if it is not known, or if the quantity is only measured.
-        title (str): What charts and pages call it, such as ``'crop area'``. Defaults to the name.
-        unit (str): Written behind differences, with its space if any. Defaults to none.
-        note (str): What a reader of its chart should know. Defaults to nothing.
-        space (str): ``'ratio'``, ``'difference'`` or ``'pair'``. Defaults to the law's, and to
-            ``'ratio'`` without one.
+        law (JointDistribution, optional): The distribution of pairs, or another object with the
+            same methods. It is read again for every pair, so it may be replaced at any time (as
+            fixed ratios do). None if it is not known, or if the quantity is only measured.
+        title (str): The name on charts and pages, such as ``'crop area'``. Defaults to ``name``.
+        unit (str): Written after differences, including a leading space if any. Defaults to ''.
+        note (str): What a reader of the chart should know. Defaults to ''.
+        space (str): ``'ratio'``, ``'difference'`` or ``'pair'``. Defaults to the space of ``law``,
+            or to ``'ratio'`` without one.
     """
 
     name: str
@@ -90,18 +91,20 @@ class JointQuantity:
         return self.law.sample()
 
     def declared_by(self, record: JointParams) -> bool:
-        """Whether a record tells of this quantity."""
+        """Whether a record has a value for this quantity."""
         return self.name in record.joint_values()
 
     def compare(self, first: JointParams, second: JointParams, done: bool = False) -> float | None:
-        """Measure how far apart the views of a pair are.
+        """Measure how much the views of a pair differ.
 
         Args:
             first, second (JointParams): The records of view 1 and of view 2.
-            done (bool): Take the values as carried out, not as drawn. Defaults to False.
+            done (bool): Whether to compare the values carried out instead of those drawn. Defaults
+                to False.
 
         Returns:
-            float | None: t; None where not both views underwent it, or a ratio has no meaning.
+            float | None: t; None if the quantity was not applied to both views or the ratio is
+            undefined.
         """
         a, b = (
             (record.done_values() if done else record.joint_values()).get(self.name)
@@ -114,7 +117,7 @@ class JointQuantity:
         return math.log(b / a) if a > 0 and b > 0 else None
 
     def describe(self, t: float) -> str:
-        """Say how far apart a pair is: ``'crop area 1 : 1.52'``."""
+        """Describe how much the views of a pair differ, such as ``'crop area 1 : 1.52'``."""
         if self.space == 'ratio':
             return f'{self.title} 1 : {math.exp(abs(t)):.2f}'
         return f'{self.title} {abs(t):.3g}{self.unit} apart'
@@ -122,7 +125,10 @@ class JointQuantity:
 
 @dataclasses.dataclass
 class CenterDistance(JointQuantity):
-    """The distance of the centers of the two boxes, x in widths and y in heights of the image."""
+    """The distance between the centers of the two boxes.
+
+    x is measured in widths and y in heights of the image.
+    """
 
     name: str = 'distance'
     law: JointDistribution | None = None
@@ -144,21 +150,22 @@ class CenterDistance(JointQuantity):
 
 
 class Declaration:
-    """What an augmentation says about itself to all that looks at pairs, and to nobody else.
+    """What an augmentation declares about itself to everything that looks at pairs.
 
     Statistics, ``PairStatsHook``, the pages, SDF, fixed ratios and ``--beta`` read this.
     """
 
-    #: The joint quantities, in the order in which they are told.
+    # #: The joint quantities, in the order in which they are shown.
     joint: tuple[JointQuantity, ...] = ()
-    #: The argument of the constructor that ``--beta`` sets: None or a number, and where an
-    #: augmentation declares several laws also a dict, name of the quantity to such a value.
+    #: The argument of the constructor that ``--beta`` sets. It takes None or a number; if the
+    #: augmentation declares several distributions, also a dict from a quantity's name to either.
     beta_argument: ClassVar[str] = 'beta'
 
     def shape_after(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Tell the shape of a view, (height, width, ...), that had ``shape`` before.
+        """Return the shape (height, width, ...) of a view after this transform.
 
-        Statistics draw without pixels and so have to ask. By default it does not change.
+        Statistics draw without pixels and therefore ask for the shape. By default it does not
+        change.
         """
         return shape
 
@@ -169,13 +176,13 @@ class PairTransform(BaseTransform):
     Only ``JointView`` can run one, since only it holds both views.
     """
 
-    #: Whether ``transform_pair`` may get views whose pixels are not made yet
-    #: (``pixels.Deferred``) for images. Asked of the class itself, not of its bases, since a
-    #: subclass may look at pixels.
+    #: Whether ``transform_pair`` accepts images whose pixels are not made yet
+    #: (``pixels.Deferred``). This is read from the class itself and not inherited, since a subclass
+    #: may look at pixels.
     takes_deferred: ClassVar[bool] = False
-    #: Whether it leaves the image that it gets untouched, so that the views may share it.
+    # #: Whether the input image is left untouched, so that views may share it.
     makes_new_image: bool = False
-    #: The pipelines within, of those that hold other transforms: transforms may be replaced there.
+    # #: The pipelines within a transform that holds others; transforms may be replaced in them.
     pipelines: list[list] = ()
 
     @abstractmethod
@@ -198,14 +205,14 @@ class PairTransform(BaseTransform):
 
 
 class JointTransform(PairTransform, Declaration):
-    """Base class of joint augmentations: draw the parameters of a pair, apply one to each view.
+    """Base class of joint augmentations: draws the parameters of a pair, applies one to each view.
 
-    A new joint augmentation is two methods and a declaration. ``sample`` draws and touches no
-    pixel; ``apply`` draws nothing, so ``apply`` with recorded parameters gives the same pixels
+    A new joint augmentation consists of two methods and a declaration. ``sample`` draws and touches
+    no pixel; ``apply`` draws nothing, so ``apply`` with recorded parameters gives the same pixels
     again. ``joint``, set by the constructor, names the quantities that are drawn jointly and their
-    laws; with it the augmentation shows in the statistics, in the logs of ``PairStatsHook``, on the
-    pages, in SDF by beta and in ``--beta``. Source: the JointAugmentation framework of arXiv
-    2412.16522, section 3.4.
+    distributions; through it the augmentation appears in the statistics, in the logs of
+    ``PairStatsHook``, on the pages, in SDF by beta and in ``--beta``. Source: the JointAugmentation
+    framework of arXiv 2412.16522, section 3.4.
 
     What was drawn is appended to the view's ``view_params``, a list of ``(class name, params)``
     in the order of the pipeline.
@@ -240,7 +247,7 @@ class JointTransform(PairTransform, Declaration):
         """Draw the parameters of one pair.
 
         Args:
-            results (dict): The result dict of view 1, for what the draw depends on (image size).
+            results (dict): The result dict of view 1; draws may depend on it (on the image size).
 
         Returns:
             tuple: Parameters of view 1 and of view 2: frozen dataclasses, ``JointParams``.
@@ -252,7 +259,7 @@ class JointTransform(PairTransform, Declaration):
 
         Args:
             results (dict): The result dict of the view.
-            params: What ``sample`` gave, or what an earlier run recorded.
+            params: Parameters from ``sample``, or those that an earlier run recorded.
 
         Returns:
             dict: The result dict.

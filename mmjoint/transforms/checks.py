@@ -1,4 +1,4 @@
-"""Checks of arguments that several transforms have."""
+"""Checks of arguments that several transforms share."""
 
 from typing import Any
 

@@ -12,8 +12,8 @@ from .checks import check_probability
 class HorizontalFlip(BaseTransform):
     """Mirror a view left to right with a probability, each view by itself.
 
-    The same pixels as mmcv's ``RandomFlip(prob)``, which JointView takes too, without the time that
-    it spends on boxes, masks and key points.
+    The pixels are those of mmcv's ``RandomFlip(prob)``, which JointView takes too, without the time
+    that ``RandomFlip`` spends on boxes, masks and key points.
 
     Required Keys:
 
@@ -29,10 +29,10 @@ class HorizontalFlip(BaseTransform):
     - flip_direction (str | None): ``'horizontal'``, or None if not flipped.
 
     Args:
-        prob (float): Defaults to 0.5.
+        prob (float): Probability that a view is mirrored. Defaults to 0.5.
 
     Raises:
-        ValueError: ``prob`` is no probability.
+        ValueError: ``prob`` is not a probability.
 
     Examples:
         >>> dict(type='HorizontalFlip', prob=0.5)

@@ -9,12 +9,12 @@ from mmengine.registry import TRANSFORMS
 class JigsawPatches(BaseTransform):
     """Cut one patch out of every cell of a grid and stack them in a random order.
 
-    The gaps that are left between the patches keep a model from joining them by their edges.
-    Source: PIRL (arXiv 1912.01991), section 3.1, with the sizes of the PyContrast repository. (It
-    shuffles the patches' features in the head, which comes to the same.)
+    The gaps between the patches keep a model from matching the patches by their edges. Source: PIRL
+    (arXiv 1912.01991), section 3.1, with the sizes of the PyContrast repository. (That repository
+    shuffles the features of the patches in the head, which is equivalent.)
 
-    The patches stand one below the other in one image, so that the stock packing, collating and
-    normalising do for them too; ``InfoMin`` takes it apart again.
+    The patches are stacked vertically in one image, so that the stock packing, collating and
+    normalizing work for them too; ``InfoMin`` splits the image into patches again.
 
     Required Keys:
 
@@ -26,8 +26,8 @@ class JigsawPatches(BaseTransform):
     - img_shape
 
     Args:
-        grid (int): Cells a side. Defaults to 3.
-        size (int): Side of a patch, pixels. Defaults to 64, for images of 255 px.
+        grid (int): Number of cells per side. Defaults to 3.
+        size (int): Side of a patch in pixels. Defaults to 64, for images of 255 pixels.
 
     Raises:
         ValueError: An argument is not a positive integer, or the image is too small.

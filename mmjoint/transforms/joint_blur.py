@@ -17,7 +17,7 @@ class BlurParams(JointParams):
     """One view's blur.
 
     Args:
-        sigma (float): Standard deviation of the Gaussian, pixels of the view.
+        sigma (float): Standard deviation of the Gaussian, in pixels of the view.
         applied (bool): Whether this view is blurred at all.
     """
 
@@ -32,7 +32,7 @@ class BlurParams(JointParams):
 
 
 def sigma_quantity(law: JointDistribution | None) -> JointQuantity:
-    """Return what is declared of a blur whose sigma follows ``law``."""
+    """Return the declaration of a blur whose sigma follows ``law``."""
     return JointQuantity('sigma', law, 'blur sigma', note='Counts where both views are blurred.')
 
 
@@ -41,8 +41,9 @@ class JointBlur(JointTransform):
     """Blur both views of a pair with Gaussians whose sigmas are drawn jointly.
 
     The sigmas follow ``JointDistribution(*sigma_range, beta)``. Each view is then blurred with its
-    own probability; a pair's ratio shows in the pixels only where both are. The kernel reaches
-    four sigma to each side and the border is mirrored. Source: arXiv 2412.16522, section 3.3.
+    own probability; the ratio of a pair shows in the pixels only if both views are blurred. The
+    kernel reaches four sigma to each side and the border is mirrored. Source: arXiv 2412.16522,
+    section 3.3.
 
     Required Keys:
 
@@ -54,13 +55,14 @@ class JointBlur(JointTransform):
     - view_params
 
     Args:
-        sigma_range (tuple[float, float]): Range of sigma, pixels, above 0. Defaults to (0.1, 2.0).
-        prob (float | tuple[float, float]): Probability that a view is blurred, one for both or one
-            for each (BYOL and MoCo v3: (1.0, 0.1)). Defaults to 0.5.
+        sigma_range (tuple[float, float]): Range of sigma in pixels, above 0. Defaults to (0.1,
+            2.0).
+        prob (float | tuple[float, float]): Probability that a view is blurred: one number for both
+            views or one per view (BYOL and MoCo v3: (1.0, 0.1)). Defaults to 0.5.
         beta (float, optional): JC's beta, or None for independent sigmas. Defaults to 0.0.
 
     Raises:
-        TypeError, ValueError: An argument is not of the form or in the range given above.
+        TypeError, ValueError: An argument does not have the form or range given above.
 
     Examples:
         >>> dict(type='JointBlur', sigma_range=(0.1, 2.0), prob=(1.0, 0.1), beta=0)
@@ -79,7 +81,7 @@ class JointBlur(JointTransform):
         self.joint = (self.sigma,)
         probs = prob if isinstance(prob, (list, tuple)) else (prob, prob)
         if len(probs) != 2:
-            raise ValueError(f'prob must be one probability or one a view, got {prob!r}')
+            raise ValueError(f'prob must be one probability or one per view, got {prob!r}')
         self.prob = tuple(check_probability('prob', p) for p in probs)
 
     def sample(self, results: dict) -> tuple[BlurParams, BlurParams]:
@@ -92,7 +94,7 @@ class JointBlur(JointTransform):
         return first, second
 
     def apply(self, results: dict, params: BlurParams) -> dict:
-        """Blur ``results['img']`` if ``params`` say so."""
+        """Blur ``results['img']`` if ``params`` says so."""
         if params.applied:
             results['img'] = operations.apply(results['img'], [('blur', params.sigma)])
         return results

@@ -1,4 +1,4 @@
-"""JointColor: colour jitter whose factors over the pair are drawn from JC(beta)."""
+"""JointColor: color jitter whose factors over the pair are drawn from JC(beta)."""
 
 import itertools
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ _OPERATIONS = ('brightness', 'contrast', 'saturation', 'hue')
 
 @dataclass(frozen=True)
 class ColorParams(JointParams):
-    """One view's colour jitter.
+    """One view's color jitter.
 
     Args:
-        order (tuple[str, ...]): The operations, in the order in which they are applied; empty if
+        order (tuple[str, ...]): The operations in the order in which they are applied; empty if
             this view is left as it is.
         brightness, contrast, saturation (float): Factors; 1 changes nothing.
-        hue (float): Shift, in turns of the colour circle, in [-0.5, 0.5].
+        hue (float): Shift, in turns of the color circle, in [-0.5, 0.5].
     """
 
     order: tuple[str, ...]
@@ -45,7 +45,7 @@ class ColorParams(JointParams):
 
 
 def color_quantity(name: str, law: JointDistribution) -> JointQuantity:
-    """Return what is declared of a color operation whose factor or shift follows ``law``."""
+    """Return the declaration of a color operation whose factor or shift follows ``law``."""
     unit = ' turns' if name == 'hue' else ''
     return JointQuantity(name, law, unit=unit, note='Counts where both views are jittered.')
 
@@ -69,17 +69,18 @@ class JointColor(JointTransform):
     - view_params
 
     Args:
-        brightness, contrast, saturation (float): Half width x of the factor's range, at least 0;
-            0 leaves the operation out. Default to 0.
+        brightness, contrast, saturation (float): Half the width x of the factor's range [max(0, 1 -
+            x), 1 + x], at least 0; 0 leaves the operation out. Default to 0.
         hue (float): Largest hue shift, in turns, in [0, 0.5]. Defaults to 0.
         prob (float): Probability that a view is jittered. Defaults to 1.0.
-        beta (float | dict | None): JC's beta of all four, or of those named, such as
-            ``dict(brightness=0)``; None and those not named are independent. Defaults to None.
+        beta (float | dict | None): JC's beta of all four quantities, or a dict with the beta of
+            some, such as ``dict(brightness=0)``. Quantities with beta None, and those that the dict
+            does not name, are drawn independently. Defaults to None.
 
     Raises:
-        TypeError, ValueError: An argument is not of the form or in the range given above; a factor
-            that is to be joint has a range that starts at 0 (x >= 1) and so no ratio; the image is
-            not uint8.
+        TypeError, ValueError: An argument does not have the form or range given above; a factor
+        that is to be joint has a range that starts at 0 (x >= 1) and therefore no ratio; or the
+        image is not uint8.
 
     Examples:
         >>> dict(type='JointColor', brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1,

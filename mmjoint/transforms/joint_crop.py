@@ -19,13 +19,13 @@ class CropParams(JointParams):
     """One view's crop box on the image it is cut from.
 
     Args:
-        x (int): Left edge, pixels.
-        y (int): Top edge, pixels.
-        width (int): Width, pixels.
-        height (int): Height, pixels.
-        area (float): The area drawn, as a fraction of the image's. The box's own area differs by
-            rounding, and where no box of that area fitted.
-        image_shape (tuple[int, int]): (height, width) of that image, pixels.
+        x (int): Left edge in pixels.
+        y (int): Top edge in pixels.
+        width (int): Width in pixels.
+        height (int): Height in pixels.
+        area (float): The area drawn, as a fraction of the image's area. The area of the box differs
+            by rounding, and differs more where no box of the drawn area fitted.
+        image_shape (tuple[int, int]): (height, width) of the image in pixels.
     """
 
     x: int
@@ -50,14 +50,14 @@ class CropParams(JointParams):
         text = (
             f'crop {self.width} × {self.height} at ({self.x}, {self.y}): {share:.1%} of the photo'
         )
-        # Rounding to whole pixels moves an area by less than this.
+        # # Rounding to whole pixels changes an area by less than this.
         if abs(share - self.area) > 0.02 * self.area + 0.002:
             text += f'; {self.area:.1%} drawn, which did not fit'
         return text
 
 
 def crop_quantities(law: JointDistribution) -> tuple[JointQuantity, JointQuantity]:
-    """Return what is declared of a crop whose area fraction follows ``law``."""
+    """Return the declarations of a crop whose area fraction follows ``law``."""
     note = (
         'The closed form is about the area drawn; the line is that of the boxes as cut, which '
         'differs where no box of the drawn area and an allowed aspect ratio fits the photo. '
@@ -70,21 +70,21 @@ def crop_quantities(law: JointDistribution) -> tuple[JointQuantity, JointQuantit
 class JointCrop(JointTransform):
     """Crop a box of random area, aspect ratio and position, and resize it.
 
-    The area fractions of a pair follow ``JointDistribution(*crop_ratio_range, beta)``: for
+    The area fractions of a pair follow ``JointDistribution(*crop_ratio_range, beta)``. With
     ``beta=None`` they are independent, and the crop is torchvision's ``RandomResizedCrop``, which
-    draws area and aspect ratio anew until the box fits the image. For a number the areas of the
-    pair are drawn jointly and kept; each view draws its aspect ratio anew until its box fits.
-    After ten tries both fall back on the largest central box of an allowed aspect ratio. Source:
-    arXiv 2412.16522, section 3.2, Alg. 1 and appendix G. (The authors' code falls back on the whole
+    redraws area and aspect ratio until the box fits the image. With a number, the areas of the pair
+    are drawn jointly and kept; each view redraws its aspect ratio until its box fits. After ten
+    tries both fall back on the largest central box with an allowed aspect ratio. Source: arXiv
+    2412.16522, section 3.2, Alg. 1 and appendix G. (The authors' code falls back on the whole
     image; torchvision's fallback keeps the aspect ratio.)
 
-    The resize is antialiased: Pillow's (horizontal, then vertical pass) to one level of 255, in
-    rare places two.
+    The resize is antialiased and within one level of Pillow's (horizontal pass, then vertical
+    pass); in rare places within two.
 
     Required Keys:
 
     - img
-    - semantic_box: of ``LoadSemanticBox``; only for ``position='semantic'``.
+    - semantic_box: from ``LoadSemanticBox``; only for ``position='semantic'``.
 
     Modified Keys:
 
@@ -93,25 +93,25 @@ class JointCrop(JointTransform):
     - view_params
 
     Args:
-        scale (int | tuple[int, int]): Size of the views, pixels: an int or (width, height), as in
+        scale (int | tuple[int, int]): Size of the views in pixels: an int or (width, height), as in
             mmpretrain's ``RandomResizedCrop``. Defaults to 224.
         crop_ratio_range (tuple[float, float]): Range of the area fraction, in (0, 1]. Defaults to
             (0.08, 1.0).
         aspect_ratio_range (tuple[float, float]): Range of width / height, drawn log-uniformly.
             Defaults to (3/4, 4/3).
         beta (float, optional): JC's beta, or None for the baseline. Defaults to 0.0.
-        position (str): ``'uniform'``; ``'center_suppressed'``: both offsets follow
-            Beta(alpha, alpha) between their limits; or ``'semantic'``, ContrastiveCrop (arXiv
-            2202.03278): the same, between those limits that keep the crop's centre in the image's
-            semantic box as far as the image's border lets them, and ``'uniform'`` while the image
-            has no box yet. The areas are fractions of the whole image throughout. Defaults to
-            ``'uniform'``.
-        alpha (float): Of the Beta distribution, above 0: 0.6 on ImageNet, 0.1 on small images.
-            Not for ``'uniform'``. Defaults to 0.6.
+        position (str): With ``'uniform'`` both offsets are uniform between their limits. With
+            ``'center_suppressed'`` they follow Beta(alpha, alpha) between the same limits. With
+            ``'semantic'``, ContrastiveCrop (arXiv 2202.03278), they follow Beta(alpha, alpha)
+            between those limits that keep the crop's center in the image's semantic box, as far as
+            the image's border permits, and are uniform while the image has no box yet. The areas
+            are fractions of the whole image in all cases. Defaults to ``'uniform'``.
+        alpha (float): Parameter of the Beta distribution, above 0: 0.6 on ImageNet, 0.1 on small
+            images. Not used with ``'uniform'``. Defaults to 0.6.
         interpolation (str): ``'bilinear'`` or ``'bicubic'``. Defaults to ``'bilinear'``.
 
     Raises:
-        TypeError, ValueError: An argument is not of the form or in the range given above.
+        TypeError, ValueError: An argument does not have the form or range given above.
 
     Examples:
         >>> dict(type='JointCrop', scale=224, crop_ratio_range=(0.2, 1.0), beta=0)
@@ -172,7 +172,7 @@ class JointCrop(JointTransform):
         return results['semantic_box']
 
     def _place(self, area: float, width: int, height: int, box: tuple | None) -> CropParams:
-        """Draw aspect ratio and position of a crop of the given area fraction."""
+        """Draw the aspect ratio and position of a crop of the given area fraction."""
         low, high = self._log_aspect
         for attempt in range(10):
             if attempt and self.area.law.beta is None:
@@ -185,17 +185,17 @@ class JointCrop(JointTransform):
                     x, y = self._between(0, width - w), self._between(0, height - h)
                 else:
                     x0, y0, x1, y1 = box
-                    x = self._centred_between(w, width, x0, x1)
-                    y = self._centred_between(h, height, y0, y1)
+                    x = self._centered_between(w, width, x0, x1)
+                    y = self._centered_between(h, height, y0, y1)
                 return CropParams(x, y, w, h, area, (height, width))
-        # No box fits: the largest central one of an allowed aspect ratio.
+        # # No box fits: take the largest central box with an allowed aspect ratio.
         aspect = min(max(width / height, self.aspect_ratio_range[0]), self.aspect_ratio_range[1])
         w = min(width, max(1, round(height * aspect)))
         h = min(height, max(1, round(width / aspect)))
         return CropParams((width - w) // 2, (height - h) // 2, w, h, area, (height, width))
 
-    def _centred_between(self, size: int, extent: int, low: float, high: float) -> int:
-        """Draw the offset of a crop whose centre is to lie between two fractions of the image."""
+    def _centered_between(self, size: int, extent: int, low: float, high: float) -> int:
+        """Draw the offset of a crop whose center should lie between two fractions of the image."""
         free = extent - size
         first = min(max(int(extent * low) - size // 2, 0), free)
         last = min(max(int(extent * high) - size // 2, 0), free)
@@ -211,7 +211,7 @@ class JointCrop(JointTransform):
         return offset if offset < last else last
 
     def apply(self, results: dict, params: CropParams) -> dict:
-        """Cut ``params``' box out of ``results['img']`` and resize it."""
+        """Cut the box of ``params`` out of ``results['img']`` and resize it."""
         img = results['img']
         if img.shape[:2] != tuple(params.image_shape):
             raise ValueError(

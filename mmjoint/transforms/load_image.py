@@ -1,4 +1,4 @@
-"""LoadImage: decode a photo, or leave it out if its file is broken."""
+"""LoadImage: decodes a photo, or skips it if its file is broken."""
 
 import contextlib
 import logging
@@ -21,13 +21,13 @@ BROKEN_LIST = 'broken_images.txt'
 
 @TRANSFORMS.register_module()
 class LoadImage(LoadImageFromFile):
-    """mmcv's ``LoadImageFromFile`` that notices broken files.
+    """mmcv's ``LoadImageFromFile``, which also notices broken files.
 
-    A missing, empty, truncated or damaged file is counted and named once a run, in the log and, by
-    all processes, in ``broken_images.txt`` beside it, and the data set takes another image in its
-    place, so that one bad file among a million does not end a run. So is one whose header announces
-    more than ``max_pixels``, before it is decoded. ``mmjoint.pixels.decode`` says what counts as
-    damaged, and decodes.
+    A missing, empty, truncated or damaged file is counted and named once per run, in the log and,
+    by all processes, in ``broken_images.txt`` next to the log. The data set takes another image in
+    its place, so that one bad file among a million does not end a run. A file whose header
+    announces more than ``max_pixels`` is treated in the same way, before it is decoded.
+    ``mmjoint.pixels.decode`` decodes and documents what counts as damaged.
 
     Required Keys:
 
@@ -42,16 +42,16 @@ class LoadImage(LoadImageFromFile):
     Args:
         on_error (str): ``'skip'`` or ``'raise'``, what to do with a broken file. Defaults to
             ``'skip'``.
-        imdecode_backend (str): ``'auto'``, simplejpeg for what it decodes as OpenCV does and
-            OpenCV for the rest, or one of mmcv's, such as ``'cv2'`` and ``'pillow'``; files are
-            checked as with ``'auto'``. Defaults to ``'auto'``.
+        imdecode_backend (str): ``'auto'`` uses simplejpeg where it gives the pixels that OpenCV
+            gives, and OpenCV otherwise; or one of mmcv's backends, such as ``'cv2'`` and
+            ``'pillow'``. Files are checked as with ``'auto'``. Defaults to ``'auto'``.
         max_pixels (int, optional): Width times height of the largest image to decode; None for no
             limit. Defaults to 178,956,970, as in Pillow.
         to_float32, color_type, backend_args: As in ``LoadImageFromFile``.
 
     Raises:
         OSError: A broken file, if ``on_error='raise'``.
-        ValueError: ``on_error`` is neither, or ``max_pixels`` no positive integer.
+        ValueError: ``on_error`` is neither, or ``max_pixels`` is not a positive integer.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class LoadImage(LoadImageFromFile):
         return results
 
     def _tell(self, message: str) -> None:
-        """Name a broken file once in a run, whichever process met it first."""
+        """Report a broken file once per run, whichever process meets it first."""
         message = message.encode('utf-8', 'backslashreplace').decode()
         log_file = MMLogger.get_current_instance().log_file
         number, whose = len(self._broken), 'this loader worker'
@@ -107,7 +107,7 @@ class LoadImage(LoadImageFromFile):
             f'{message} (skipped; number {number} of {whose}. '
             "LoadImage(on_error='raise') makes it an error)",
             logger='current',
-            # All that processes but the first may say.
+            # # The only kind of line that processes other than the first may log.
             level=logging.WARNING if get_rank() == 0 else logging.ERROR,
         )
 
@@ -115,7 +115,7 @@ class LoadImage(LoadImageFromFile):
         if self.imdecode_backend in ('auto', 'cv2'):
             fast = self.imdecode_backend == 'auto'
             return decode(data, self.max_pixels, imread_flags[self.color_type], fast)
-        decode(data, self.max_pixels)  # the other decoders do not tell of damage
+        decode(data, self.max_pixels)  # the other decoders do not report damage
         img = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
         if img is None:
             raise OSError(f'no image that {self.imdecode_backend} can read')
@@ -128,12 +128,12 @@ class LoadImage(LoadImageFromFile):
 
 
 def use_load_image(cfg: object) -> None:
-    """Have a config's pipelines decode by ``LoadImage`` where they name ``LoadImageFromFile``.
+    """Make a config's pipelines decode by ``LoadImage`` where they name ``LoadImageFromFile``.
 
-    A broken file is an error then, as it is for the stock transform.
+    A broken file then raises an error, as with the stock transform.
 
     Args:
-        cfg (object): A config or a part of one; changed.
+        cfg (object): A config or a part of one; changed in place.
     """
     if isinstance(cfg, dict):
         kind = cfg.get('type')

@@ -1,4 +1,4 @@
-"""LoadSemanticBox: the box that a model holds for the object of an image, for ContrastiveCrop."""
+"""LoadSemanticBox: looks up the box of an image's main object, for ContrastiveCrop."""
 
 import logging
 
@@ -55,7 +55,7 @@ class LoadSemanticBox(BaseTransform):
         elif not self._warned:
             self._warned = True
             print_log(
-                'LoadSemanticBox: no ContrastiveCropHook gives boxes, so crops take no heed of them'
+                'LoadSemanticBox: no ContrastiveCropHook provides boxes, so crops ignore them'
                 " (custom_hooks=[dict(type='ContrastiveCropHook')])",
                 logger='current',
                 level=logging.WARNING,

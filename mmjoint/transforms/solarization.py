@@ -10,9 +10,9 @@ from .checks import check_probability
 
 @TRANSFORMS.register_module()
 class Solarization(BaseTransform):
-    """Invert what is as light as ``thr`` or lighter with a probability, each view by itself.
+    """Invert all levels of at least ``thr`` with a probability, each view by itself.
 
-    The same pixels as mmpretrain's ``Solarize(thr, prob)``, which JointView takes too, in less
+    The pixels are those of mmpretrain's ``Solarize(thr, prob)``, which JointView takes too, in less
     time. Source: BYOL (arXiv 2006.07733, appendix B).
 
     Required Keys:
@@ -24,8 +24,8 @@ class Solarization(BaseTransform):
     - img
 
     Args:
-        thr (int): Least level that is inverted, in [0, 256]. Defaults to 128.
-        prob (float): Defaults to 0.2.
+        thr (int): Lowest level that is inverted, in [0, 256]. Defaults to 128.
+        prob (float): Probability that a view is solarized. Defaults to 0.2.
 
     Raises:
         ValueError: ``thr`` or ``prob`` is out of its range.

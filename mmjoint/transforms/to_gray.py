@@ -1,4 +1,4 @@
-"""ToGray: a view without colour."""
+"""ToGray: a view without color."""
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -10,11 +10,11 @@ from .checks import check_probability
 
 @TRANSFORMS.register_module()
 class ToGray(BaseTransform):
-    """Replace the colours of a view by their luma (ITU-R 601-2) with a probability.
+    """Replace the colors of a view by their luma (ITU-R 601-2) with a probability.
 
-    Each view by itself. The same as mmcv's ``RandomGrayscale(keep_channels=True,
-    channel_weights=(0.114, 0.587, 0.2989))`` to one level of 255, without its detour through
-    float64, which costs more than all other colour operations together.
+    The result is within one level of mmcv's ``RandomGrayscale(keep_channels=True,
+    channel_weights=(0.114, 0.587, 0.2989))``, without its detour through float64, which costs more
+    than all other color operations together.
 
     Required Keys:
 
@@ -25,10 +25,10 @@ class ToGray(BaseTransform):
     - img
 
     Args:
-        prob (float): Defaults to 0.2, as in SimCLR and MoCo.
+        prob (float): Probability that a view becomes gray. Defaults to 0.2, as in SimCLR and MoCo.
 
     Raises:
-        ValueError: ``prob`` is no probability.
+        ValueError: ``prob`` is not a probability.
 
     Examples:
         >>> dict(type='ToGray', prob=0.2)
@@ -40,7 +40,7 @@ class ToGray(BaseTransform):
         self.prob = check_probability('prob', prob)
 
     def transform(self, results: dict) -> dict:
-        """Take the colours out of ``results['img']``, or leave them."""
+        """Take the colors out of ``results['img']``, or leave them."""
         img = results['img']
         if np.random.random_sample() < self.prob and img.ndim == 3 and img.shape[2] == 3:
             results['img'] = operations.apply(img, [('gray', 0.0)])

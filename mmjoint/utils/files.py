@@ -57,7 +57,7 @@ def write_output(path: str | Path, content: str | bytes) -> None:
             backslashes for what is no text, such as some file names.
 
     Raises:
-        OSError: As of ``whole_file``.
+        OSError: As documented in ``whole_file``.
     """
     with whole_file(path) as file:
         file.write(
@@ -106,8 +106,8 @@ def whole_file(path: str | Path, keep_suffix: bool = True) -> Iterator[BinaryIO]
         BinaryIO: Its ``name`` is where it lies meanwhile, for what takes names only.
 
     Raises:
-        OSError: As of ``check_output``, or it cannot be written, on a full disk for instance; the
-            message names ``path``.
+        OSError: As documented in ``check_output``, or the file cannot be written, for example
+            because the disk is full; the message names ``path``.
     """
     check_output(path)
     path = Path(path)

@@ -20,7 +20,7 @@ from ..transforms.base import Declaration, JointParams, JointQuantity, PairTrans
 from .charts import density_chart, histogram, number_ticks, ratio_ticks
 
 # Okabe and Ito's palette, by number of the view; white text is readable on all.
-COLOURS = ('#0072b2', '#b86e00', '#007d5a', '#a34f82', '#b94a00', '#31688e', '#6b6b00', '#8a3b3b')
+COLORS = ('#0072b2', '#b86e00', '#007d5a', '#a34f82', '#b94a00', '#31688e', '#6b6b00', '#8a3b3b')
 MAX_BYTES = 4_800_000
 # (longer side of the source, of a view, JPEG quality), the first that fits MAX_BYTES.
 _SIZES = ((480, 224, 85), (400, 160, 80), (320, 128, 75), (240, 96, 70), (160, 64, 60))
@@ -85,7 +85,7 @@ def browse_views(
             photos=[_photo(*item, views[0], source_side, view_side, quality) for item in shown],
             charts=charts,
             broken=broken,
-            colours=COLOURS,
+            colors=COLORS,
         )
         if len(page.encode('utf-8', 'backslashreplace')) <= MAX_BYTES:
             return page, broken

@@ -25,9 +25,9 @@ def add_embedding(
 
     Args:
         run (Run): Its ``embedding`` is set; where something is missing (scikit-learn, a checkpoint,
-            labelled images), its ``notes`` say so instead.
-        folder (str | Path, optional): Labelled images, as of ``use_folder``. Defaults to None, the
-            config's kNN data loaders.
+            labeled images), its ``notes`` say so instead.
+        folder (str | Path, optional): Labeled images, as documented in ``use_folder``. Defaults to
+            None, the config's kNN data loaders.
         num (int): Test images, evenly spaced ones. Defaults to 1000.
         seed (int): Of t-SNE. Defaults to 0.
     """
@@ -93,7 +93,7 @@ def tsne(features: Tensor, seed: int = 0) -> np.ndarray:
 
 
 def draw_points(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Draw points, a colour a class.
+    """Draw points, a color a class.
 
     Args:
         points (np.ndarray): (N, 2).
@@ -108,8 +108,8 @@ def draw_points(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
     palette = colormaps['tab20' if len(classes) <= 20 else 'gist_ncar']
     for number, label in enumerate(classes):
         own = points[labels == label]
-        colour = palette(number if len(classes) <= 20 else number / len(classes))
-        axes.scatter(own[:, 0], own[:, 1], s=9, color=[colour], linewidths=0)
+        color = palette(number if len(classes) <= 20 else number / len(classes))
+        axes.scatter(own[:, 0], own[:, 1], s=9, color=[color], linewidths=0)
     axes.set_axis_off()
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', transparent=True)

@@ -10,8 +10,8 @@ from ..pairs.quantities import box_of
 from ..pairs.source import PairSource
 from ..pixels.operations import resize
 
-# BGR; distinguishable by colour-blind readers (Okabe and Ito's blue and orange).
-VIEW_COLOURS = ((178, 114, 0), (0, 159, 230))
+# BGR; distinguishable by color-blind readers (Okabe and Ito's blue and orange).
+VIEW_COLORS = ((178, 114, 0), (0, 159, 230))
 
 
 def sample_pairs(cfg: Config, indices: list[int], seed: int = 0) -> list[tuple]:
@@ -71,16 +71,16 @@ def draw_pair(
     canvas = resize(source, (max(1, round(source.shape[1] * scale)), height))
     canvas = np.ascontiguousarray(canvas)  # OpenCV draws on no other
     tiles = []
-    for view, drawn, colour in zip(views[:2], params[:2], VIEW_COLOURS, strict=True):
+    for view, drawn, color in zip(views[:2], params[:2], VIEW_COLORS, strict=True):
         box = box_of(drawn)
         if box:
             x, y, box_width, box_height = box
             corners = np.array([[x, y], [x + box_width, y + box_height]])
             (x1, y1), (x2, y2) = np.rint(corners * canvas.shape[1::-1]).astype(int)
-            cv2.rectangle(canvas, (int(x1), int(y1)), (int(x2) - 1, int(y2) - 1), colour, 2)
+            cv2.rectangle(canvas, (int(x1), int(y1)), (int(x2) - 1, int(y2) - 1), color, 2)
         width = max(1, round(view.shape[1] * height / view.shape[0]))
         tile = np.ascontiguousarray(resize(view, (width, height)))
-        cv2.rectangle(tile, (0, 0), (width - 1, height - 1), colour, 3)
+        cv2.rectangle(tile, (0, 0), (width - 1, height - 1), color, 3)
         tiles.append(tile)
     gap = np.full((height, 6, 3), 255, np.uint8)
     return np.hstack([canvas, gap, tiles[0], gap, tiles[1]])

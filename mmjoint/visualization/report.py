@@ -72,7 +72,7 @@ def write_report(
         title (str): Its heading. Defaults to 'Runs side by side'.
         note (str): What the reader must know before reading a number. Defaults to none.
         facts (dict[str, str], optional): What was run, name to value.
-        runs (Sequence[Run]): The runs, as of ``read_run``.
+        runs (Sequence[Run]): The runs, as documented in ``read_run``.
 
     Raises:
         ValueError: Two runs have the same name.

@@ -139,7 +139,7 @@ def scope():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes told apart by colour, six training and four test images each."""
+    """Two classes told apart by color, six training and four test images each."""
     rng = np.random.default_rng(0)
     for split, count in (('train', 6), ('val', 4)):
         for name, color in (('blue', (200, 40, 30)), ('red', (30, 40, 200))):

@@ -111,7 +111,7 @@ _MODELS = {
 
 @pytest.fixture(scope='session')
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """96 training and 24 test images of 4 classes: a colour and a place, with noise."""
+    """96 training and 24 test images of 4 classes: a color and a place, with noise."""
     folder = tmp_path_factory.mktemp('pictures')
     rng = np.random.default_rng(0)
     for split, num in (('train', 24), ('val', 6)):

@@ -45,7 +45,7 @@ def make_config(folder, num_views=2, depth=18, **crop) -> Config:
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """Photos of a colour gradient with a bright disc."""
+    """Photos of a color gradient with a bright disc."""
     folder = tmp_path_factory.mktemp('photos')
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:48, :48]

@@ -72,7 +72,7 @@ randomness = dict(seed=0)
 
 @pytest.fixture(scope='session')
 def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """48 noise images of 40 x 40 pixels, of 3 classes that differ in their mean colour."""
+    """48 noise images of 40 x 40 pixels, of 3 classes that differ in their mean color."""
     folder = tmp_path_factory.mktemp('images')
     rng = np.random.default_rng(0)
     for label in range(3):

@@ -39,7 +39,7 @@ def test_all_protocols(run_tool, pretrain_config, checkpoint, labelled, tmp_path
     assert (result['epoch'], result['iter']) == (3, 18) and result['versions']['torch']
     assert result['data'] == [str(labelled / 'train'), str(labelled / 'val')]
     results = result['results']
-    # Images of one colour each, tested on what they were trained on.
+    # Images of one color each, tested on what they were trained on.
     assert results['knn']['top1'] > 90 and results['linear']['top1'] == 100
     assert results['few-shot']['1%']['num_train'] == 3 * 1
     assert results['few-shot']['10%']['num_train'] == 3 * 2

@@ -18,7 +18,7 @@ NAME = 'mocov1_resnet50_{}8xb32-steplr-200e_coco'
 
 @pytest.fixture(scope='session')
 def labelled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 training and 9 validation images of three classes that differ in their mean colour."""
+    """24 training and 9 validation images of three classes that differ in their mean color."""
     root = tmp_path_factory.mktemp('labelled')
     rng = np.random.default_rng(0)
     for split, number in (('train', 8), ('val', 3)):

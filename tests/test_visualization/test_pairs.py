@@ -7,7 +7,7 @@ from PIL import Image
 
 from mmjoint.transforms import CropParams
 from mmjoint.visualization import draw_pair, sample_pairs
-from mmjoint.visualization.pairs import VIEW_COLOURS
+from mmjoint.visualization.pairs import VIEW_COLORS
 
 
 def config(folder, pipeline: list) -> Config:
@@ -24,14 +24,14 @@ def test_boxes_are_drawn_where_the_crops_were():
     views = [np.zeros((64, 64, 3), np.uint8)] * 2
     picture = draw_pair(source, views, [[('JointCrop', box)] for box in boxes], height=180)
     assert picture.shape == (180, 240 + 2 * (6 + 180), 3)
-    for box, colour in zip(boxes, VIEW_COLOURS, strict=True):
+    for box, color in zip(boxes, VIEW_COLORS, strict=True):
         for x, y in (
             (box.x, box.y),
             (box.x + box.width - 1, box.y + box.height - 1),
             (box.x + box.width // 2, box.y),
         ):
-            assert tuple(picture[y, x]) == colour
-        assert tuple(picture[box.y + box.height // 2, box.x + box.width // 2]) != colour
+            assert tuple(picture[y, x]) == color
+        assert tuple(picture[box.y + box.height // 2, box.x + box.width // 2]) != color
 
 
 def test_sampled_pairs_are_the_recorded_crops(tmp_path):

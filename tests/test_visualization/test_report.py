@@ -260,40 +260,40 @@ def test_in_a_browser(open_page, report, settings):
         ),
     ):
         assert words in text, words
-    # Every picture is at most as wide as the window; curves have the colour of their run's dot.
+    # Every picture is at most as wide as the window; curves have the color of their run's dot.
     assert page.evaluate(
         '[...document.images].every(i => i.getBoundingClientRect().right <= innerWidth)'
     )
-    colours = page.evaluate(
+    colors = page.evaluate(
         "['0', '1'].map(i => [getComputedStyle(document.querySelector('polyline.run' + i)).stroke,"
         "getComputedStyle(document.querySelector('.dot.run' + i)).backgroundColor])"
     )
-    assert all(line == dot for line, dot in colours) and colours[0] != colours[1]
+    assert all(line == dot for line, dot in colors) and colors[0] != colors[1]
     # Text against its background, as WCAG counts contrast.
     for selector in ('p', 'td', 'thead th', 'dt', 'figcaption small'):
         assert contrast(page, selector) > 4.5, selector
 
 
 def contrast(page, selector: str) -> float:
-    colours = page.evaluate(
+    colors = page.evaluate(
         f"[getComputedStyle(document.querySelector('{selector}')).color,"
         'getComputedStyle(document.body).backgroundColor]'
     )
 
-    def luminance(colour: str) -> float:
-        levels = [float(v) / 255 for v in colour[colour.index('(') + 1 : -1].split(',')[:3]]
+    def luminance(color: str) -> float:
+        levels = [float(v) / 255 for v in color[color.index('(') + 1 : -1].split(',')[:3]]
         linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
         return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
 
-    low, high = sorted(luminance(colour) for colour in colours)
+    low, high = sorted(luminance(color) for color in colors)
     return (high + 0.05) / (low + 0.05)
 
 
-def test_points_have_the_colours_of_their_classes():
+def test_points_have_the_colors_of_their_classes():
     points = np.array([[0.0, 0.0]] * 5 + [[1.0, 1.0]] * 5)
     picture = draw_points(points, np.array([3] * 5 + [8] * 5))
-    coloured = picture[picture[..., 3] == 255]
-    assert len(np.unique(coloured // 64, axis=0)) >= 2 and picture.shape[0] == picture.shape[1]
+    colored = picture[picture[..., 3] == 255]
+    assert len(np.unique(colored // 64, axis=0)) >= 2 and picture.shape[0] == picture.shape[1]
 
 
 def test_tsne_keeps_clusters_together():

@@ -1,4 +1,4 @@
-# What the loaders of all labelled data sets share.
+# What the loaders of all labeled data sets share.
 _base_ = './train_loader.py'
 
 # For tools/knn.py.

@@ -1,4 +1,4 @@
-# DINO (arXiv 2104.14294), its repository's vanilla ViT-S/16. The backbone is initialised as
+# DINO (arXiv 2104.14294), its repository's vanilla ViT-S/16. The backbone is initialized as
 # mmpretrain's vision transformers are; DINO's repository draws all of its linear layers and its
 # class token from a truncated normal of 0.02.
 _base_ = './dino_resnet50.py'

@@ -7,7 +7,7 @@ model = dict(
         type='ResNet',
         depth=50,
         # Plain batch norm: MoCo shuffles the keys among the processes instead. A process alone
-        # has nobody to shuffle with and normalises an image's query and key over the same
+        # has nobody to shuffle with and normalizes an image's query and key over the same
         # images, the leak of MoCo's section 3.3: take several GPUs where you can.
         norm_cfg=dict(type='BN'),
         zero_init_residual=False,

@@ -66,7 +66,7 @@ def _luma(b, g, r):
     Each of the three products is cut to whole units of 1 / 128 level.
     """
     value = add(mulhi(b, uint16(3736)), mulhi(g, uint16(19235)))
-    # The weights add up to 0.9999; with the last one rounded up, equal colours keep their level.
+    # The weights add up to 0.9999; with the last one rounded up, equal colors keep their level.
     return add(add(value, mulhi(r, uint16(9797))), uint16(1))
 
 

@@ -34,12 +34,12 @@ def _taps(size_in, size_out, cubic, flip):
     weights = np.empty(most)
     count = 1
     for i in range(size_out):
-        centre = (i + 0.5) * scale
-        begin = max(0, int(centre - reach + 0.5))
-        taps = min(size_in, int(centre + reach + 0.5)) - begin
+        center = (i + 0.5) * scale
+        begin = max(0, int(center - reach + 0.5))
+        taps = min(size_in, int(center + reach + 0.5)) - begin
         total = 0.0
         for k in range(taps):
-            t = abs(begin + k + 0.5 - centre) * shrink
+            t = abs(begin + k + 0.5 - center) * shrink
             if not cubic:
                 w = max(0.0, 1.0 - t)
             elif t < 1.0:

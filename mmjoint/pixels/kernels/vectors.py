@@ -210,18 +210,18 @@ weigh_float_1, weigh_float_3 = (_weigh(vectors, _Float) for vectors in (1, 3))
 
 
 def _weigh_pairs(vectors: int, last: bool) -> Callable:
-    """Make ``weigh_pairs(src, centre, step, weights, count, dst, to)``, for symmetric filters.
+    """Make ``weigh_pairs(src, center, step, weights, count, dst, to)``, for symmetric filters.
 
-    For i < vectors * LANES: ``dst[to + i]`` becomes ``weights[0] * src[centre + i]`` plus, for
-    0 < k < count, ``weights[k] * (src[centre - k * step + i] + src[centre + k * step + i])``.
+    For i < vectors * LANES: ``dst[to + i]`` becomes ``weights[0] * src[center + i]`` plus, for
+    0 < k < count, ``weights[k] * (src[center - k * step + i] + src[center + k * step + i])``.
     ``src`` is uint16, pixels in 1 / 128, weights in 1 / 65536; ``dst`` is as ``src``, or, if
     ``last``, uint8, rounded.
     """
 
     @intrinsic
-    def weigh_pairs(typing, src, centre, step, weights, count, dst, to):
+    def weigh_pairs(typing, src, center, step, weights, count, dst, to):
         def build(context, builder, signature, args):
-            src, centre, step, weights, count, dst, to = args
+            src, center, step, weights, count, dst, to = args
             kinds = signature.args
             src = _data(context, builder, kinds[0], src)
             weights = _data(context, builder, kinds[3], weights)
@@ -236,14 +236,14 @@ def _weigh_pairs(vectors: int, last: bool) -> Callable:
             sums = []
             for v in range(vectors):
                 total = builder.add(
-                    _repeat(builder, rounding), _mulhi(builder, pixels(centre, v), weight)
+                    _repeat(builder, rounding), _mulhi(builder, pixels(center, v), weight)
                 )
                 sums.append(cgutils.alloca_once_value(builder, total))
             one = ir.Constant(_I64, 1)
             with cgutils.for_range_slice(builder, one, count, one, intp=_I64) as (k, _):
                 weight = _repeat(builder, builder.load(builder.gep(weights, [k])))
                 reach = builder.mul(step, k)
-                before, after = builder.sub(centre, reach), builder.add(centre, reach)
+                before, after = builder.sub(center, reach), builder.add(center, reach)
                 for v in range(vectors):
                     pair = builder.add(pixels(before, v), pixels(after, v))
                     total = builder.add(builder.load(sums[v]), _mulhi(builder, pair, weight))

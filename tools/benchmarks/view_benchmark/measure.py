@@ -75,7 +75,8 @@ def profile_views(
     Args:
         files (Sequence[str]): Paths of photos.
         pipeline (list[dict]): A ``LoadImage``, a ``JointView``, a ``PackInputs``.
-        seconds, photos_per_round, seed: As of ``benchmark_views``; 20 seconds by default.
+        seconds, photos_per_round, seed: As documented in ``benchmark_views``; 20 seconds by
+            default.
 
     Returns:
         dict[str, dict]: Milliseconds a view by step, ``dict(median, quartiles)``.

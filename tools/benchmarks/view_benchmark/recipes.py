@@ -16,7 +16,7 @@ class View:
         brightness, contrast, saturation (float): Half width of the range of each factor, about 1.
         hue (float): Largest shift of the hue, turns.
         color_prob (float): Probability of the four together.
-        gray_prob (float): Probability of losing the colours.
+        gray_prob (float): Probability of losing the colors.
         blur_sigma (tuple[float, float]): Range of the Gaussian's standard deviation, pixels.
         blur_prob (float): Probability of the blur.
         solarize_threshold (int): Levels from here on are inverted, of 255.

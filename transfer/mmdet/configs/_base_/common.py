@@ -1,5 +1,5 @@
 # What every recipe shares, after MoCo's detection transfer (arXiv 1911.05722, section 4.2): the
-# input that our backbones were trained on, batch norm that is trained and synchronised, and SGD.
+# input that our backbones were trained on, batch norm that is trained and synchronized, and SGD.
 default_scope = 'mmdet'
 custom_imports = dict(imports=['mmjoint', 'mmdet_extras'])
 
