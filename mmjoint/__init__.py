@@ -26,7 +26,7 @@ __all__ = [
     '__version__',
 ]
 
-# # System libraries that OpenCV's wheel links against and that slim images lack.
+# System libraries that OpenCV's wheel links against and that slim images lack.
 _OPENCV_LIBRARIES = ('libGL', 'libglib', 'libgthread', 'libxcb')
 
 _missing = [name for name in ('mmengine', 'mmcv', 'mmpretrain') if find_spec(name) is None]

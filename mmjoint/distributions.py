@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 _NORMAL = NormalDist()
 _BELOW_ONE = math.nextafter(1.0, 0.0)
 # Below this |beta| the truncated normal differs from its limit, the uniform distribution, by less
-# # than a relative 1e-8, and the inverse of its CDF starts to lose digits.
+# than a relative 1e-8, and the inverse of its CDF starts to lose digits.
 _UNIFORM_BELOW = 1e-4
 
 

@@ -40,7 +40,7 @@ def import_stock() -> None:
             dependency = import_module('mmpretrain.utils.dependency')
             dependency.WITH_MULTIMODAL = False
         file_client = import_module('mmengine.fileio.file_client')
-        # # mmengine itself triggers this deprecation warning each time it makes such an object.
+        # mmengine itself triggers this deprecation warning each time it makes such an object.
         file_client.print_log = lambda *args, **kwargs: None
         import_module('mmpretrain.datasets')
         import_module('mmpretrain.models')

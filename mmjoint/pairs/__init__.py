@@ -1,1 +1,1 @@
-"""The pairs of a config: what they draw, and how difficult they are for a model."""
+"""The pairs of a config: how they are drawn, and how difficult they are for a model."""

@@ -1,4 +1,4 @@
-"""The joint quantities that views declare, and how the two views of a pair differ in them."""
+"""The joint quantities that views declare, and how much the two views of a pair differ in them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from ..transforms.joint_view import pipelines_of
 
 
 def declarations_of(views: JointView) -> list[Declaration]:
-    """Return the transforms of the views that declare joint quantities, in their order."""
+    """Return the transforms of the views that declare joint quantities, in pipeline order."""
     transforms = [transform for pipeline in pipelines_of(views) for transform in pipeline]
     return [t for t in transforms if isinstance(t, Declaration) and t.joint]
 
@@ -18,14 +18,15 @@ def quantities_of(views: JointView) -> dict[str, JointQuantity]:
     """Return the joint quantities of the views.
 
     Args:
-        views (JointView): The views, with the adapters of ``pairs.stock`` where they are stock.
+        views (JointView): The views; stock transforms are wrapped in the adapters of
+            ``pairs.stock``.
 
     Returns:
-        dict[str, JointQuantity]: Name to quantity, in the order of the pipelines; of those that
-        several transforms declare, the first.
+        dict[str, JointQuantity]: Maps names to quantities, in the order of the pipelines. If
+        several transforms declare a quantity, the first declaration counts.
 
     Raises:
-        ValueError: Two transforms mean different things by one name.
+        ValueError: Two transforms declare different quantities under one name.
     """
     found, owners = {}, {}
     for transform in declarations_of(views):
@@ -42,7 +43,7 @@ def quantities_of(views: JointView) -> dict[str, JointQuantity]:
 
 
 def record_of(quantity: JointQuantity, records: Sequence[tuple[str, Any]]) -> JointParams | None:
-    """Return the first record of a view that tells of a quantity, None if there is none.
+    """Return the first record of a view that has a value for a quantity; None if there is none.
 
     Args:
         quantity (JointQuantity): The quantity.
@@ -70,16 +71,17 @@ def pair_differences(
     quantities: dict[str, JointQuantity],
     done: bool = False,
 ) -> dict[str, float]:
-    """Return how far apart the views of a pair are in what both underwent.
+    """Return how much the views of a pair differ in the quantities that both underwent.
 
     Args:
         first, second (Sequence[tuple]): The views' ``view_params``.
         quantities (dict[str, JointQuantity]): As documented in ``quantities_of``.
-        done (bool): Compare what was carried out, not what was drawn. Defaults to False.
+        done (bool): Whether to compare what was carried out instead of what was drawn. Defaults to
+            False.
 
     Returns:
-        dict[str, float]: Name of the quantity to its t: the natural logarithm of the ratio, or the
-        difference, of view 2 to view 1.
+        dict[str, float]: Maps the name of a quantity to its t: the natural logarithm of the ratio,
+        or the difference, of view 2 to view 1.
     """
     differences = {}
     for name, quantity in quantities.items():

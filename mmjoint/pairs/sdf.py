@@ -36,10 +36,10 @@ class Setting:
     """One way of drawing pairs.
 
     Args:
-        label (str): What it is called in tables.
+        label (str): The name of the setting in tables.
         betas (dict | None): Betas to set, as documented in ``betas.set_betas``.
-        fixed_ratio (tuple[str, float] | None): The quantity, as ``'JointCrop.area'``, and the ratio
-            that every pair has in it.
+        fixed_ratio (tuple[str, float] | None): The name of a quantity, such as
+            ``'JointCrop.area'``, and the ratio that every pair has in it.
     """
 
     label: str
@@ -48,27 +48,27 @@ class Setting:
 
     @property
     def kind(self) -> str:
-        """``'fixed_ratio'``, ``'beta'`` or, if it changes nothing, ``'configured'``."""
+        """``'fixed_ratio'``, ``'beta'``, or ``'configured'`` if the config is not changed."""
         if self.fixed_ratio is not None:
             return 'fixed_ratio'
         return 'beta' if self.betas else 'configured'
 
     @property
     def of(self) -> list[str]:
-        """The names of what it changes; ``OWN`` where a beta has none."""
+        """The names of what the setting changes; ``OWN`` for a beta without a name."""
         return [self.fixed_ratio[0]] if self.fixed_ratio else list(self.betas or ())
 
 
 def settings_of(betas: Sequence[Betas], ratios: Sequence[tuple[str, float]] = ()) -> list[Setting]:
-    """List what is to be measured: the config as it is, fixed ratios and betas.
+    """List the settings to measure: the config as it is, fixed ratios and betas.
 
     Args:
-        betas (Sequence[dict]): Betas to set, as ``betas.split_settings`` gives them.
-        ratios (Sequence[tuple[str, float]]): Quantities, as ``'JointCrop.area'``, and the ratios
-            that all pairs are to have in them. Defaults to none.
+        betas (Sequence[dict]): Betas to set, as ``betas.split_settings`` returns them.
+        ratios (Sequence[tuple[str, float]]): Names of quantities, such as ``'JointCrop.area'``, and
+            the ratios that all pairs shall have in them. Defaults to none.
 
     Returns:
-        list[Setting]: In this order: the config, the ratios, the betas.
+        list[Setting]: The config, then the ratios, then the betas.
     """
     settings = [Setting('as configured')]
     for name, ratio in ratios:
@@ -99,41 +99,45 @@ def measure_sdf(
     """Measure the Statistical Difficulty Factor of pairs under a trained model.
 
     SDF is the mean cosine similarity of the features of the two views, over all pairs that an
-    augmentation gives on a data set; the lower, the harder. Source: arXiv 2412.16522, equation 2
-    and figures 2 and 4. All settings take the same images, one draw of the views an image, each
-    seeded by the image's number, so that the result depends neither on the batches nor on the
-    number of workers.
+    augmentation gives on a data set; the lower it is, the harder are the pairs. Source: arXiv
+    2412.16522, equation 2 and figures 2 and 4. All settings use the same images and one draw of the
+    views per image, which is seeded by the number of the image, so that the result depends neither
+    on the batches nor on the number of workers.
 
     Args:
-        cfg (Config): A pretraining config: its photos, its views, its model.
-        checkpoint (str | Path): Of that model; backbone (and projector) must fit strictly.
-        settings (Sequence[Setting]): How pairs are drawn.
+        cfg (Config): A pretraining config with its photos, views and model.
+        checkpoint (str | Path): A checkpoint of that model; the backbone (and the projector, if it
+            is measured) must fit strictly.
+        settings (Sequence[Setting]): The settings to measure.
         layer (str): ``'backbone'``, its last output averaged over space; or ``'projector'``, the
             output of the model's neck. Defaults to ``'backbone'``.
-        images (str | Path, optional): Folder of photos to take instead of the config's.
-        num_images (int): Photos, drawn without replacement; all if there are fewer. Defaults to
-            1000.
-        batch_size (int): Photos a batch. Defaults to 128.
-        num_workers (int): Processes that make views. Defaults to 0, none.
-        seed (int): Of the photos and of the draws. Defaults to 0.
+        images (str | Path, optional): Folder of photos to use instead of those of the config.
+        num_images (int): Number of photos, drawn without replacement; if there are fewer, all are
+            used. Defaults to 1000.
+        batch_size (int): Photos per batch. Defaults to 128.
+        num_workers (int): Number of processes that make views. Defaults to 0, none.
+        seed (int): Seed of the choice of photos and of the draws. Defaults to 0.
         device (str, optional): Where to compute. Defaults to the GPU if there is one.
 
     Returns:
-        list[dict]: One a setting and set of pairs (multi-crop has several): ``setting`` (the
-        label), ``kind``, ``of`` (the names of what is changed), ``beta``, ``fixed_ratio``;
-        ``views``, the numbers of the first pair's views, from 1; ``sdf`` and its
-        ``standard_error`` over images; ``num_images``, ``num_pairs``; for each joint quantity that
-        the views declare, over the pairs whose views both underwent it, as carried out:
-        ``area_ratio`` and the like, the geometric mean of larger over smaller;
-        ``hue_difference`` and the like, the mean absolute difference; where pairs are measured
-        otherwise ``distance`` and the like, its mean (None without such a pair); ``change`` and
-        ``change_error``, the difference from the setting of this kind before and its standard
-        error over the same images, None in the first.
+        list[dict]: One dict per setting and set of pairs (multi-crop has several sets), with
+
+        - ``setting``, the label; ``kind``; ``of``, the names of what is changed; ``beta``;
+          ``fixed_ratio``,
+        - ``views``, the numbers of the first pair's views, from 1,
+        - ``sdf`` and its ``standard_error`` over images; ``num_images``, ``num_pairs``,
+        - one value for each joint quantity that the views declare, over the pairs whose views both
+          underwent it, as carried out: ``area_ratio`` and the like, the geometric mean of larger
+          over smaller; ``hue_difference`` and the like, the mean absolute difference; for pairs
+          that are measured in another way ``distance`` and the like, the mean. None if there is no
+          such pair,
+        - ``change`` and ``change_error``, the difference from the preceding setting of this kind
+          and its standard error over the same images; None in the first.
 
     Raises:
-        ValueError: An argument is out of range, the config lacks what is needed, the checkpoint
-            does not fit (``CheckpointError``), or its features are no directions: all zero, or not
-            finite.
+        ValueError: An argument is out of range, the config lacks something that is needed, the
+            checkpoint does not fit (``CheckpointError``), or a feature has no direction because it
+            is zero or not finite.
         OSError: A photo cannot be read.
     """
     if layer not in LAYERS:
@@ -210,7 +214,7 @@ def _measure(
     device: str,
     progress: ProgressBar,
 ) -> list[tuple[Tensor, dict[str, list[float]]]]:
-    """Give each set of pairs its similarities, averaged per image, and each quantity's |t|."""
+    """Compute the similarities of each set of pairs, averaged per image, and |t| per quantity."""
     similarities = [[] for _ in pairs]
     drawn = [{name: [] for name in quantities} for _ in pairs]
     used = sorted({view for pair_set in pairs for pair in pair_set for view in pair})
@@ -282,7 +286,7 @@ def _project(neck: nn.Module, output: Tensor | tuple) -> Tensor | tuple:
 
 
 class _PairDataset(Dataset):
-    """Some photos' views, packed as in training, with what was drawn for them."""
+    """The views of some photos, packed as in training, with the parameters drawn for them."""
 
     def __init__(
         self, photos: Dataset, views: object, after: list, chosen: list[int], seed: int
@@ -328,16 +332,16 @@ def _standard_error(values: Tensor) -> float:
 
 
 def is_monotonic(rows: Sequence[dict], kind: str) -> bool | None:
-    """Tell whether pairs get harder with the ratio or with falling beta, in all series.
+    """Check whether pairs get harder with the ratio or with falling beta, in all series.
 
-    A series is what has the same views and the same names set.
+    A series consists of the rows with the same views and the same names.
 
     Args:
-        rows (Sequence[dict]): Of ``measure_sdf``.
-        kind (str): ``'fixed_ratio'`` or ``'beta'`` (of which None, independent, is left aside).
+        rows (Sequence[dict]): Rows from ``measure_sdf``.
+        kind (str): ``'fixed_ratio'`` or ``'beta'``; beta None, the independent draw, is ignored.
 
     Returns:
-        bool | None: Whether SDF falls from each to the next; None with fewer than two.
+        bool | None: Whether SDF falls from each row to the next; None if there are fewer than two.
     """
     answers = []
     for series in {_series(row) for row in rows}:
@@ -357,11 +361,11 @@ def plot_sdf(rows: Sequence[dict], title: str = '') -> Figure:
     """Plot SDF over the fixed ratio and over beta, as figures 2 and 4 of the paper.
 
     Args:
-        rows (Sequence[dict]): Of ``measure_sdf``.
-        title (str): Above the plots.
+        rows (Sequence[dict]): Rows from ``measure_sdf``.
+        title (str): Title above the plots.
 
     Returns:
-        Figure: Error bars are two standard errors; a horizontal line is the independent draw.
+        Figure: Error bars are two standard errors; a horizontal line shows the independent draw.
     """
     figure = Figure(figsize=(9, 3.6), layout='constrained')
     left, right = figure.subplots(1, 2, sharey=True)

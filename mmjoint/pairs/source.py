@@ -1,4 +1,4 @@
-"""The pairs of a config: its photos, the views it makes of them, and what was drawn for each."""
+"""The pairs of a config: its photos, the views made of them, and the parameters drawn for each."""
 
 import copy
 import random
@@ -25,16 +25,16 @@ VIEW_TYPES = ('JointView', 'MultiView')
 class PairSource:
     """The photos and the views of a pretraining config.
 
-    Views are made as in training. A ``MultiView`` becomes the ``JointView`` of the same arguments,
-    which gives the same views and records what was drawn for them; stock ``RandomResizedCrop``,
-    ``GaussianBlur`` and ``ColorJitter`` in a view pipeline declare and record, too
-    (``pairs.stock``).
+    Views are made as in training. A ``MultiView`` becomes the ``JointView`` with the same
+    arguments, which gives the same views and records the drawn parameters. Stock
+    ``RandomResizedCrop``, ``GaussianBlur`` and ``ColorJitter`` in a view pipeline also declare and
+    record their draws (``pairs.stock``).
 
     Args:
-        cfg (Config): A config whose ``train_dataloader.dataset``, or the data set within it, has a
-            pipeline with a ``JointView`` or ``MultiView``.
-        images (str | Path, optional): A folder of photos to take instead of its data set, with
-            subfolders.
+        cfg (Config): A config whose ``train_dataloader.dataset``, or a data set wrapped by it, has
+            a pipeline with a ``JointView`` or ``MultiView``.
+        images (str | Path, optional): A folder of photos, searched with its subfolders, to use
+            instead of the config's data set.
 
     Raises:
         ValueError: The config has no training set, or its pipeline makes no views.
@@ -51,12 +51,12 @@ class PairSource:
         holder = next(_with_pipeline(self._dataset))
         steps = list(holder['pipeline'])
         place = next(i for i, step in enumerate(steps) if step is self._views)
-        #: The steps of the pipeline behind the views.
+        #: The steps of the pipeline after the views.
         self.after = steps[place + 1 :]
         before = steps[:place]
         loaders = [i for i, step in enumerate(before) if type_name(step).startswith('LoadImage')]
         for i in loaders[:1]:
-            # A broken file must not be replaced by another photo unnoticed.
+            # A broken file must raise instead of being silently replaced by another photo.
             options = {k: v for k, v in before[i].items() if k not in ('type', 'on_error')}
             if type_name(before[i]) in ('LoadImage', 'LoadImageFromFile'):
                 options = {k: v for k, v in options.items() if k != '_scope_'}
@@ -70,10 +70,10 @@ class PairSource:
             holder['pipeline'] = before
 
     def build_dataset(self) -> Any:
-        """Build the data set up to the views: its items are result dicts with ``img``.
+        """Build the data set up to the views; its items are result dicts with ``img``.
 
         Raises:
-            FileNotFoundError: The config's photos are not there; the message says what to do.
+            FileNotFoundError: The config's photos do not exist; the message suggests what to do.
         """
         try:
             return DATASETS.build(self._dataset)
@@ -91,15 +91,15 @@ class PairSource:
 
         Args:
             betas (dict, optional): Betas to set, as documented in ``betas.set_betas``, such as
-                ``{'JointCrop': -2, 'JointColor.hue': 0}``; the others stay.
-            fixed_ratio (tuple[str, float], optional): A name as in ``betas`` and the ratio, from 1,
-                that every pair has in it, in place of its law.
+                ``{'JointCrop': -2, 'JointColor.hue': 0}``; the other betas are kept.
+            fixed_ratio (tuple[str, float], optional): A name as in ``betas`` and the ratio, at
+                least 1, that every pair has in it, instead of a ratio drawn from its distribution.
 
         Returns:
-            JointView: Makes views of a result dict and records what it draws.
+            JointView: Makes the views of a result dict and records the parameters that it draws.
 
         Raises:
-            ValueError: There is no such augmentation, or its range does not allow that.
+            ValueError: There is no such augmentation, or its range does not permit the setting.
         """
         step = copy.deepcopy(self._views)
         if betas:
@@ -128,7 +128,7 @@ class PairSource:
         return laws_of(self._views)
 
     def ratio_name(self) -> str:
-        """Return the ratio, as ``'JointCrop.area'``, that a fixed ratio without a name is for.
+        """Return the ratio, such as ``'JointCrop.area'``, that a fixed ratio without a name sets.
 
         Raises:
             ValueError: The views hold no joint augmentation whose quantity is a ratio.
@@ -149,15 +149,15 @@ class PairSource:
 
 
 def pair_sets(num_views: Sequence[int]) -> list[list[tuple[int, int]]]:
-    """Say which views are the pairs whose parameters may be drawn jointly.
+    """Return which views are the pairs whose parameters may be drawn jointly.
 
     Args:
-        num_views (Sequence[int]): Views of each group.
+        num_views (Sequence[int]): Number of views of each group.
 
     Returns:
-        list[list[tuple[int, int]]]: Sets of pairs that are alike, each pair the numbers, from 0,
-        of two views: 1-2, 3-4, ... of each group. Where all groups have one view, as two views
-        with different pipelines are written in stock configs, groups pair up in this way.
+        list[list[tuple[int, int]]]: Sets of similar pairs; each pair holds the numbers of two
+        views, from 0: 1-2, 3-4, ... of each group. Where all groups have one view, as stock configs
+        write two views with different pipelines, groups pair up in the same way.
     """
     if len(num_views) > 1 and all(num == 1 for num in num_views):
         return [[(i, i + 1)] for i in range(0, len(num_views) - 1, 2)]
@@ -169,10 +169,10 @@ def pair_sets(num_views: Sequence[int]) -> list[list[tuple[int, int]]]:
 
 
 def seed_draws(*numbers: int) -> None:
-    """Seed Python's, NumPy's and torch's generators, from which transforms draw.
+    """Seed the generators of Python, NumPy and torch, from which transforms draw.
 
     Args:
-        *numbers (int): From 0; different ones give independent draws.
+        *numbers (int): Numbers of at least 0; different ones give independent draws.
     """
     state = np.random.SeedSequence(numbers).generate_state(3)
     random.seed(int(state[0]))
@@ -181,7 +181,7 @@ def seed_draws(*numbers: int) -> None:
 
 
 def _with_pipeline(dataset: dict) -> Iterator[dict]:
-    """Find the config of the data set that makes the views, within wrappers of data sets."""
+    """Find the config of the data set that makes the views, also inside wrappers of data sets."""
     if any(type_name(step) in VIEW_TYPES for step in dataset.get('pipeline') or ()):
         yield dataset
     inner = [dataset.get('dataset'), *(dataset.get('datasets') or ())]
@@ -198,7 +198,7 @@ def view_step(dataset: dict, name: str) -> dict:
         name (str): The config's name, for the message.
 
     Raises:
-        ValueError: There is none.
+        ValueError: The pipeline has no such step.
     """
     for holder in _with_pipeline(dataset):
         for step in holder['pipeline']:
@@ -217,11 +217,11 @@ def set_config_betas(cfg: Config, betas: Betas) -> dict[str, float | None]:
         betas (dict): As documented in ``betas.set_betas``.
 
     Returns:
-        dict[str, float | None]: What was set, ``'CLASS.QUANTITY'`` to its beta.
+        dict[str, float | None]: The betas that were set; the keys are ``'CLASS.QUANTITY'``.
 
     Raises:
         ValueError: The config makes no views, holds no such augmentation, or its range does not
-            allow that beta.
+            permit that beta.
     """
     init_default_scope(cfg.get('default_scope') or 'mmpretrain')
     name = cfg.filename or 'the config'

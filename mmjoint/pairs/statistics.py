@@ -1,4 +1,4 @@
-"""Statistics of pairs: what thousands of them draw, without touching a pixel."""
+"""Statistics of pairs: the parameters that thousands of pairs draw, without touching a pixel."""
 
 import copy
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from .stock import StockTransform
 
 @dataclass
 class Draws:
-    """One quantity over many pairs.
+    """The values of one quantity over many pairs.
 
     Args:
-        quantity (JointQuantity): What it is.
+        quantity (JointQuantity): The quantity.
         values (np.ndarray): t of each pair that underwent it, as drawn, float64.
-        done (np.ndarray): t of the same pairs as carried out.
-        laws (list[JointDistribution | None]): What each was drawn from, None if unknown.
+        done (np.ndarray): t of the same pairs as carried out, float64.
+        laws (list[JointDistribution | None]): The distribution of each pair, None if unknown.
     """
 
     quantity: JointQuantity
@@ -43,13 +43,13 @@ class Draws:
         return [(count / len(self.laws), known[key]) for key, count in counts.items()]
 
     def expected(self, function: str, t: np.ndarray) -> np.ndarray | None:
-        """Evaluate ``'density'`` or ``'cdf'`` of what the values were drawn from.
+        """Evaluate ``'density'`` or ``'cdf'`` of the distribution from which the values were drawn.
 
-        None if that is unknown, or has no density.
+        Returns None if the distribution is unknown or has no density.
 
         Args:
-            function (str): Which of the two.
-            t (np.ndarray): Where.
+            function (str): ``'density'`` or ``'cdf'``.
+            t (np.ndarray): The points at which to evaluate it.
         """
         mixture = self.mixture()
         if mixture is None or not (function == 'cdf' or all(law.has_density for _, law in mixture)):
@@ -59,7 +59,7 @@ class Draws:
     def kolmogorov_smirnov(self) -> float | None:
         """Return the largest distance of the empirical from the expected distribution function.
 
-        Of laws with and without a density.
+        This works for distributions with and without a density.
         """
         values, counts = np.unique(self.values, return_counts=True)
         expected = self.expected('cdf', values)
@@ -73,12 +73,12 @@ class Draws:
 
 @dataclass
 class PairStatistics:
-    """What the pairs of one set have drawn.
+    """The parameters that the pairs of one set have drawn.
 
     Args:
         views (tuple[int, int]): Numbers, from 0, of the first pair's views.
-        num_pairs (int): How many pairs.
-        draws (dict[str, Draws]): Name of the quantity to what the pairs drew of it.
+        num_pairs (int): Number of pairs.
+        draws (dict[str, Draws]): Maps the name of a quantity to the values that the pairs drew.
     """
 
     views: tuple[int, int]
@@ -91,18 +91,18 @@ def pair_statistics(
 ) -> list[PairStatistics]:
     """Draw the parameters of many pairs and compare the views of each.
 
-    The pipelines are those of training, but for their pixels: joint transforms only sample, and
-    transforms that record nothing are left out. (So a stock transform that changes the size of the
-    image before the crop is not seen; fractions of the image hardly depend on it.)
+    The pipelines are those of training, without the pixels: joint transforms only sample, and
+    transforms that record nothing are left out. (A stock transform that changes the size of the
+    image before the crop is therefore not seen; fractions of the image hardly depend on it.)
 
     Args:
-        views (JointView): Of ``PairSource.build_views``.
-        photos (Sequence[dict]): Result dicts with ``img``, gone through in turn.
+        views (JointView): The views, from ``PairSource.build_views``.
+        photos (Sequence[dict]): Result dicts with ``img``, used in turn.
         num_pairs (int): Pairs of each set, at least. Defaults to 5000.
-        seed (int): Of the draws. Defaults to 0.
+        seed (int): Seed of the draws. Defaults to 0.
 
     Returns:
-        list[PairStatistics]: One a set of pairs (``pair_sets``).
+        list[PairStatistics]: One per set of pairs (``pair_sets``).
 
     Raises:
         ValueError: There is no photo.
@@ -144,7 +144,7 @@ def pair_statistics(
 def _collect(
     into: tuple[list, list, list], quantity: JointQuantity, first: list, second: list
 ) -> None:
-    """Add one pair's t, as drawn and as carried out, and its law."""
+    """Add the t of one pair, as drawn and as carried out, and its distribution."""
     found = [
         next((r for r in records if quantity.declared_by(r[0])), None)
         for records in (first, second)
@@ -156,7 +156,7 @@ def _collect(
     if t is None:
         return
     laws = [_law(source, quantity.name) for source in (declared, declared_too)]
-    # Views with pipelines of their own may be drawn from two laws, of which t has neither.
+    # Views with separate pipelines may be drawn from two distributions; t then follows neither.
     law = laws[0] if repr(laws[0]) == repr(laws[1]) else None
     done = quantity.compare(a, b, done=True)
     for values, value in zip(into, (t, t if done is None else done, law), strict=True):
@@ -168,7 +168,7 @@ def _law(source: Declaration, name: str) -> JointDistribution | None:
 
 
 def _blank(shape: tuple[int, ...]) -> np.ndarray:
-    """Return an image that takes no memory."""
+    """Return an image that needs no memory."""
     return np.broadcast_to(np.uint8(0), shape)
 
 
@@ -179,7 +179,7 @@ def _note(view: dict, record: JointParams, source: Declaration) -> dict:
 
 
 class _SampledPair(PairTransform):
-    """A joint transform that draws and records, with itself, but applies nothing."""
+    """A joint transform that draws and records, together with itself, but applies nothing."""
 
     def __init__(self, source: JointTransform) -> None:
         self.source = source
@@ -190,7 +190,7 @@ class _SampledPair(PairTransform):
 
 
 class _SampledView:
-    """The same of a stock transform."""
+    """A stock transform that draws and records, but applies nothing."""
 
     def __init__(self, source: StockTransform) -> None:
         self.source = source

@@ -1,4 +1,4 @@
-"""mmpretrain's own transforms, made to declare and record what they draw."""
+"""Adapters with which mmpretrain's own transforms declare and record what they draw."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ from ..transforms.joint_crop import CropParams, crop_quantities
 class StockTransform(Declaration):
     """A stock transform that treats each view alone, and appends its record to ``view_params``.
 
-    Its pixels and draws are those of the transform within.
+    The pixels and draws are those of the transform inside.
 
     Args:
-        transform (BaseTransform): What makes the view.
+        transform (BaseTransform): The transform that makes the view.
     """
 
     def __init__(self, transform: Any) -> None:
@@ -40,7 +40,7 @@ class StockTransform(Declaration):
 
 
 class StockCrop(StockTransform):
-    """mmpretrain's ``RandomResizedCrop``, recorded as ``CropParams``; its area is the box's own."""
+    """mmpretrain's ``RandomResizedCrop``, recorded as ``CropParams`` with the area of the box."""
 
     def __init__(self, transform: RandomResizedCrop) -> None:
         super().__init__(transform)
@@ -135,7 +135,7 @@ class StockColor(StockTransform):
 
 
 def adapted(transform: Any) -> Any:
-    """Return a stock transform's adapter; anything else as it is.
+    """Return the adapter of a stock transform; anything else unchanged.
 
     Args:
         transform (Any): A transform of a view pipeline.

@@ -1,1 +1,1 @@
-"""Everything that touches pixels."""
+"""Everything that reads or changes pixels: decoding, operations and the compiled loops."""

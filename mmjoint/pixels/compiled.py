@@ -1,11 +1,11 @@
-"""The pixel work of the views, compiled by numba for the CPU it runs on; for uint8 BGR images.
+"""The pixel work of the views for uint8 BGR images, compiled by numba for the current CPU.
 
-numba is optional (extra ``fast``). Where it is not installed, ``fits`` is False throughout and the
-transforms work through OpenCV and torch; each operation gives the same pixels to one level (hue: to
-two steps of 8-bit HSV). What the functions below return are (H, W, 3) arrays whose memory is three
-planes, one a channel.
+numba is optional (extra ``fast``). Where it is not installed, ``fits`` always returns False and the
+transforms work through OpenCV and torch; the pixels of each operation agree within one level (hue:
+within two steps of 8-bit HSV). The functions below return (H, W, 3) arrays whose memory consists of
+three planes, one per channel.
 
-The loops themselves are in ``kernels``, imported when first used: importing numba takes time.
+The loops are in ``kernels``, which is imported when it is first used: importing numba takes time.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ import cv2
 import numpy as np
 from mmengine.logging import print_log
 
-# Whether the loops are used. To be changed before the first view is made, or by tests.
+# Whether the loops are used. Set it before the first view is made; tests change it.
 ENABLED = find_spec('numba') is not None
-# Largest factor of a color operation and largest sigma, pixels, that the loops take.
+# Largest color factor and largest sigma, in pixels, that the loops accept.
 MAX_FACTOR, MAX_SIGMA = 16.0, 60.0
 _prepared = False
 
@@ -41,14 +41,14 @@ _LIMITS = dict(
 
 
 class Deferred:
-    """A view that ``JointView`` has yet to draw: what is to be done to an image, not the result.
+    """A view that ``JointView`` has yet to draw: it holds the operations to do, not the result.
 
-    One compiled call does it all, where each transform by itself would read and write the view
-    again. Transforms that have ``takes_deferred`` add to it; everybody else gets ``array()``.
+    One compiled call does all of them, where separate transforms would read and write the view once
+    each. Transforms that have ``takes_deferred`` add to it; all other code gets ``array()``.
 
     Args:
-        source (np.ndarray): The decoded image, (H, W, 3), uint8, C-contiguous. A crop is to be the
-            first that is done to it.
+        source (np.ndarray): The decoded image, (H, W, 3), uint8, C-contiguous. A crop must be the
+            first operation.
     """
 
     __slots__ = ('source', 'box', 'size', 'cubic', 'mirrored', 'steps')
@@ -63,20 +63,21 @@ class Deferred:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(height, width, 3) of what will be drawn."""
+        """(height, width, 3) of the view that will be drawn."""
         return self.source.shape if self.box is None else (self.size[1], self.size[0], 3)
 
     def crop(
         self, box: tuple[int, int, int, int], size: tuple[int, int], interpolation: str
     ) -> bool:
-        """Cut out ``box`` (x, y, width, height), resize it to ``size`` (width, height), pixels.
+        """Cut out ``box`` (x, y, width, height) and resize it to ``size`` (width, height), in
+        pixels.
 
         Returns:
-            bool: Whether that is noted; not so if the view has been cropped already, or if image,
-            box or result are too small for the loops.
+            bool: Whether the crop is recorded; False if the view has been cropped already, or if
+                the image, the box or the result is too small for the loops.
 
         Raises:
-            ValueError: The box is not in the image.
+            ValueError: The box is not inside the image.
         """
         if self.box is not None:
             return False
@@ -92,11 +93,12 @@ class Deferred:
         return True
 
     def mirror(self) -> None:
-        """Mirror left to right."""
+        """Mirror the view left to right."""
         self.mirrored = not self.mirrored
 
     def do(self, operations: Iterable[tuple[str, float]]) -> bool:
-        """Note operations as those of ``apply``; False, and none of them, if one is too large."""
+        """Record operations, as ``apply`` takes them; False, and none of them, if one is too
+        large."""
         steps = _numbered(operations)
         if steps is None:
             return False
@@ -104,7 +106,7 @@ class Deferred:
         return True
 
     def array(self) -> np.ndarray:
-        """Draw the view, (H, W, 3), its memory three planes; before the crop, the image itself."""
+        """Draw the view, (H, W, 3) in three planes; before the crop, return the image itself."""
         if self.box is None:
             return self.source
         (x, y, columns, rows), (width, height) = self.box, self.size
@@ -129,9 +131,9 @@ def can_defer(img: Any) -> bool:
 
 
 def prepare() -> None:
-    """Compile the loops, or read them from numba's cache, before the loader's workers start.
+    """Compile the loops, or load them from numba's cache, before the loader's workers start.
 
-    Says so in the log if views are made without numba.
+    If views are made without numba, the log says so.
     """
     global ENABLED, _prepared
     if _prepared:
@@ -141,7 +143,7 @@ def prepare() -> None:
     if ENABLED:
         try:
             _loops()
-        except Exception as error:  # numba refuses a NumPy that it does not know, LLVM a CPU, ...
+        except Exception as error:  # an unknown NumPy, a CPU unknown to LLVM, ...
             told = ' '.join(str(error).split())
             ENABLED, missing = False, f'{type(error).__name__}: {told[:300]}'
         else:
@@ -162,13 +164,13 @@ def fits(img: np.ndarray) -> bool:
 
 
 def planes(img: np.ndarray) -> np.ndarray:
-    """Lay an image's channels out one after the other, unless they lie so already.
+    """Lay out the channels of an image as planes, unless they are planes already.
 
     Args:
-        img (np.ndarray): (H, W, 3), uint8, of any strides.
+        img (np.ndarray): (H, W, 3), uint8, with any strides.
 
     Returns:
-        np.ndarray: (3, H, W), contiguous; a view of the image's memory where that is possible.
+        np.ndarray: (3, H, W), contiguous; it shares the image's memory where possible.
     """
     moved = img.transpose(2, 0, 1)
     if moved.flags.c_contiguous:
@@ -183,7 +185,7 @@ def planes(img: np.ndarray) -> np.ndarray:
 
 @cache
 def _loops() -> ModuleType:
-    """Import the loops, compiled: by the first of the processes that start at once, for all."""
+    """Import the compiled loops; if several processes start at once, the first compiles for all."""
     from . import kernels
 
     folder = kernels.draw.stats.cache_path
@@ -204,7 +206,7 @@ def _loops() -> ModuleType:
 
 @contextmanager
 def _one_at_a_time(folder: str | None) -> Iterator[None]:
-    """Keep other processes waiting that want the same folder, where the system has such locks."""
+    """Let one process at a time use a folder, where the system has file locks."""
     try:
         import fcntl
 
@@ -212,18 +214,18 @@ def _one_at_a_time(folder: str | None) -> Iterator[None]:
     except (ImportError, OSError, TypeError):  # Windows; a read-only cache; no folder
         yield
         return
-    with lock:  # closing it, or the end of the process, lets the next one go on
-        with contextlib.suppress(OSError):  # some network file systems have none
+    with lock:  # closing it, or the end of the process, releases the lock
+        with contextlib.suppress(OSError):  # some network file systems have no locks
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _drop_stale_cache(loops: ModuleType) -> None:
-    """Delete numba's index if a file of ``kernels`` is newer: numba looks at one only."""
+    """Delete numba's index if any file of ``kernels`` is newer: numba compares only one file."""
     changed = max(file.stat().st_mtime for file in Path(loops.__file__).parent.glob('*.py'))
     for index in Path(loops.draw.stats.cache_path).glob('*.nbi'):
         if index.stat().st_mtime < changed:
-            with contextlib.suppress(OSError):  # a cache that is read-only
+            with contextlib.suppress(OSError):  # the cache is read-only
                 index.unlink(missing_ok=True)
 
 
@@ -235,7 +237,7 @@ def _numbers() -> dict[str, int]:
 
 
 def _numbered(operations: Iterable[tuple[str, float]]) -> list[float] | None:
-    """Write operations as the loops take them; None if a value is too large for them."""
+    """Encode operations as the loops take them; None if a value is too large for them."""
     numbers, steps = _numbers(), []
     for name, value in operations:
         if value > _LIMITS[name]:
@@ -250,13 +252,13 @@ def resize(
     """Resize with antialiasing, in Pillow's two passes.
 
     Args:
-        img (np.ndarray): (H, W, 3), uint8, of any strides.
-        size (tuple[int, int]): (width, height) of the result, pixels.
+        img (np.ndarray): (H, W, 3), uint8, with any strides.
+        size (tuple[int, int]): (width, height) of the result in pixels.
         interpolation (str): ``'bilinear'`` or ``'bicubic'``. Defaults to ``'bilinear'``.
 
     Returns:
-        np.ndarray | None: A new image, of shape (height, width, 3); None if it or the given one
-        is too small for the loops.
+        np.ndarray | None: A new image of shape (height, width, 3); None if either image is too
+        small for the loops.
     """
     whole = Deferred(np.require(img, requirements=['C', 'W']))
     box = 0, 0, img.shape[1], img.shape[0]
@@ -264,14 +266,14 @@ def resize(
 
 
 def apply(img: np.ndarray, operations: Iterable[tuple[str, float]]) -> np.ndarray | None:
-    """Apply operations one after the other, each cut to whole levels.
+    """Apply operations one after the other; the result of each is cut to whole levels.
 
     Args:
         img (np.ndarray): (H, W, 3), uint8, BGR.
-        operations (Iterable[tuple[str, float]]): ``'brightness'``, ``'contrast'``, ``'saturation'``
-            with a factor up to ``MAX_FACTOR``; ``'hue'`` with a shift in turns; ``'blur'`` with a
-            sigma in pixels, above 0 and up to ``MAX_SIGMA``; ``'solarize'`` with the least level
-            that is inverted; ``'gray'`` with any number.
+        operations (Iterable[tuple[str, float]]): ``'brightness'``, ``'contrast'`` or
+            ``'saturation'`` with a factor up to ``MAX_FACTOR``; ``'hue'`` with a shift in turns;
+            ``'blur'`` with a sigma in pixels, above 0 and up to ``MAX_SIGMA``; ``'solarize'`` with
+            the lowest level that is inverted; ``'gray'`` with any number, which is ignored.
 
     Returns:
         np.ndarray | None: A new image; None if a value is too large for the loops.

@@ -1,9 +1,9 @@
-"""The door to the pixels: a transform says what is to be done, this module decides how.
+"""The entry to the pixels: a transform names the operations, this module chooses how they run.
 
-There are three ways. A view whose pixels are not made yet (``Deferred``) notes what is to be done
-and is drawn by one compiled call at the end; a uint8 BGR array goes through the compiled loops
-(``compiled``); everything else, and everything where numba is missing or fails, goes through OpenCV
-and torch (``plain``). The ways give the same pixels within the tolerances of ``tolerances``.
+There are three ways. A view whose pixels are not made yet (``Deferred``) records its operations and
+is drawn by one compiled call at the end. A uint8 BGR array goes through the compiled loops
+(``compiled``). Everything else goes through OpenCV and torch (``plain``), and so does everything
+where numba is missing or fails. The pixels of the three agree within ``tolerances``.
 """
 
 from collections.abc import Sequence
@@ -32,20 +32,20 @@ Image = np.ndarray | Deferred
 
 
 def begin(img: np.ndarray) -> Image:
-    """Begin a view of an image that must stay as it is: deferred where that is possible."""
+    """Begin a view of an image that must not be changed; it is deferred where possible."""
     return Deferred(img) if compiled.can_defer(img) else img
 
 
 def to_array(img: Any) -> Any:
-    """Draw a view that was deferred; leave anything else as it is."""
+    """Draw a deferred view; return anything else unchanged."""
     return img.array() if type(img) is Deferred else img
 
 
 def finish(img: Any) -> Any:
-    """Draw a view and lay its channels out one after the other, as a model takes them.
+    """Draw a view and lay out its channels as planes, as a model takes them.
 
-    ``PackInputs`` then takes the view as it is, where it would rearrange it several times slower.
-    Gray images, and what torchvision's transforms give (PIL images, tensors), stay as they are.
+    ``PackInputs`` then takes the view without rearranging it, which would be several times slower.
+    Gray images, and what torchvision's transforms return (PIL images, tensors), are not changed.
     """
     if type(img) is Deferred:
         return img.array()
@@ -55,9 +55,9 @@ def finish(img: Any) -> Any:
 
 
 def upright(img: Any) -> Any:
-    """Make an image contiguous that stock RandomFlip gave; leave anything else as it is.
+    """Make an image that stock RandomFlip returned contiguous; return anything else unchanged.
 
-    It flips by negative strides, on which everything after it would be several times slower.
+    RandomFlip flips by negative strides, which would make all later work several times slower.
     """
     if isinstance(img, np.ndarray) and img.strides[1] < 0:
         back = img[:, ::-1]
@@ -75,12 +75,12 @@ def crop(
 
     Args:
         img (np.ndarray | Deferred): The image.
-        box (tuple[int, int, int, int]): (x, y, width, height), pixels, inside the image.
-        size (tuple[int, int]): (width, height) of the result, pixels.
+        box (tuple[int, int, int, int]): (x, y, width, height) in pixels, inside the image.
+        size (tuple[int, int]): (width, height) of the result in pixels.
         interpolation (str): ``'bilinear'`` or ``'bicubic'``.
 
     Returns:
-        np.ndarray | Deferred: A view of ``size``.
+        np.ndarray | Deferred: A view of size ``size``.
     """
     if type(img) is Deferred and img.crop(box, size, interpolation):
         return img
@@ -92,13 +92,13 @@ def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinea
     """Resize with antialiasing, as Pillow does.
 
     Args:
-        img (np.ndarray): (H, W) or (H, W, C), uint8 or float32, of any strides.
-        size (tuple[int, int]): (width, height) of the result, pixels.
+        img (np.ndarray): (H, W) or (H, W, C), uint8 or float32, with any strides.
+        size (tuple[int, int]): (width, height) of the result in pixels.
         interpolation (str): ``'bilinear'`` or ``'bicubic'``. Defaults to ``'bilinear'``.
 
     Returns:
         np.ndarray: A new array of the same type and number of dimensions, which owns its memory;
-        in what order that is laid out is not said.
+            its memory layout is not specified.
     """
     if img.shape[:2] == size[::-1]:
         return img.copy()
@@ -107,7 +107,7 @@ def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinea
 
 
 def mirror(img: Image) -> Image:
-    """Mirror left to right: a new image, laid out in memory as the given one."""
+    """Mirror left to right; the new image has the memory layout of the given one."""
     if type(img) is Deferred:
         img.mirror()
         return img
@@ -117,17 +117,17 @@ def mirror(img: Image) -> Image:
 
 
 def apply(img: Image, operations: Sequence[tuple[str, float]]) -> Image:
-    """Apply operations one after the other, each cut to whole levels.
+    """Apply operations one after the other; the result of each is cut to whole levels.
 
     Args:
-        img (np.ndarray | Deferred): uint8 (blur: float32 too), gray or BGR.
-        operations (Sequence[tuple[str, float]]): ``'brightness'``, ``'contrast'``,
-            ``'saturation'`` with a factor; ``'hue'`` with a shift in turns; ``'blur'`` with a
-            sigma in pixels, above 0; ``'solarize'`` with the least level that is inverted;
-            ``'gray'`` with any number.
+        img (np.ndarray | Deferred): uint8 (for blur also float32), gray or BGR.
+        operations (Sequence[tuple[str, float]]): ``'brightness'``, ``'contrast'`` or
+            ``'saturation'`` with a factor; ``'hue'`` with a shift in turns; ``'blur'`` with a sigma
+            in pixels, above 0; ``'solarize'`` with the lowest level that is inverted; ``'gray'``
+            with any number, which is ignored.
 
     Returns:
-        np.ndarray | Deferred: The given view with them noted, or a new image.
+        np.ndarray | Deferred: The given deferred view with the operations recorded, or a new image.
     """
     if type(img) is Deferred:
         if img.do(operations):

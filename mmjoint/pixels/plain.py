@@ -1,7 +1,7 @@
-"""The pixel work by OpenCV and torch, for every kind of image; numba need not be there.
+"""The pixel work by OpenCV and torch, for every kind of image and without numba.
 
-Each function takes an image (H, W) or (H, W, C) and returns a new one, or the image itself where
-there is nothing to do. Operations on colors take uint8, gray or BGR.
+Each function takes an image (H, W) or (H, W, C) and returns a new one, or the image itself if
+nothing changes. Operations on colors take uint8 images, gray or BGR.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-# ITU-R 601-2 luma, as torchvision and Pillow have it, in mmcv's channel order (BGR).
+# The weights of ITU-R 601-2 luma, as in torchvision and Pillow, in mmcv's channel order (BGR).
 LUMA_BGR = (0.114, 0.587, 0.2989)
 
 
@@ -20,15 +20,15 @@ def resize(img: np.ndarray, size: tuple[int, int], interpolation: str) -> np.nda
     """Resize with antialiasing, as Pillow does.
 
     Args:
-        img (np.ndarray): uint8 or float32, of any strides.
-        size (tuple[int, int]): (width, height) of the result, pixels.
+        img (np.ndarray): uint8 or float32, with any strides.
+        size (tuple[int, int]): (width, height) of the result in pixels.
         interpolation (str): ``'bilinear'`` or ``'bicubic'``.
     """
     width, height = size
-    if min(img.strides) < 0:  # flipped, which torch cannot view
+    if min(img.strides) < 0:  # torch does not accept negative strides
         img = np.ascontiguousarray(img)
-    # A view of the array as 1CHW that torch takes for channels_last: no copy in or out. With the
-    # batch axis added after the permutation, torch would take it for NCHW and rearrange it.
+    # A 1CHW view of the array that torch treats as channels_last: no copy in or out. If the batch
+    # axis were added after the permutation, torch would treat it as NCHW and rearrange it.
     planes = torch.from_numpy(np.atleast_3d(img))[None].permute(0, 3, 1, 2)
     out = interpolate(
         planes, (height, width), mode=interpolation, align_corners=False, antialias=True
@@ -39,7 +39,7 @@ def resize(img: np.ndarray, size: tuple[int, int], interpolation: str) -> np.nda
 
 
 def blur(img: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur with a Gaussian cut off at four ``sigma`` (pixels), the border mirrored."""
+    """Blur with a Gaussian cut off at four ``sigma`` (in pixels); the border is mirrored."""
     kernel = cv2.getGaussianKernel(2 * math.ceil(4 * sigma) + 1, sigma, cv2.CV_32F)
     return cv2.sepFilter2D(img, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
 
@@ -62,14 +62,14 @@ def saturation(img: np.ndarray, factor: float) -> np.ndarray:
 
 
 def hue(img: np.ndarray, shift: float) -> np.ndarray:
-    """Turn the hue by ``shift`` turns, in HSV with 256 levels a channel as Pillow's."""
+    """Turn the hue by ``shift`` turns, in HSV with 256 levels per channel, as Pillow does."""
     if _channels(img) != 3:
         return img
     hsv = cv2.cvtColor(img, cv2.COLOR_BGR2HSV_FULL)
     rows = hsv.reshape(len(hsv), -1)
     step = np.zeros(rows.shape[1], np.uint8)
     step[::3] = round(shift * 256) % 256
-    rows += step  # whole rows are quicker than one channel; uint8 wraps round as the circle does
+    rows += step  # adding to whole rows is faster; uint8 wraps around like the circle
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR_FULL)
 
 
@@ -79,7 +79,7 @@ def gray(img: np.ndarray, _: float) -> np.ndarray:
 
 
 def solarize(img: np.ndarray, threshold: float) -> np.ndarray:
-    """Invert the levels from ``threshold`` on."""
+    """Invert the levels of at least ``threshold``."""
     return np.where(img < threshold, img, 255 - img)
 
 
@@ -99,8 +99,8 @@ def _channels(img: np.ndarray) -> int:
 
 
 def _affine(img: np.ndarray, own: float, luma: float, offset: float) -> np.ndarray:
-    """Map to ``own * pixel + luma * gray + offset``, cut to whole levels as torchvision does."""
-    # OpenCV rounds to nearest: just under half a level less turns that into truncation.
+    """Compute ``own * pixel + luma * gray + offset``, cut to whole levels as in torchvision."""
+    # OpenCV rounds to nearest; subtracting just under half a level turns that into truncation.
     shift = offset - 0.499
     if _channels(img) == 1:
         return cv2.transform(img, np.array([[own, shift]], np.float32)).reshape(img.shape)

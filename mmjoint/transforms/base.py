@@ -155,7 +155,7 @@ class Declaration:
     Statistics, ``PairStatsHook``, the pages, SDF, fixed ratios and ``--beta`` read this.
     """
 
-    # #: The joint quantities, in the order in which they are shown.
+    #: The joint quantities, in the order in which they are shown.
     joint: tuple[JointQuantity, ...] = ()
     #: The argument of the constructor that ``--beta`` sets. It takes None or a number; if the
     #: augmentation declares several distributions, also a dict from a quantity's name to either.
@@ -180,9 +180,9 @@ class PairTransform(BaseTransform):
     #: (``pixels.Deferred``). This is read from the class itself and not inherited, since a subclass
     #: may look at pixels.
     takes_deferred: ClassVar[bool] = False
-    # #: Whether the input image is left untouched, so that views may share it.
+    #: Whether the input image is left untouched, so that views may share it.
     makes_new_image: bool = False
-    # #: The pipelines within a transform that holds others; transforms may be replaced in them.
+    #: The pipelines within a transform that holds others; transforms may be replaced in them.
     pipelines: list[list] = ()
 
     @abstractmethod

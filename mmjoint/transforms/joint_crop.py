@@ -50,7 +50,7 @@ class CropParams(JointParams):
         text = (
             f'crop {self.width} × {self.height} at ({self.x}, {self.y}): {share:.1%} of the photo'
         )
-        # # Rounding to whole pixels changes an area by less than this.
+        # Rounding to whole pixels changes an area by less than this.
         if abs(share - self.area) > 0.02 * self.area + 0.002:
             text += f'; {self.area:.1%} drawn, which did not fit'
         return text
@@ -188,7 +188,7 @@ class JointCrop(JointTransform):
                     x = self._centered_between(w, width, x0, x1)
                     y = self._centered_between(h, height, y0, y1)
                 return CropParams(x, y, w, h, area, (height, width))
-        # # No box fits: take the largest central box with an allowed aspect ratio.
+        # No box fits: take the largest central box with an allowed aspect ratio.
         aspect = min(max(width / height, self.aspect_ratio_range[0]), self.aspect_ratio_range[1])
         w = min(width, max(1, round(height * aspect)))
         h = min(height, max(1, round(width / aspect)))

@@ -107,7 +107,7 @@ class LoadImage(LoadImageFromFile):
             f'{message} (skipped; number {number} of {whose}. '
             "LoadImage(on_error='raise') makes it an error)",
             logger='current',
-            # # The only kind of line that processes other than the first may log.
+            # The only kind of line that processes other than the first may log.
             level=logging.WARNING if get_rank() == 0 else logging.ERROR,
         )
 

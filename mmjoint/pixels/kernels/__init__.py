@@ -1,9 +1,9 @@
-"""The loops behind ``compiled``: a view's pixels from the decoded image to three planes of memory.
+"""The loops behind ``compiled``: they turn the decoded image into a view of three planes.
 
-The idea of their arithmetic is told in docs/kernels.md. Arrays are flat, uint8, colors in the order
-B, G, R. Indices are unsigned, since with signed ones
-numba looks after negative indices at every step; arrays are not sliced, since a slice costs as much
-as a row. Nothing checks bounds but a test.
+docs/kernels.md explains the idea of their arithmetic. Arrays are flat uint8 arrays with colors in
+the order B, G, R. Indices are unsigned, since numba checks signed ones for negative values at every
+step; arrays are not sliced, since a slice costs as much as a row. Nothing checks bounds at run
+time; a test does.
 """
 
 from .views import NUMBERS, apply, draw

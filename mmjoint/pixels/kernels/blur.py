@@ -1,4 +1,4 @@
-"""Gaussian blur, on flat planes, with 16-bit fixed-point weights (docs/kernels.md)."""
+"""Gaussian blur of flat planes, with 16-bit fixed-point weights (docs/kernels.md)."""
 
 import math
 
@@ -12,7 +12,7 @@ from .vectors import shl
 
 @jit
 def _mirrored(i, size):
-    """Return the index (int64 in [0, size)) at which index ``i`` >= 0 of a mirrored row lies.
+    """Return the index (int64 in [0, size)) to which index ``i`` >= 0 of a mirrored row maps.
 
     The row of ``size`` values is continued beyond its end as in a mirror, without repeating its
     last value.
@@ -26,7 +26,7 @@ def _mirrored(i, size):
 
 @jit
 def _mirror_ends(row, reach, columns):
-    """Fill ``reach`` values on both sides of ``row[reach : reach + columns]`` as in a mirror.
+    """Fill ``reach`` values on both sides of ``row[reach : reach + columns]`` by mirroring.
 
     ``row`` is uint16, (columns + 2 * reach or more,).
     """
@@ -39,18 +39,18 @@ def _mirror_ends(row, reach, columns):
 
 @jit
 def blur(pixels, width, height, sigma):
-    """Blur each plane by a Gaussian cut off at four sigma, in place.
+    """Blur each plane with a Gaussian that is cut off at four sigma, in place.
 
-    ``pixels`` is uint8 (3 * height * width,); ``sigma`` float64 in pixels, above 0 and at most
-    ``compiled.MAX_SIGMA``. Weights are uint16 in 1 / 65536 and add up to exactly one; between the
-    vertical and the horizontal pass a value has 7 bits of fraction. Rounded to the nearest level,
-    off by at most 0.6 of a level.
+    ``pixels`` is uint8 (3 * height * width,). ``sigma`` is float64, in pixels, above 0 and at most
+    ``compiled.MAX_SIGMA``. Weights are uint16 in units of 1 / 65536 and sum to exactly one. Between
+    the vertical and the horizontal pass a value has 7 fraction bits. The result is rounded to the
+    nearest level and is off by at most 0.6 of a level.
     """
     radius = int(math.ceil(4 * sigma))
     exact = np.exp(np.arange(radius + 1) ** 2 / (-2 * sigma * sigma))
     exact /= 2 * exact.sum() - 1
     weights = np.zeros(radius + 1, np.uint16)
-    # Rounded from the outside in, so that the sum of both sides and the middle is one.
+    # Weights are rounded from the outside in, so that both sides and the middle sum to one.
     running, so_far, count = 0.0, 0, 1
     for k in range(radius, 0, -1):
         running += exact[k] * 65536

@@ -1,8 +1,8 @@
-"""Operations on colors, in place, on flat planes.
+"""Operations on colors, on flat planes and in place.
 
 In all of them ``pixels`` is a uint8 array (3 * size,): the planes B, G and R of ``size`` pixels
-each (uint64), every level from 0 to 255. Between load and store a value is a 16-bit
-fixed-point number, as told in docs/kernels.md. Nothing checks bounds.
+each (uint64), with levels from 0 to 255. Between load and store a value is a 16-bit fixed-point
+number, as explained in docs/kernels.md. Nothing checks bounds.
 """
 
 import math
@@ -19,19 +19,19 @@ BLOCK = uint64(1 << 20)
 def fixed_point(factor, bits):
     """Convert a factor (float64, from 0 to below ``2 ** (8 - bits)``) to uint16.
 
-    One is ``2 ** (8 + bits)``. Rounded up, so that a product that is a whole level stays one, but
-    not beyond 16 bits.
+    One is ``2 ** (8 + bits)``. The result is rounded up, so that a product that is a whole level
+    stays whole, but it never exceeds 16 bits.
     """
     return uint16(min(math.ceil(factor * 2.0 ** (8 + bits)), 65535))
 
 
 @jit
 def brightness(pixels, size, bits, factor, offset):
-    """Map every value to ``factor * value + offset``, in place.
+    """Replace every value by ``factor * value + offset``, in place.
 
-    ``factor`` is float64, from 0 to below ``2 ** (8 - bits)``; ``offset`` float64 in levels, of any
-    sign; ``bits`` an int from 3 to 7, the bits of fraction between load and store. The result
-    saturates at 0 and 255 and its fraction is cut off, as torchvision does.
+    ``factor`` is float64, from 0 to below ``2 ** (8 - bits)``. ``offset`` is float64, in levels, of
+    any sign. ``bits``, an int from 3 to 7, is the number of fraction bits between load and store.
+    The result saturates at 0 and 255 and its fraction is cut off, as in torchvision.
     """
     times = fixed_point(factor, bits)
     more = uint16(max(offset, 0.0) * 2.0**bits)
@@ -45,10 +45,10 @@ def brightness(pixels, size, bits, factor, offset):
 
 @jit
 def mean_luma(pixels, size):
-    """Compute the mean luma of all pixels: float64 levels from 0 to 255, without rounding."""
+    """Compute the mean luma of all pixels, float64 in levels from 0 to 255, without rounding."""
     blue, green, red = int64(0), int64(0), int64(0)
     for begin in range(ZERO, size, BLOCK):
-        b, g, r = int32(0), int32(0), int32(0)  # narrow sums, which a block does not overflow
+        b, g, r = int32(0), int32(0), int32(0)  # a block cannot overflow these narrow sums
         for i in range(begin, min(begin + BLOCK, size)):
             b = int32(b + pixels[i])
             g = int32(g + pixels[size + i])
@@ -61,21 +61,21 @@ def mean_luma(pixels, size):
 
 @jit
 def _luma(b, g, r):
-    """ITU-R 601-2 luma of B, G and R (uint16, one level is 256): uint16, one level is 128.
+    """Compute the ITU-R 601-2 luma of B, G and R (uint16, 256 per level): uint16, 128 per level.
 
-    Each of the three products is cut to whole units of 1 / 128 level.
+    Each of the three products is cut to whole units of 1 / 128 of a level.
     """
     value = add(mulhi(b, uint16(3736)), mulhi(g, uint16(19235)))
-    # The weights add up to 0.9999; with the last one rounded up, equal colors keep their level.
+    # The weights add up to 0.9999; rounding the last one up lets equal colors keep their level.
     return add(add(value, mulhi(r, uint16(9797))), uint16(1))
 
 
 @jit
 def saturation(pixels, size, bits, factor):
-    """Map every value to ``factor * value + (1 - factor) * luma``, in place.
+    """Replace every value by ``factor * value + (1 - factor) * luma``, in place.
 
-    ``factor`` and ``bits`` as for ``brightness``; luma has 7 bits of fraction. The result saturates
-    at 0 and 255 and its fraction is cut off.
+    ``factor`` and ``bits`` are as in ``brightness``; the luma has 7 fraction bits. The result
+    saturates at 0 and 255 and its fraction is cut off.
     """
     times = fixed_point(factor, bits)
     more = uint16(max(1.0 - factor, 0.0) * 2.0 ** (8 + bits))
@@ -110,7 +110,7 @@ def gray(pixels, size):
 
 @jit
 def solarize(pixels, size, threshold):
-    """Replace levels from ``threshold`` (0 to 256) on by 255 less the level, in place; exact."""
+    """Replace levels of at least ``threshold`` (0 to 256) by 255 - level, in place; exact."""
     threshold = uint16(threshold)
     for i in range(THREE * size):
         if uint16(pixels[i]) >= threshold:
@@ -127,8 +127,8 @@ def _abs_diff(a, b):
 def hue(pixels, size, turns):
     """Turn the hue by ``turns`` (float64, any number of turns of the color circle), in place.
 
-    The hue in sixths of a turn is ``side / chroma``, with red at 0. Everything is kept multiplied
-    by the chroma, with 4 bits of fraction, so that nothing is divided. The result is rounded to the
+    The hue in sixths of a turn is ``side / chroma``, with red at 0. All values are kept multiplied
+    by the chroma, with 4 fraction bits, so that no division is needed. The result is rounded to the
     nearest level and is within one level of exact HSV.
     """
     most, four, half = uint16(255), uint16(4), uint16(8)
@@ -137,7 +137,7 @@ def hue(pixels, size, turns):
         b = uint16(pixels[i])
         g = uint16(pixels[size + i])
         r = uint16(pixels[size + size + i])
-        # The maximum of the three is 255 less the minimum of what each lacks to 255.
+        # max(b, g, r) = 255 - min(255 - b, 255 - g, 255 - r).
         rest = umin(umin(sub(most, b), sub(most, g)), sub(most, r))
         top, low = sub(most, rest), umin(umin(b, g), r)
         chroma = sub(top, low)
@@ -145,12 +145,13 @@ def hue(pixels, size, turns):
         twice = add(once, once)
         thrice, fourfold = add(once, twice), add(twice, twice)
         circle = add(thrice, thrice)
-        # One chroma is added, so that no value is negative, and taken off below.
+        # The chroma is added once, so that no value is negative, and subtracted below.
         side = add(shl(sub(r, g), four), add(once, fourfold))
         side = add(shl(sub(b, r), four), thrice) if top == g else side
         side = add(shl(sub(g, b), four), once) if top == r else side
         side = add(side, mulhi(shl(chroma, uint16(8)), turn))
-        # A negative number wraps round to a large one: the minimum is the one on the circle.
+        # A negative number wraps around to a large one, so the minimum is the value on the
+        # circle.
         side = umin(side, sub(side, circle))
         side = sub(side, once)
         side = umin(side, add(side, circle))

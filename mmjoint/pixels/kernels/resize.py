@@ -1,4 +1,4 @@
-"""Antialiased resize, Pillow's filter in Pillow's two passes."""
+"""Antialiased resize with Pillow's filter, in Pillow's two passes."""
 
 import math
 
@@ -13,14 +13,15 @@ TILE = uint64(vectors.TILE)
 
 @jit
 def _taps(size_in, size_out, cubic, flip):
-    """Compute the taps and weights of Pillow's antialiased resize along one side.
+    """Compute the taps and weights of Pillow's antialiased resize along one axis.
 
-    ``size_in`` and ``size_out`` are int64, pixels; ``flip`` mirrors the output. Returns ``first``,
-    uint64 (size_out,), the first tap of each output pixel; ``count``, uint64, the number of taps
-    of every pixel; the weights as uint16 in 1 / 65536 (rounded so that those of a pixel add up to
-    one), or as float32 for bicubic and for reductions beyond six, where many roundings would add
-    up: one of the two arrays is empty, the other is (size_out * most,); and ``most``, uint64, the
-    weights stored per output pixel.
+    ``size_in`` and ``size_out`` are int64, in pixels; ``flip`` mirrors the output.
+
+    Returns ``first``, uint64 (size_out,), the first tap of each output pixel; ``count``, uint64,
+    the number of taps of every pixel; the weights as uint16 in units of 1 / 65536 (rounded so that
+    those of a pixel sum to one), or as float32 for bicubic and for reductions by more than six,
+    where many roundings would add up: one of the two arrays is empty, the other is
+    (size_out * most,); and ``most``, uint64, the number of weights stored per output pixel.
     """
     scale = size_in / size_out
     stretch = max(scale, 1.0)
@@ -68,11 +69,12 @@ def _taps(size_in, size_out, cubic, flip):
 
 @jit
 def _narrow(src, start, pitch, columns, width, taps, strip, turned, out, to):
-    """Resize 32 rows of interleaved pixels to ``width``: rows of blue, of green, of red.
+    """Resize 32 rows of interleaved pixels to ``width``; writes rows of blue, of green and of red.
 
-    ``src`` is uint8, rows ``pitch`` apart from ``start`` on, of ``columns`` B, G, R pixels. SIMD
-    works along rows, so the rows are transposed before, to ``strip`` (uint8), and after, from
-    ``turned`` (uint8), into ``out`` (uint8) from ``to`` on. Rounded to the nearest level.
+    ``src`` is uint8; its rows of ``columns`` B, G, R pixels start at ``start`` and are ``pitch``
+    apart. SIMD works along rows, so the rows are first transposed into ``strip`` (uint8), and the
+    result is transposed back from ``turned`` (uint8) into ``out`` (uint8) at ``to``. The result is
+    rounded to the nearest level.
     """
     first, count, fixed, floats, most = taps
     values, row = columns * THREE, width * THREE
@@ -104,9 +106,9 @@ def _narrow(src, start, pitch, columns, width, taps, strip, turned, out, to):
 
 @jit
 def _weigh_rows(src, start, step, fixed, floats, w, count, out, to, width):
-    """Add up ``count`` rows of ``width`` uint8 values, ``step`` apart, by their weights.
+    """Compute the weighted sum of ``count`` rows of ``width`` uint8 values, ``step`` apart.
 
-    The result is rounded to the nearest level. The last vector of the row overlaps the one before.
+    The sum is rounded to the nearest level. The last vector of the row overlaps the one before it.
     """
     x = ZERO
     if floats.size:
@@ -128,29 +130,29 @@ def _weigh_rows(src, start, step, fixed, floats, w, count, out, to, width):
 
 @jit
 def resize(img, x, y, columns, rows, out, cubic, flip):
-    """Resize a box of an image to three planes, horizontally first as Pillow does.
+    """Resize a box of an image to three planes, horizontally first, as Pillow does.
 
-    ``img`` is uint8 (H, W, 3), C-contiguous, H at least 32; the box ``x, y, columns, rows``
-    (pixels) lies in it, at least 6 wide; ``out`` is uint8 (3, height, width), 32 or more wide.
-    Each of the two passes rounds to the nearest level, so that the result is within one level of
-    Pillow's (bicubic: two). It works in strips of 32 rows: an output row is added up as soon as its
-    taps are there.
+    ``img`` is uint8 (H, W, 3), C-contiguous, with H at least 32. The box ``x, y, columns, rows``
+    (pixels) lies inside it and is at least 6 wide. ``out`` is uint8 (3, height, width), at least 32
+    wide. Each of the two passes rounds to the nearest level, so that the result is within one level
+    of Pillow's (bicubic: two). The work goes in strips of 32 rows: an output row is summed as soon
+    as its taps are available.
     """
     src, pitch = img.reshape(-1), uint64(img.shape[1]) * THREE
     start = uint64(y) * pitch + uint64(x) * THREE
     height, width = out.shape[1], uint64(out.shape[2])
     across = _taps(columns, out.shape[2], cubic, flip)
     first, count, fixed, floats, most = _taps(rows, height, cubic, False)
-    if rows < LANES:  # a strip reaches over the box, but not over the image
+    if rows < LANES:  # a strip may exceed the box, but not the image
         lead = uint64(y) - min(uint64(y), uint64(img.shape[0]) - LANES)
         start -= lead * pitch
         first += lead
         rows = int64(LANES)
     columns, rows, height, row = uint64(columns), uint64(rows), uint64(height), width * THREE
-    # Taps of weight 0 reach beyond the box.
+    # Taps of weight 0 may lie outside the box.
     strip = np.empty(columns * LANES_3 + across[1] * LANES_3, np.uint8)
     turned = np.empty(row * LANES, np.uint8)
-    # Narrow rows from row ``begin`` of the box on: those still needed, and a new strip.
+    # The narrow rows from row ``begin`` of the box on: those still needed, and a new strip.
     held = np.empty((LANES + count + count) * row, np.uint8)
     begin, end, done = ZERO, ZERO, ZERO
     flat = out.reshape(-1)

@@ -1,11 +1,11 @@
 """Building blocks of the loops: 16-bit fixed-point arithmetic on vectors of pixels.
 
-They are spelt out in LLVM's own language, since its vectoriser makes 32-bit arithmetic of products
-of pixels and weights, half as quick, and does not see how bytes are transposed. They are portable:
-LLVM cuts the vectors into what the CPU has. Arrays are flat, uint8 or uint16 (weights float32,
-too), indices uint64; nothing checks bounds.
+They are written in LLVM's own language for two reasons: LLVM's vectorizer turns products of pixels
+and weights into 32-bit arithmetic, which is half as fast, and it does not recognize a transposition
+of bytes. They are portable: LLVM splits the vectors into what the CPU has. Arrays are flat, uint8
+or uint16 (weights also float32); indices are uint64; nothing checks bounds.
 
-Functions named ``build`` run at compile time: they emit the instructions.
+Functions named ``build`` run at compile time and emit the instructions.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 32  # pixels a vector
-TILE = 16  # bytes, the side of what is transposed at once
+LANES = 32  # pixels per vector
+TILE = 16  # side in bytes of the tile that is transposed at once
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _BYTES, _WORDS, _INTS = (ir.VectorType(kind, LANES) for kind in (_I8, _I16, _I32))
@@ -25,7 +25,7 @@ _u64 = types.uint64
 
 
 def _call(builder: ir.IRBuilder, name: str, *args: ir.Value) -> ir.Value:
-    """Call an intrinsic of LLVM on 16-bit numbers or vectors of them."""
+    """Call an LLVM intrinsic on 16-bit numbers or vectors of them."""
     kind = args[0].type
     suffix = f'v{kind.count}i16' if isinstance(kind, ir.VectorType) else 'i16'
     signature = ir.FunctionType(kind, [arg.type for arg in args])
@@ -48,9 +48,10 @@ def _scalar(build: Callable) -> Callable:
     return operation
 
 
-# On two uint16, giving uint16: mulhi is the upper half of the product (a * b >> 16), add_sat and
-# sub_sat saturate at 65535 and 0, add and sub wrap round, lshr and shl shift a by b bits, umin is
-# the minimum. LLVM vectorizes loops of these well, while numba's own operators widen to 64 bits.
+# These take two uint16 and return uint16. mulhi is the upper half of the product (a * b >> 16),
+# add_sat and sub_sat saturate at 65535 and 0, add and sub wrap around, lshr and shl shift a by b
+# bits, umin is the minimum. LLVM vectorizes loops of these well, while numba's own operators widen
+# to 64 bits.
 mulhi = _scalar(_mulhi)
 add_sat = _scalar(lambda builder, a, b: _call(builder, 'uadd.sat', a, b))
 sub_sat = _scalar(lambda builder, a, b: _call(builder, 'usub.sat', a, b))
@@ -70,7 +71,7 @@ def _pointer(builder, data, index, kind) -> ir.Value:
 
 
 def _repeat(builder: ir.IRBuilder, value: ir.Value | int) -> ir.Value:
-    """A vector of one number, or of one constant of 16 bits."""
+    """Return a vector whose elements all equal one number or one 16-bit constant."""
     if isinstance(value, int):
         return ir.Constant(_WORDS, [value] * LANES)
     nothing = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
@@ -95,7 +96,7 @@ def transpose_tile(typing, src, start, step, dst, to, dst_step):
             )
 
         rows = [builder.load(pointer(src, start, step, i), align=1) for i in range(TILE)]
-        # Interleaving rows 8 apart, four times over, transposes.
+        # Interleaving rows that are 8 apart, four times over, is a transposition.
         halves = [
             ir.Constant(
                 ir.VectorType(_I32, TILE),
@@ -117,10 +118,10 @@ def transpose_tile(typing, src, start, step, dst, to, dst_step):
 
 
 def _rounding(builder: ir.IRBuilder, count: ir.Value) -> ir.Value:
-    """Return what makes up for the rounding of ``count`` products in a sum: uint16 units.
+    """Return the uint16 that compensates for the rounding of ``count`` products in a sum.
 
-    Each product loses half a unit on average when its lower half is cut off. Half a unit less is
-    added, since the sum is cut off, too; but at least one unit, so that ties are rounded up.
+    Cutting off the lower half of a product loses half a unit on average. The sum is cut off as
+    well, so half a unit less is added, but at least one unit, so that ties are rounded up.
     """
     one = ir.Constant(_I64, 1)
     half = builder.trunc(builder.lshr(builder.sub(count, one), one), _I16)
@@ -128,7 +129,7 @@ def _rounding(builder: ir.IRBuilder, count: ir.Value) -> ir.Value:
 
 
 class _FixedPoint:
-    """Sums are uint16 with 8 bits of fraction; weights from 0 to below 1 are uint16 in 1 / 65536.
+    """Sums are uint16 with 8 fraction bits; weights in [0, 1) are uint16 in units of 1 / 65536.
 
     The result is rounded to the nearest level.
     """
@@ -148,7 +149,7 @@ class _FixedPoint:
 
 
 class _Float:
-    """Sums are float32, saturated at 0 and 255 and rounded; weights are float32 of any sign."""
+    """Sums are float32, saturated at 0 and 255, then rounded; weights are float32 of any sign."""
 
     @staticmethod
     def start(builder: ir.IRBuilder, count: ir.Value) -> ir.Value:
@@ -214,8 +215,8 @@ def _weigh_pairs(vectors: int, last: bool) -> Callable:
 
     For i < vectors * LANES: ``dst[to + i]`` becomes ``weights[0] * src[center + i]`` plus, for
     0 < k < count, ``weights[k] * (src[center - k * step + i] + src[center + k * step + i])``.
-    ``src`` is uint16, pixels in 1 / 128, weights in 1 / 65536; ``dst`` is as ``src``, or, if
-    ``last``, uint8, rounded.
+    ``src`` is uint16, pixels in units of 1 / 128, weights in units of 1 / 65536. ``dst`` has the
+    type of ``src``, or is uint8 and rounded if ``last``.
     """
 
     @intrinsic

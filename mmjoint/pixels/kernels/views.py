@@ -1,4 +1,4 @@
-"""What is called from outside: each a view, or what is left to do to one, in one call."""
+"""The functions called from outside: each makes a view, or finishes one, in a single call."""
 
 import numpy as np
 from numba import uint64
@@ -8,7 +8,7 @@ from .blur import blur
 from .common import jit, jit_cached
 from .resize import resize
 
-# Operations on planes: how they are numbered in ``steps``. This is the one place that says so.
+# The number of each operation in ``steps``. This is the only place that defines them.
 BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAY, BLUR, SOLARIZE = range(7)
 NUMBERS = dict(
     brightness=BRIGHTNESS,
@@ -23,7 +23,7 @@ NUMBERS = dict(
 
 @jit
 def _apply(pixels, width, height, steps):
-    """Apply operations, as ``apply`` takes them, to flat planes (3 * height * width,), in place."""
+    """Apply operations, given as in ``apply``, to flat planes (3 * height * width,), in place."""
     size = uint64(width) * uint64(height)
     for i in range(0, steps.shape[0], 2):
         operation, value = int(steps[i]), steps[i + 1]
@@ -48,11 +48,11 @@ def _apply(pixels, width, height, steps):
 
 @jit_cached
 def apply(planes, steps):
-    """Apply operations to three planes, in place, each rounded as its own docstring says.
+    """Apply operations to three planes, in place; each rounds as its own docstring documents.
 
-    ``planes`` is uint8 (3, H, W), C-contiguous, in the order B, G, R. ``steps`` is float64
-    (2 * n,): the number of an operation (``NUMBERS``) and its value, n times. Values are factors in
-    [0, 16], shifts in turns, sigmas in pixels from above 0 to 60, thresholds from 0 to 256.
+    ``planes`` is uint8 (3, H, W), C-contiguous, in the order B, G, R. ``steps`` is float64 (2 *
+    n,): n times the number of an operation (``NUMBERS``) and its value. Values are factors in [0,
+    16], shifts in turns, sigmas in pixels from above 0 to 60, and thresholds from 0 to 256.
     """
     _apply(planes.reshape(-1), planes.shape[2], planes.shape[1], steps)
 
@@ -61,8 +61,9 @@ def apply(planes, steps):
 def draw(img, x, y, columns, rows, width, height, cubic, flip, steps):
     """Cut a box out of an image, resize it as Pillow does, mirror it and apply operations.
 
-    ``img``, the box and the size as for ``resize``; ``cubic`` and ``flip`` are bool; ``steps`` as
-    for ``apply``. Returns uint8 (3, height, width), each step rounded as its own docstring says.
+    ``img``, the box and the size are as in ``resize``; ``cubic`` and ``flip`` are bool; ``steps``
+    is as in ``apply``. Returns uint8 (3, height, width); each step rounds as its own docstring
+    documents.
     """
     out = np.empty((3, height, width), np.uint8)
     resize(img, x, y, columns, rows, out, cubic, flip)
