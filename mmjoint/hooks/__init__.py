@@ -1,4 +1,4 @@
-"""Hooks that watch or guard a run."""
+"""Hooks that watch, guard or steer a run."""
 
 from .accumulation import AccumulationHook
 from .channels_last import ChannelsLastHook

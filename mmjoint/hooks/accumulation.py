@@ -1,4 +1,4 @@
-"""Gradient accumulation: moving averages move once an optimizer step, not once a micro-batch."""
+"""Gradient accumulation: moving averages move once per optimizer step, not per micro-batch."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,30 +15,31 @@ from ..models.infomin import InfoMin
 from ..models.swav import DistributedSwAVLoss
 from ..utils.models import unwrapped
 
-# Methods that move a momentum network, in the forward pass, towards what the last step made.
+# Methods that move a momentum network during the forward pass.
 _MOVES = ('update_teacher', 'momentum_update')
-# Methods that put what the forward pass made into a queue.
+# Methods that put keys or features of the forward pass into a queue.
 _QUEUES = ('_dequeue_and_enqueue', '_dequeue_and_enqueue2', '_enqueue')
 
 
 @HOOKS.register_module()
 class AccumulationHook(Hook):
-    """Treat the micro-batches of one optimizer step as one batch, outside the gradient too.
+    """Treat the micro-batches of one optimizer step as one batch, also outside the gradient.
 
-    With ``optim_wrapper.accumulative_counts`` of n, mmengine makes a step of n forward passes, and
-    a model that moves its momentum network, its center or its queue in the forward pass moves them
-    n times. This hook has the momentum networks (of MoCo, MoCo v3, BYOL, DINO, LeOCLR, DenseCL,
-    CAE, and ``EMAHook``'s) move in one micro-batch of a step, DINO's center by the mean of all of
-    them, and the queues of MoCo and SwAV take all keys when the step is made: in each micro-batch
-    the loss is held against what there was before the step. Schedules of momentum count steps.
-    Source: BYOL (arXiv 2006.07733), appendix: the target is updated once every N steps of gradient
-    accumulation. ``mmjoint.engine.build_runner`` adds this hook where gradients are accumulated.
+    With ``optim_wrapper.accumulative_counts`` of n, mmengine makes one step of n forward passes,
+    and a model that moves its momentum network, its center or its queue in the forward pass moves
+    them n times per step. This hook makes the momentum networks (of MoCo, MoCo v3, BYOL, DINO,
+    LeOCLR, DenseCL, CAE, and of ``EMAHook``) move in one micro-batch of a step, moves DINO's center
+    by the mean of all micro-batches, and gives the queues of MoCo and SwAV all keys when the step
+    is made: the loss of each micro-batch uses the queue and the center from before the step.
+    Schedules of momentum count steps. Source: BYOL (arXiv 2006.07733), appendix: the target is
+    updated once every N steps of gradient accumulation. ``mmjoint.engine.build_runner`` adds this
+    hook if gradients are accumulated.
 
     Raises:
-        ValueError: Before training, if a model cannot be treated so.
+        ValueError: Before training, if a model cannot be treated in this way.
     """
 
-    # Ahead of whatever saves or measures.
+    # Runs before every hook that saves or measures.
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
@@ -49,10 +50,10 @@ class AccumulationHook(Hook):
         self._changed: list[tuple[object, str]] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Put the model's own moves under this hook's control."""
+        """Take control of the updates that the model makes by itself."""
         counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         self._steps = math.ceil(runner.max_iters / counts)
-        self._last = True  # the first micro-batch begins a step, also that of a resumed run
+        self._last = True  # the first micro-batch begins a step, also in a resumed run
         model = unwrapped(runner.model)
         for module in model.modules():
             if isinstance(module, InfoMin) or (
@@ -97,7 +98,7 @@ class AccumulationHook(Hook):
         def move(*args: object) -> None:
             if not (self._last if last else self._first):
                 return
-            # A schedule of the momentum counts its moves, and takes max_iters for their number.
+            # A schedule of the momentum counts the updates and takes max_iters for their number.
             runner.message_hub.update_info('max_iters', self._steps)
             original(*args)
             runner.message_hub.update_info('max_iters', runner.max_iters)
@@ -114,8 +115,8 @@ class AccumulationHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Sequence | dict | None = None
     ) -> None:
-        """Note whether this is a step's first micro-batch, and whether it is its last."""
-        self._first = self._last  # of the micro-batch before this one; at the start it is True
+        """Record whether this is the first micro-batch of a step, and whether it is the last."""
+        self._first = self._last  # set by the previous micro-batch; True at the start
         self._last = runner.optim_wrapper.should_sync()
 
     def after_train_iter(
@@ -125,7 +126,7 @@ class AccumulationHook(Hook):
         data_batch: Sequence | dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Renew the centers and queues once the step is made."""
+        """Update the centers and queues once the step is made."""
         if not self._last:
             return
         for original, args in self._waiting:
@@ -137,7 +138,7 @@ class AccumulationHook(Hook):
             means.clear()
 
     def after_train(self, runner: Runner) -> None:
-        """Give the model its own methods back."""
+        """Restore the model's own methods."""
         for module, name in self._changed:
             delattr(module, name)
         self._changed.clear()

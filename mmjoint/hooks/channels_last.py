@@ -1,4 +1,4 @@
-"""Trains convolutions in the memory layout that their kernels are fastest in."""
+"""Trains convolutions in the memory layout in which their kernels are fastest."""
 
 import gc
 import weakref
@@ -17,31 +17,31 @@ from ..utils.models import unwrapped
 
 @HOOKS.register_module()
 class ChannelsLastHook(Hook):
-    """Lay out the weights of convolutions with the channels last (NHWC).
+    """Store the weights of convolutions with the channels last (NHWC).
 
-    A convolution with such weights gives such feature maps, and everything after it keeps the
-    layout, so the batch is rearranged once, by the first convolution, whatever the algorithm does
-    with its views before. Momentum encoders and what the optimizer keeps for each weight follow.
-    Losses change by rounding only; names, shapes and the layout in checkpoints do not change, so
-    runs resume with and without the hook.
+    A convolution with such weights returns feature maps of the same layout, and everything after it
+    keeps the layout, so the batch is rearranged once, by the first convolution, whatever the
+    algorithm does with its views before. Momentum encoders and the optimizer's state of each weight
+    follow. Losses change by rounding only; names, shapes and the layout in checkpoints do not
+    change, so runs resume with and without the hook.
 
     Raises:
-        ValueError: At the start of a run, if the model is wrapped for FSDP or the like.
+        ValueError: At the start of a run, if the model is in another wrapper, such as FSDP's.
 
     Examples:
         >>> custom_hooks = [dict(type='ChannelsLastHook')]
     """
 
-    # Ahead of the hooks that copy the model.
+    # Runs before the hooks that copy the model.
     priority = 'VERY_HIGH'
 
     def before_run(self, runner: Runner) -> None:
-        """Have DistributedDataParallel expect the layout.
+        """Make DistributedDataParallel expect the layout.
 
-        It notes how weights lie when it is made; of another layout later on it warns as if that
-        cost no more than time, but gets the gradients of the first iteration wrong. So the model
-        gets a new one. Until ``before_train`` the weights lie as usual: what initializes them draws
-        its numbers in the order in which they lie.
+        DistributedDataParallel records the layout of the weights when it is made. If the layout
+        changes later, its warning speaks of a cost in time only, but the gradients of the first
+        iteration are wrong. So the model gets a new wrapper. Until ``before_train`` the weights
+        keep the usual layout, since their initialization draws numbers in memory order.
         """
         if not is_model_wrapper(runner.model):
             return
@@ -53,13 +53,13 @@ class ChannelsLastHook(Hook):
         before, model = weakref.ref(runner.model), runner.model.module
         runner.model = model.to(memory_format=torch.channels_last)
         gc.collect()
-        if before() is not None:  # two would average the same gradients
+        if before() is not None:  # two wrappers would both average the gradients
             raise RuntimeError('ChannelsLastHook: something keeps the first model wrapper')
         runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
         model.to(memory_format=torch.contiguous_format)
 
     def before_train(self, runner: Runner) -> None:
-        """Lay out the weights, and what the optimizer keeps of a run without the hook."""
+        """Lay out the weights, and the optimizer state of a run without the hook, channels last."""
         model = unwrapped(runner.model)
         model.to(memory_format=torch.channels_last)
         wrapper = runner.optim_wrapper

@@ -17,21 +17,21 @@ from ..utils.guard import numbered_files
 
 @register_backend('atomic_local', force=True)
 class AtomicLocalBackend(LocalBackend):
-    """mmengine's local backend, but a file appears under its name only when it is whole."""
+    """mmengine's local backend, except that a file appears under its name only when it is whole."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write bytes aside and move them into place.
+        """Write bytes to a temporary file and move it into place.
 
         Args:
-            obj (bytes): What to write.
-            filepath (str | Path): Where to; its folder is made if need be.
+            obj (bytes): The bytes to write.
+            filepath (str | Path): The file; its folder is made if it does not exist.
 
         Raises:
-            OSError: If there is no room or no permission; what was there before is still there.
+            OSError: If there is no room or no permission; the earlier file is then still in place.
         """
         target = Path(filepath)
         target.parent.mkdir(parents=True, exist_ok=True)
-        # What a kill leaves of it is no *.pth.
+        # What a kill leaves of the temporary file is not named *.pth.
         with whole_file(target, keep_suffix=False) as file:
             file.write(obj)
 
@@ -40,25 +40,26 @@ class AtomicLocalBackend(LocalBackend):
 class AtomicCheckpointHook(CheckpointHook):
     """mmengine's CheckpointHook, safe against a kill or a full disk in the middle of a save.
 
-    mmengine's own has these faults: it writes under the final name, so that a kill leaves a
-    truncated file (and, when the best checkpoint is updated, in the place of the one that
-    ``last_checkpoint`` names); it removes the oldest checkpoint, and the best one so far, before it
-    writes the new one, so that a kill in between leaves none; a checkpoint that a kill left behind
-    stays for good; and in a copied work directory it removes the best checkpoint of the original.
-    ``tools/train.py`` puts this hook in the place of ``CheckpointHook``.
+    mmengine's own hook has these faults. It writes under the final name, so that a kill leaves a
+    truncated file (and, when the best checkpoint is updated, a truncated file in place of the one
+    that ``last_checkpoint`` names). It removes the oldest checkpoint, and the best one so far,
+    before it writes the new one, so that a kill in between leaves none. A checkpoint that a kill
+    left behind is never removed. In a copied work directory it removes the best checkpoint of the
+    original. ``tools/train.py`` replaces ``CheckpointHook`` by this hook.
 
     Args:
-        **kwargs: Those of ``mmengine.hooks.CheckpointHook``. A ``backend_args`` of the user's, or
+        **kwargs: Arguments of ``mmengine.hooks.CheckpointHook``. A user's own ``backend_args``, or
             an ``out_dir`` on a remote store, keeps its own way of writing.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Choose the way of writing once the folder is known, and tidy up after a kill."""
+        """Choose the way of writing once the folder is known, and clean up after a kill."""
         if self.backend_args is None and '://' not in str(self.out_dir or runner.work_dir):
             self.backend_args = dict(backend='atomic_local')
         super().before_train(runner)
         if self.max_keep_ckpts <= 0:
-            # All are kept from now on: what is saved is not to be removed by a later limit.
+            # All checkpoints are kept from now on, so a later limit must not remove those saved
+            # here.
             runner.message_hub.pop_info('keep_ckpt_ids')
             runner.message_hub.pop_info('keep_ckpt_since')
         if '://' in str(self.out_dir):
@@ -69,17 +70,18 @@ class AtomicCheckpointHook(CheckpointHook):
             self._remove_left_over(runner)
 
     def _find_best(self, runner: Runner) -> None:
-        """Take the best checkpoints so far from this folder, whatever the resumed one names.
+        """Look for the best checkpoints so far in this folder, whatever the resumed one names.
 
-        It names another folder's in a copied work directory, and none or the one before where the
-        run was killed between the saves of the best and of the last.
+        In a copied work directory the resumed checkpoint names a file of another folder. If the run
+        was killed between saving the best and the last checkpoint, it names none or an older one.
         """
         now = runner.epoch if self.by_epoch else runner.iter
         for indicator, path in self._best_paths().items():
             single = len(self.key_indicators) == 1
             suffix = '' if single else f'_{indicator}'
             known = Path(path).name if path else ''
-            # Which metric 'auto' is shows in the first evaluation; no other has a best one then.
+            # Which metric 'auto' means is known from the first evaluation; only that one has a best
+            # yet.
             metric = '.+' if indicator == 'auto' else re.escape(indicator.replace('/', '_'))
             before, _, after = self.filename_tmpl.partition('{}')
             pattern = rf'best_{metric}_{re.escape(before)}(\d+){re.escape(after)}'
@@ -103,7 +105,7 @@ class AtomicCheckpointHook(CheckpointHook):
                     self._remove(name)
 
     def _remove_left_over(self, runner: Runner) -> None:
-        """Remove what a kill kept this hook from removing: checkpoints, and files half written."""
+        """Remove checkpoints that a kill kept this hook from removing, and half-written files."""
         remove_leftovers(self.out_dir, seconds=0)
         since = runner.message_hub.runtime_info.get('keep_ckpt_since')
         if self.max_keep_ckpts > 0 and since is not None and self.keep_ckpt_ids:
@@ -115,13 +117,14 @@ class AtomicCheckpointHook(CheckpointHook):
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         outdated = None
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
-            # Checkpoints of before are not this limit's: they were to be kept.
+            # This limit does not apply to earlier checkpoints: they were meant to be kept.
             if runner.message_hub.runtime_info.get('keep_ckpt_since') is None:
                 runner.message_hub.update_info('keep_ckpt_since', step)
-            # Taken off the list here, the oldest one is not removed by mmengine before it saves.
+            # The oldest one is taken off the list here, so mmengine does not remove it before it
+            # saves.
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
                 outdated = self.keep_ckpt_ids.popleft()
-        # Only the main process saves: what others hold is brought together by all of them.
+        # Only the main process saves, but all processes gather what each of them holds.
         runner.call_hook('gather_state')
         super()._save_checkpoint_with_step(runner, step, meta)
         if outdated is not None and is_main_process():
@@ -152,7 +155,7 @@ class AtomicCheckpointHook(CheckpointHook):
             self.best_ckpt_path_dict[indicator] = path
 
     def _remove(self, name: str) -> None:
-        """Remove a file, or a folder as DeepSpeed's checkpoints are, of this hook's folder."""
+        """Remove a file, or a folder such as a DeepSpeed checkpoint, from this hook's folder."""
         path = self.file_backend.join_path(self.out_dir, name)
         if self.file_backend.isfile(path):
             self.file_backend.remove(path)

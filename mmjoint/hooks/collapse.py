@@ -1,4 +1,4 @@
-"""Sees a collapse of the features while it happens."""
+"""Detects a collapse of the features while it happens."""
 
 import math
 from collections.abc import Sequence
@@ -15,16 +15,17 @@ from torch import Tensor, nn
 from ..utils.models import unwrapped
 from .non_finite_loss import NonFiniteLossHook
 
-# Of an image, how many values tell it from the others of its batch.
+# Number of values of an image by which it is told apart from the others of its batch.
 _SIGNATURE = 64
 
 
 @HOOKS.register_module()
 class CollapseHook(Hook):
-    """Measure how far apart the features of different images are, and warn when they are not.
+    """Measure how different the features of different images are, and warn if they collapse.
 
-    The features are the projections (the neck's output) of the training step itself: no pass of
-    its own, no effect on the run. They are normalized to length 1. Logged, under ``collapse/``:
+    The features are the projections (the neck's output) of the training step itself, so there is no
+    extra pass and no effect on the run. They are normalized to length 1. Logged under
+    ``collapse/``:
 
     - ``std``: standard deviation over the batch, averaged over the channels, times sqrt(dim): 1 for
       features spread evenly over the sphere, 0 for equal ones (SimSiam, arXiv 2011.10566, figure 2,
@@ -32,28 +33,29 @@ class CollapseHook(Hook):
     - ``positive``, ``negative``: mean cosine similarity of the two views of an image, and of
       different images. Their difference is what a method learns.
     - ``directions``: the effective number of directions of the features, 1 / mean squared cosine of
-      different images: 1 when all lie on one line (batch normalization can hide such a collapse
-      from ``std``), at most dim.
+      different images: 1 if all lie on one line (batch normalization can hide such a collapse from
+      ``std``), at most dim.
 
-    A collapse is ``directions`` below ``min_directions`` for ``patience`` iterations, in at least
-    three measurements, without growth, after it was above twice that. (A healthy SimCLR can pass
-    through 1.3 for a few of its first iterations.) The features of an untrained network can be
-    close together too (1.04 at the start of MoCo v2), and a healthy run drives them apart; so those
-    that were never apart are judged only after ``grace`` iterations. A ``std`` below 0.1 means
-    ``directions`` below 1.02, so that the one bound is enough.
+    A collapse is reported if ``directions`` is below ``min_directions`` for ``patience``
+    iterations, in at least three measurements, without growing, after it has been above twice that
+    value. (A healthy SimCLR can pass through 1.3 for a few of its first iterations.) The features
+    of an untrained network can be close together too (1.04 at the start of MoCo v2), and a healthy
+    run separates them; so features that have never been separate are judged only after ``grace``
+    iterations. A ``std`` below 0.1 implies ``directions`` below 1.02, so one bound is enough.
 
-    Works with any algorithm that has a ``backbone`` and a ``neck``: SimCLR, BYOL, MoCo v1 to v3,
-    SimSiam, DINO, LeOCLR, wrapped for several processes or not; where a view passes only through
-    the averaged copy of the encoder (MoCo), its features are taken from there. Which row belongs to
-    which image is found from the pixels, so that shuffled batches do no harm. The run also stops at
-    a non-finite loss: ``NonFiniteLossHook`` is added where it is not in the config.
+    The hook works with any algorithm that has a ``backbone`` and a ``neck``: SimCLR, BYOL, MoCo v1
+    to v3, SimSiam, DINO, LeOCLR, wrapped for several processes or not. If a view passes only
+    through the averaged copy of the encoder (MoCo), its features are taken from there. The pixels
+    tell which row belongs to which image, so shuffled batches do no harm. The run also stops at a
+    non-finite loss: ``NonFiniteLossHook`` is added if the config does not have it.
 
     Args:
         interval (int): Iterations between two measurements. Defaults to 20. The last iteration of
             each epoch is measured too.
-        min_directions (float): Above 1. Defaults to 1.5.
-        patience (int): Iterations that make a collapse. Defaults to 50.
-        grace (int): Iterations before features that were never apart are judged. Defaults to 1000.
+        min_directions (float): Bound of ``directions``, above 1. Defaults to 1.5.
+        patience (int): Number of iterations that make a collapse. Defaults to 50.
+        grace (int): Iterations before features that have never been separate are judged. Defaults
+            to 1000.
 
     Raises:
         ValueError: An argument is out of its range, or the model has neither backbone nor neck.
@@ -62,7 +64,7 @@ class CollapseHook(Hook):
         >>> custom_hooks = [dict(type='CollapseHook')]
     """
 
-    # Before the hook that logs (BELOW_NORMAL).
+    # Runs before the hook that logs (BELOW_NORMAL).
     priority = 'NORMAL'
 
     def __init__(
@@ -95,7 +97,7 @@ class CollapseHook(Hook):
         self._recorder: _Recorder | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Check the model; see to it that a non-finite loss stops the run."""
+        """Check the model, and ensure that a non-finite loss stops the run."""
         _encoder_parts(_inner_model(runner))
         if not any(isinstance(hook, NonFiniteLossHook) for hook in runner.hooks):
             runner.register_hook(NonFiniteLossHook())
@@ -103,7 +105,7 @@ class CollapseHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
     ) -> None:
-        """Listen to the encoders in this iteration if it is one to measure."""
+        """Record the encoders in this iteration if it is to be measured."""
         last = batch_idx + 1 == len(runner.train_dataloader)
         if last or self.every_n_train_iters(runner, self.interval):
             self._recorder = _Recorder(_inner_model(runner))
@@ -130,7 +132,7 @@ class CollapseHook(Hook):
         low = values['directions'] < self.min_directions
         apart = values['directions'] > 2 * self.min_directions
         self._were_apart |= apart
-        # Of the directions, what is above the one that equal features have.
+        # The number of directions above the one direction that equal features have.
         self._low = [*self._low, (runner.iter, values['directions'] - 1)] if low else []
         lasting = len(self._low) > 2 and runner.iter - self._low[0][0] >= self.patience
         if lasting:
@@ -154,18 +156,18 @@ class CollapseHook(Hook):
 
 @torch.no_grad()
 def feature_spread(pairs: tuple[Tensor, Tensor] | None) -> dict[str, float]:
-    """Measure the spread of features, over all processes.
+    """Measure the spread of features over all processes.
 
     Args:
-        pairs (tuple[Tensor, Tensor], optional): Features of view 1 and of view 2, both (N, C), row
-            by row of the same image; rows that are not known hold NaN. None for none.
+        pairs (tuple[Tensor, Tensor], optional): Features of view 1 and of view 2, both (N, C), each
+            row from the same image; rows that are not known hold NaN. None if there are none.
 
     Returns:
-        dict[str, float]: ``std``, ``positive``, ``negative`` and ``directions`` as of
-        ``CollapseHook``; without those that cannot be told.
+        dict[str, float]: ``std``, ``positive``, ``negative`` and ``directions`` as documented in
+        ``CollapseHook``, without those that cannot be computed.
     """
     # Sums and counts of: std, positive cosines, negative cosines and their squares. Rows are left
-    # out by weights, not by indexing: that would need their number on the host.
+    # out by weights and not by indexing, which would need their number on the host.
     device = pairs[0].device if pairs is not None else 'cpu'
     sums = torch.zeros(6, dtype=torch.float64, device=device)
     if pairs is not None:
@@ -202,7 +204,7 @@ def _inner_model(runner: Runner) -> nn.Module:
 
 
 def _encoder_parts(model: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """Return what images go into and what features come out of, in a model."""
+    """Return the part of a model that takes images and the part that returns features."""
     backbone = getattr(model, 'backbone', None)
     if backbone is None:
         raise ValueError(
@@ -212,10 +214,10 @@ def _encoder_parts(model: nn.Module) -> tuple[nn.Module, nn.Module]:
 
 
 class _Recorder:
-    """Listens to one training step: which images went in, which features came out.
+    """Records one training step: which images went in, which features came out.
 
     Args:
-        model (nn.Module): The algorithm, without a wrapper.
+        model (nn.Module): The algorithm, without its wrapper.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -233,7 +235,7 @@ class _Recorder:
             ]
 
     def remove(self) -> None:
-        """Stop listening."""
+        """Stop recording."""
         for handle in self._handles:
             handle.remove()
 
@@ -263,26 +265,27 @@ class _Recorder:
         return hook
 
     def pairs(self) -> tuple[Tensor, Tensor] | None:
-        """Return the features of the first two views of each image that both have any.
+        """Return the features of the first two views of each image that has both.
 
         Returns:
-            tuple[Tensor, Tensor] | None: As ``feature_spread`` takes them.
+            tuple[Tensor, Tensor] | None: Features in the form that ``feature_spread`` takes.
         """
         found = self._matches()
         views = [_join(matches) for matches in found if matches]
         if not views:
             return None
         first = views[0]
-        # Features of another width are of another space: not to be compared.
+        # Features of another width belong to another space and cannot be compared.
         second = next((v for v in views[1:] if v.shape == first.shape), first * math.nan)
         return first, second
 
     def _matches(self) -> list[list[tuple[Tensor, Tensor]]]:
-        """Find where the images of each view went in.
+        """Find the forward passes to which the images of each view belong.
 
         Returns:
-            list[list[tuple[Tensor, Tensor]]]: For each view, which of its images (rows) are which
-            of a pass's (columns), and the pass's features; of passes that had any of them.
+            list[list[tuple[Tensor, Tensor]]]: For each view and each pass that had any of its
+            images: a mask of which image of the view (rows) is which image of the pass (columns),
+            and the pass's features.
         """
         found = []
         for number, view in enumerate(self.views):
@@ -304,7 +307,7 @@ class _Recorder:
 
 
 def _join(matches: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """Return the features of a view's images, NaN where there are none."""
+    """Return the features of a view's images; NaN where there are none."""
     width = matches[0][1].shape[1]
     features = matches[0][1].new_full((len(matches[0][0]), width), math.nan)
     for same, part in matches:
@@ -316,7 +319,7 @@ def _join(matches: list[tuple[Tensor, Tensor]]) -> Tensor:
 
 
 def _signature(images: Tensor) -> Tensor:
-    """Return a few values of each image, by which to know it again, and its size."""
+    """Return a few values of each image, by which it is recognized, and its size."""
     flat = images.detach().flatten(1)
     places = torch.linspace(0, flat.shape[1] - 1, _SIGNATURE, device=flat.device).long()
     size = [flat.new_full((len(flat), 1), length) for length in images.shape[1:]]

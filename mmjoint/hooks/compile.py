@@ -14,13 +14,13 @@ class CompileHook(Hook):
     """Compile the backbone, and the momentum encoder's if there is one, with ``torch.compile``.
 
     They are compiled in place: names and checkpoints do not change, and runs resume with and
-    without the hook. Losses change by rounding only. Preprocessing, loss, optimizer and hooks run
-    as they are: mmengine's own ``compile=True`` compiles the whole training step, with everything
-    in it that cannot be compiled, and takes several times as long to start.
+    without the hook. Losses change by rounding only. Preprocessing, loss, optimizer and hooks are
+    not compiled: mmengine's own ``compile=True`` compiles the whole training step, including
+    everything that cannot be compiled, and takes several times as long to start.
 
     Args:
-        **options: Those of ``torch.compile``, such as ``mode='max-autotune'``. ``dynamic`` defaults
-            to False: views of another size are compiled anew, for that size.
+        **options: Options of ``torch.compile``, such as ``mode='max-autotune'``. ``dynamic``
+            defaults to False: views of another size are compiled separately for that size.
 
     Raises:
         OSError: At the start of training, if torch.compile does not work on this machine.
@@ -46,11 +46,11 @@ class CompileHook(Hook):
 
 
 def _check_compiler(device: torch.device) -> None:
-    """Compile a small function, which takes seconds, so that what is missing is known now."""
+    """Compile a small function, which takes seconds, so that missing parts are reported now."""
     try:
         with torch.no_grad():
             torch.compile(lambda x: (x + 1).relu())(nn.Parameter(torch.zeros(8, device=device)))
-    except Exception as error:  # torch wraps whatever the compiler says in types of its own
+    except Exception as error:  # torch wraps the compiler's errors in its own types
         reason = next((line for line in str(error).splitlines() if line.strip()), '')
         raise OSError(
             "torch.compile does not work here: it needs a C++ compiler (g++, or CXX's) with "

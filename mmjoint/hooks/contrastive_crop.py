@@ -21,17 +21,17 @@ _KEY = 'semantic_boxes'
 
 
 def heat_maps(features: Tensor, size: tuple[int, int]) -> Tensor:
-    """Turn feature maps into heat maps of the images they are of.
+    """Turn feature maps into heat maps of their images.
 
     The channels are summed, the sum is stretched to [0, 1] and then enlarged bilinearly. Source:
     ContrastiveCrop (arXiv 2202.03278), section 3.2, and its repository.
 
     Args:
         features (Tensor): The backbone's last feature maps, of shape (N, C, h, w).
-        size (tuple[int, int]): (height, width) of the images, pixels.
+        size (tuple[int, int]): (height, width) of the images in pixels.
 
     Returns:
-        Tensor: Of shape (N, height, width), in [0, 1]; 1 everywhere where a map is constant.
+        Tensor: Heat maps of shape (N, height, width), in [0, 1]; 1 everywhere if a map is constant.
     """
     maps = features.float().sum(1, keepdim=True)
     low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
@@ -40,21 +40,21 @@ def heat_maps(features: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def bounding_boxes(maps: Tensor, threshold: float) -> Tensor:
-    """Find the smallest boxes that hold everything above a threshold.
+    """Find the smallest boxes that contain everything above a threshold.
 
     Args:
-        maps (Tensor): Of shape (N, height, width), each with a value above the threshold.
-        threshold (float): In [0, 1).
+        maps (Tensor): Heat maps of shape (N, height, width), each with a value above the threshold.
+        threshold (float): The threshold, in [0, 1).
 
     Returns:
-        Tensor: Float, of shape (N, 4): the boxes' outer edges x0, y0, x1, y1 as fractions of width
-        and height. (The authors' code takes the last pixel's near edge for x1 and y1.)
+        Tensor: Boxes, float of shape (N, 4): the outer edges x0, y0, x1, y1 as fractions of width
+            and height. (The authors' code takes the near edge of the last pixel for x1 and y1.)
     """
     above = maps > threshold
     edges = {}
     for axis, present in (('x', above.any(1)), ('y', above.any(2))):
         length = present.shape[1]
-        # argmax gives the first of equals.
+        # argmax returns the first of equal values.
         edges[axis, 0] = present.int().argmax(1) / length
         edges[axis, 1] = 1 - present.flip(1).int().argmax(1) / length
     return torch.stack([edges['x', 0], edges['y', 0], edges['x', 1], edges['y', 1]], dim=1)
@@ -62,43 +62,43 @@ def bounding_boxes(maps: Tensor, threshold: float) -> Tensor:
 
 @HOOKS.register_module()
 class ContrastiveCropHook(Hook):
-    """Give ``JointCrop(position='semantic')`` its boxes: ContrastiveCrop's localisation.
+    """Give ``JointCrop(position='semantic')`` its boxes: the localization of ContrastiveCrop.
 
-    After ``warm_up`` epochs and then every ``interval`` the backbone, in evaluation mode, sees
-    every training image once, whole and resized to ``scale`` whatever its shape; the box of an
-    image is that of its heat map above ``threshold`` (:func:`heat_maps`, :func:`bounding_boxes`).
+    After ``warm_up`` epochs and then every ``interval`` epochs, the backbone in evaluation mode
+    sees every training image once, whole and resized to ``scale`` whatever its shape. The box of an
+    image encloses its heat map above ``threshold`` (:func:`heat_maps`, :func:`bounding_boxes`).
     Until then images have no box and crops are uniform, as in the authors' code. The processes
-    share the work; each has all boxes in memory that its data loader's workers see too, persistent
-    ones or not. Checkpoints carry the boxes, under ``semantic_boxes``, and a resumed run goes on
-    with them.
+    share the work; each holds all boxes in memory that the workers of its data loader see too,
+    persistent or not. Checkpoints contain the boxes as ``semantic_boxes``, and a resumed run
+    continues with them.
 
     The pipeline of the training set must hold ``LoadSemanticBox`` before ``JointView``, and only
-    loading transforms before that. Source: ContrastiveCrop (arXiv 2202.03278), algorithm 1; the
-    numbers are its repository's: 20 epochs each of 100 on ImageNet, 100 epochs each of 500 on small
-    images, threshold 0.1.
+    loading transforms before that. Source: ContrastiveCrop (arXiv 2202.03278), algorithm 1. Its
+    repository uses 20 for both numbers of epochs with 100 epochs on ImageNet, 100 for both with 500
+    epochs on small images, and a threshold of 0.1.
 
     Args:
-        warm_up (int): Epochs before the first boxes. Defaults to 20.
-        interval (int): Epochs from one refresh to the next; as in the authors' code, the boxes are
-            made after epochs that ``interval`` divides. Defaults to 20.
-        threshold (float): In [0, 1). Defaults to 0.1.
-        scale (int | tuple[int, int]): What whole images are resized to, pixels: an int or (width,
-            height). Defaults to 224.
-        batch_size (int, optional): Images a process and batch. Defaults to None, the training
-            loader's.
-        num_workers (int, optional): Of the loader of whole images. Defaults to None, the training
-            loader's.
+        warm_up (int): Number of epochs before the first boxes. Defaults to 20.
+        interval (int): Number of epochs between two refreshes; as in the authors' code, the boxes
+            are made after epochs that are multiples of ``interval``. Defaults to 20.
+        threshold (float): Threshold of the heat maps, in [0, 1). Defaults to 0.1.
+        scale (int | tuple[int, int]): Size to which whole images are resized, in pixels: an int or
+            (width, height). Defaults to 224.
+        batch_size (int, optional): Images per process and batch. Defaults to None, the training
+            loader's batch size.
+        num_workers (int, optional): Number of workers that load the whole images. Defaults to None,
+            the training loader's number.
 
     Raises:
-        ValueError: An argument is not in the range given above; or, at the start of the run: its
-            loop is not by epoch, its data set is wrapped or has no ``LoadSemanticBox``, its
-            backbone gives no maps, or the checkpoint has boxes of another number of images.
+        ValueError: An argument is not in the range given above. At the start of the run: its loop
+            is not by epoch, its data set is wrapped or has no ``LoadSemanticBox``, its backbone
+            returns no maps, or the checkpoint has boxes for another number of images.
 
     Examples:
         >>> custom_hooks = [dict(type='ContrastiveCropHook', warm_up=20, interval=20, scale=224)]
     """
 
-    # Ahead of the hook that saves (VERY_LOW): a checkpoint holds the boxes of its own epoch.
+    # Runs before the hook that saves (VERY_LOW): a checkpoint holds the boxes of its own epoch.
     priority = 'NORMAL'
 
     def __init__(
@@ -138,7 +138,7 @@ class ContrastiveCropHook(Hook):
         self._loaded: Tensor | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Share the boxes with the pipeline, and see that they can be made before epochs pass."""
+        """Share the boxes with the pipeline, and check early that they can be made."""
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ValueError(
                 'ContrastiveCropHook needs train_cfg=dict(by_epoch=True, ...): its boxes change '
@@ -169,21 +169,21 @@ class ContrastiveCropHook(Hook):
             self.boxes.copy_(self._loaded)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Make the boxes anew when it is time."""
+        """Refresh the boxes when it is time."""
         epoch = runner.epoch + 1
         if epoch < runner.max_epochs and self._refreshes(epoch) > self._refreshes(epoch - 1):
             self._refresh(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the boxes, if there are any yet."""
+        """Add the boxes if there are any yet."""
         if self.boxes is not None and not self.boxes.isnan().all():
             checkpoint[_KEY] = self.boxes.clone()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep the checkpoint's boxes for a run that is resumed."""
+        """Keep the checkpoint's boxes for a resumed run."""
         if _KEY in checkpoint:
             boxes = checkpoint[_KEY]
-            # NaN is a box of a photo that could not be read.
+            # NaN marks the box of a photo that could not be read.
             if (
                 not isinstance(boxes, Tensor)
                 or boxes.dtype != torch.float32
@@ -194,12 +194,12 @@ class ContrastiveCropHook(Hook):
             self._loaded = boxes.cpu()
 
     def _refreshes(self, epoch: int) -> int:
-        """Count the refreshes up to the end of an epoch."""
+        """Count the refreshes until the end of an epoch."""
         first = -(-max(self.warm_up, 1) // self.interval)
         return max(0, epoch // self.interval - first + 1)
 
     def _refresh(self, runner: Runner) -> None:
-        """Make the boxes of all images, each process those of its share."""
+        """Make the boxes of all images; each process makes those of its share."""
         share = range(get_rank(), len(self.boxes), get_world_size())
         boxes = self._find(runner, share, self.num_workers)
         all_reduce(boxes)
@@ -215,8 +215,8 @@ class ContrastiveCropHook(Hook):
         """Make the boxes of some images.
 
         Returns:
-            Tensor: Of shape (number of all images, 4); zeros for those that are not of the share,
-            NaN for those that cannot be read.
+            Tensor: Boxes of shape (number of all images, 4); zeros for images outside the share,
+                NaN for those that cannot be read.
         """
         train_loader = runner.train_dataloader
         width, height = self.scale
@@ -242,7 +242,7 @@ class ContrastiveCropHook(Hook):
                 features = _last_maps(model.backbone, model.data_preprocessor(batch)['inputs'])
                 found = bounding_boxes(heat_maps(features, (height, width)), self.threshold)
                 for sample, box in zip(batch['data_samples'], found.cpu(), strict=True):
-                    # A broken file's place is taken by another image, perhaps of another share.
+                    # A broken file is replaced by another image, which may belong to another share.
                     if sample.sample_idx in share:
                         boxes[sample.sample_idx] = box
         finally:

@@ -1,4 +1,4 @@
-"""What DINO does between the backward pass and the optimizer's step."""
+"""DINO's steps between the backward pass and the optimizer step."""
 
 import torch
 from mmengine.hooks import Hook
@@ -10,17 +10,18 @@ from ..utils.models import unwrapped
 
 @HOOKS.register_module()
 class DINOHook(Hook):
-    """Clip the gradient of each weight by itself, and freeze DINO's prototypes at first.
+    """Clip the gradient of each weight separately, and freeze DINO's prototypes at first.
 
-    As in the authors' repository. Their clipping takes the norm of one weight tensor at a time,
-    where ``optim_wrapper.clip_grad`` takes that of all of them together: with the same number it
-    would scale a ResNet-50's gradient down far more often. A frozen weight gets no gradient at
-    all, so neither weight decay nor momentum moves it.
+    This follows the authors' repository. Its clipping uses the norm of one weight tensor at a time,
+    while ``optim_wrapper.clip_grad`` uses the norm of all of them together: with the same number it
+    would scale down a ResNet-50's gradient far more often. A frozen weight gets no gradient at all,
+    so neither weight decay nor momentum changes it.
 
     Args:
-        freeze_last_layer (int): Epochs for which ``neck.last_layer`` is frozen. Defaults to 1.
-        clip_grad (float, optional): Largest L2 norm of a weight's gradient, above 0. Defaults to
-            3.0; None does not clip.
+        freeze_last_layer (int): Number of epochs for which ``neck.last_layer`` is frozen. Defaults
+            to 1.
+        clip_grad (float, optional): Largest L2 norm of a weight's gradient, above 0; None does not
+            clip. Defaults to 3.0.
 
     Raises:
         ValueError: If an argument is out of range, or, before training, if
@@ -42,7 +43,7 @@ class DINOHook(Hook):
         self.clip_grad = clip_grad
 
     def before_train(self, runner: Runner) -> None:
-        """Have the optimizer call this hook before each step, when gradients are unscaled."""
+        """Make the optimizer call this hook before each step, when gradients are unscaled."""
         wrapper = runner.optim_wrapper
         if self.clip_grad is not None and getattr(wrapper, 'clip_grad_kwargs', None):
             raise ValueError(
@@ -60,7 +61,8 @@ class DINOHook(Hook):
                     weight.grad = None
             gradients = [weight.grad for weight in weights if weight.grad is not None]
             if self.clip_grad is not None and gradients:
-                # As torch's clip_grad_norm_ of each by itself, in a few calls for all of them.
+                # The same as torch's clip_grad_norm_ of each weight, in a few calls for all of
+                # them.
                 scales = torch.stack(torch._foreach_norm(gradients))
                 scales = (self.clip_grad / (scales + 1e-6)).clamp(max=1.0)
                 torch._foreach_mul_(gradients, scales.unbind())
@@ -68,5 +70,5 @@ class DINOHook(Hook):
         self._handle = wrapper.optimizer.register_step_pre_hook(before_step)
 
     def after_train(self, runner: Runner) -> None:
-        """Leave the optimizer as it was."""
+        """Restore the optimizer's own step."""
         self._handle.remove()

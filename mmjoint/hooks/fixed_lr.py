@@ -1,4 +1,4 @@
-"""A learning rate that stays as it is while a schedule lowers the others, for SimSiam."""
+"""A learning rate that stays fixed while a schedule lowers the others, for SimSiam."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class FixedLRHook(Hook):
-    """Hold the learning rate of the parameters that ``paramwise_cfg`` marks with ``fix_lr``.
+    """Keep the learning rate of the parameters that ``paramwise_cfg`` marks with ``fix_lr``.
 
-    mmpretrain's ``SimSiamHook`` does so with a rate that is written down once more in the config,
-    and which ``--auto-scale-lr`` and an optimizer's ``lr`` on the command line leave as it was:
-    this one takes the rate that the optimizer started with. Source: SimSiam (arXiv 2011.10566,
-    section 4.2, 'predictor').
+    mmpretrain's ``SimSiamHook`` takes the rate from a second entry in the config, which
+    ``--auto-scale-lr`` and an optimizer's ``lr`` on the command line do not change. This hook keeps
+    the rate with which the optimizer started. Source: SimSiam (arXiv 2011.10566, section 4.2,
+    'predictor').
 
     Raises:
         ValueError: At the start of training, if no parameter is marked.
@@ -24,23 +24,23 @@ class FixedLRHook(Hook):
         >>> custom_hooks = [dict(type='FixedLRHook')]
     """
 
-    # Before whatever reads the rates of an iteration.
+    # Runs before everything that reads the learning rates of an iteration.
     priority = 'HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Check that there is something to hold."""
+        """Check that a parameter is marked."""
         if not self._groups(runner):
             raise ValueError(
                 'FixedLRHook: no parameter is marked with fix_lr; mark them in '
                 "optim_wrapper.paramwise_cfg.custom_keys, such as {'predictor': dict(fix_lr=True)}"
             )
         for group in self._groups(runner):
-            group.setdefault('initial_lr', group['lr'])  # the schedules', if there are any
+            group.setdefault('initial_lr', group['lr'])  # schedules set it, if there are any
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Sequence[dict] | None = None
     ) -> None:
-        """Undo what the schedules did to the rate since the last iteration."""
+        """Undo the changes that the schedules have made since the last iteration."""
         for group in self._groups(runner):
             group['lr'] = group['initial_lr']
 

@@ -22,24 +22,24 @@ class KNNHook(Hook):
     """Measure the kNN accuracy of the backbone every few epochs, as ``tools/knn.py`` does.
 
     The labeled images are those of the config's ``knn_train_dataloader`` and
-    ``knn_val_dataloader``, or of ``folder``. The processes share the images and the search; the
-    result is that of one process, whatever their number. Training goes on as if nothing had been
-    measured: no weight, no batch norm statistic and no random number changes. Logged, in percent,
-    as ``knn/top1`` and, with more than five classes, ``knn/top5``.
+    ``knn_val_dataloader``, or those of ``folder``. The processes share the images and the search;
+    the result does not depend on their number. Training goes on as if nothing had been measured: no
+    weight, no batch norm statistic and no random number changes. Logged in percent as ``knn/top1``
+    and, with more than five classes, ``knn/top5``.
 
-    Its cost is a forward pass of ``max_images`` training and test images at most, every
-    ``interval`` epochs; each measurement logs its share of the time since the one before. Of more
-    images, evenly spaced ones are taken.
+    The cost is one forward pass of at most ``max_images`` training and ``max_images`` test images
+    every ``interval`` epochs; each measurement logs its share of the time since the last one. If a
+    set has more images, evenly spaced ones are used.
 
     Args:
-        interval (int): Epochs between two measurements; iterations for a run that counts those.
-            The end of the run is measured too. Defaults to 10.
-        folder (str, optional): Labeled images, with ``train`` and ``val``, see
+        interval (int): Number of epochs between two measurements; iterations in a run that counts
+            iterations. The end of the run is measured too. Defaults to 10.
+        folder (str, optional): Folder of labeled images with ``train`` and ``val``, see
             ``mmjoint.evaluation.use_folder``. Defaults to None, the config's data loaders.
-        k (int): Neighbors that vote. Defaults to 20.
-        temperature (float): Of the votes. Defaults to 0.07.
-        max_images (int): Of the training set and of the test set each. It bounds the memory:
-            50,000 features of 2048 channels are 0.4 GB. Defaults to 50000.
+        k (int): Number of neighbors that vote. Defaults to 20.
+        temperature (float): Temperature of the votes. Defaults to 0.07.
+        max_images (int): Largest number of images taken from each of the two sets. It bounds the
+            memory: 50,000 features of 2048 channels are 0.4 GB. Defaults to 50000.
 
     Raises:
         ValueError: An argument is out of its range, or the config has no labeled data.
@@ -72,7 +72,7 @@ class KNNHook(Hook):
         self._since = 0.0
 
     def before_train(self, runner: Runner) -> None:
-        """Build the data loaders, so that what is wrong with them shows at once."""
+        """Build the data loaders, so that a fault in them is reported at once."""
         cfg = copy.deepcopy(runner.cfg)
         if self.folder is not None:
             use_folder(cfg, self.folder)
@@ -80,7 +80,7 @@ class KNNHook(Hook):
         if lacking:
             raise ValueError(
                 f'KNNHook: the config has no {" and no ".join(lacking)}; add them, or name a '
-                "folder of labelled images: dict(type='KNNHook', folder=FOLDER)"
+                "folder of labeled images: dict(type='KNNHook', folder=FOLDER)"
             )
         self._loaders = [self._build_loader(cfg[name]) for name in LOADERS]
         classes = [loader.dataset.metainfo.get('classes') for loader in self._loaders]
@@ -104,7 +104,7 @@ class KNNHook(Hook):
         use_load_image(cfg)
         cfg.persistent_workers = False
         cfg.drop_last = False
-        # Each image once, in however many processes.
+        # Each image is seen once, for any number of processes.
         cfg.sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
         loader = Runner.build_dataloader(cfg, seed=0)
         num = len(loader.dataset)
@@ -127,7 +127,7 @@ class KNNHook(Hook):
         data_batch: dict | tuple | list | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Measure after an iteration if it is time, in a run that counts those."""
+        """Measure after an iteration if it is time, in a run that counts iterations."""
         done = runner.iter + 1
         if isinstance(runner.train_loop, IterBasedTrainLoop) and (
             done % self.interval == 0 or done == runner.max_iters
@@ -139,15 +139,15 @@ class KNNHook(Hook):
 
         Args:
             runner (Runner): The runner.
-            step (int): Iterations trained so far.
+            step (int): Number of iterations trained so far.
 
         Returns:
-            dict[str, float]: ``top1`` and, with more than five classes, ``top5``, percent.
+            dict[str, float]: ``top1`` and, with more than five classes, ``top5``, in percent.
         """
         start = time.perf_counter()
         model = unwrapped(runner.model)
         device = next(model.parameters()).device
-        random_state = torch.get_rng_state()  # a data loader draws its workers' seed
+        random_state = torch.get_rng_state()  # a data loader draws a seed for its workers
         own = [
             tuple(
                 part.to(device)
@@ -193,7 +193,7 @@ def shared_knn_accuracy(
         k, temperature: As documented in ``knn_accuracy``.
 
     Returns:
-        dict[str, float]: What ``knn_accuracy`` gives for all images in one process.
+        dict[str, float]: The result of ``knn_accuracy`` for all images in one process.
     """
     train_features, train_labels = _gather(train_features), _gather(train_labels)
     num_classes = int(torch.stack(all_gather(torch.cat([train_labels, test_labels]).max())).max())
@@ -217,7 +217,7 @@ def shared_knn_accuracy(
 
 
 def _gather(rows: Tensor) -> Tensor:
-    """Join what the processes hold, in the order of the data set that they share."""
+    """Join the rows of all processes, in the order of the data set that they share."""
     sizes = torch.cat(all_gather(torch.tensor([len(rows)], device=rows.device)))
     padded = rows.new_zeros(int(sizes.max()), *rows.shape[1:])
     padded[: len(rows)] = rows

@@ -1,4 +1,4 @@
-"""Stops a run whose loss is no number any more, and says at which images."""
+"""Stops a run whose loss is no longer finite, and names the images that caused it."""
 
 import json
 import math
@@ -19,18 +19,18 @@ from ..utils.models import unwrapped
 
 @HOOKS.register_module()
 class NonFiniteLossHook(Hook):
-    """Raise at a NaN or infinite loss, before a checkpoint is made of what it did to the weights.
+    """Raise at a NaN or infinite loss, before a checkpoint with damaged weights is saved.
 
-    What the run was doing then is saved as ``non_finite_loss.json`` in the work directory (with the
-    process's number in its name if there are several): iteration, epoch, losses, the batch's
-    images, and, where they can be told from the rest, the images that the fault started with. For
-    that the hook notes which rows of the batch are finite in the model's input, in the projections,
-    in what the head's modules take and give, and in the gradients of both; it waits for nothing on
-    the GPU.
+    The state of the run is saved as ``non_finite_loss.json`` in the work directory (with the
+    process's number in its name if there are several): iteration, epoch, losses, the images of the
+    batch, and, if they can be told apart, the images with which the fault started. For that the
+    hook records which rows of the batch are finite in the model's input, in the projections, in the
+    inputs and outputs of the head's modules, and in the gradients of both. It never waits for the
+    GPU.
 
     Args:
-        interval (int): Iterations between two checks. mmengine brings every loss to the CPU in each
-            iteration to log it, and what it brought is what is checked. Defaults to 1.
+        interval (int): Number of iterations between two checks. mmengine brings every loss to the
+            CPU in each iteration to log it; the hook checks those values. Defaults to 1.
 
     Raises:
         FloatingPointError: In the iteration of the first check that finds such a loss; the message
@@ -40,7 +40,7 @@ class NonFiniteLossHook(Hook):
         >>> custom_hooks = [dict(type='NonFiniteLossHook')]
     """
 
-    # Ahead of the hooks that save (VERY_LOW) and log (BELOW_NORMAL).
+    # Runs before the hooks that save (VERY_LOW) and log (BELOW_NORMAL).
     priority = 'VERY_HIGH'
 
     def __init__(self, interval: int = 1) -> None:
@@ -49,15 +49,15 @@ class NonFiniteLossHook(Hook):
                 f'NonFiniteLossHook: interval must be a positive integer, got {interval!r}'
             )
         self.interval = interval
-        # Which rows are finite, in the order in which the step makes them, and whether they are
-        # those of all processes, as SimCLR's head gets them.
+        # Which rows are finite, in the order in which the step makes them, and whether they are the
+        # rows of all processes, as SimCLR's head gets them.
         self._rows: list[tuple[Tensor, bool]] = []
         self._simclr = False
         self._behind_log = False
         self._handles: list = []
 
     def before_train(self, runner: Runner) -> None:
-        """Start to note which rows are finite."""
+        """Start recording which rows are finite."""
         model = unwrapped(runner.model)
         self._simclr = isinstance(model, SimCLR)
         hooks = runner.hooks[: runner.hooks.index(self)]
@@ -73,7 +73,7 @@ class NonFiniteLossHook(Hook):
         self._handles = [module.register_forward_hook(note) for module, note in modules.items()]
 
     def after_train(self, runner: Runner) -> None:
-        """Stop noting."""
+        """Stop recording."""
         for handle in self._handles:
             handle.remove()
         self._rows.clear()
@@ -81,7 +81,7 @@ class NonFiniteLossHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
     ) -> None:
-        """Forget the iteration before."""
+        """Forget the previous iteration."""
         self._rows.clear()
 
     def _note_inputs(self, module: nn.Module, args: tuple, output: dict) -> None:
@@ -135,13 +135,13 @@ class NonFiniteLossHook(Hook):
             )
 
     def _read(self, runner: Runner, name: str, value: Tensor | float) -> float:
-        """Return a loss as mmengine has just read it for its log, or read it."""
+        """Return a loss as mmengine has just read it for its log; otherwise read it."""
         if isinstance(value, Tensor) and self._behind_log:
             return float(runner.message_hub.get_scalar(f'train/{name}').current())
         return value.item() if isinstance(value, Tensor) else value
 
     def _first_rows(self, num: int) -> list[int]:
-        """Return the images whose rows were the first that are not finite; none if all are not."""
+        """Return the images whose rows became non-finite first; none if all rows did."""
         rank, world_size = get_dist_info()
         for finite, gathered in self._rows:
             if finite.all() or not num:
@@ -151,7 +151,8 @@ class NonFiniteLossHook(Hook):
             views, rest = divmod(len(finite), num)
             if rest or not views:
                 continue
-            # SimCLR's rows go view by view of an image, all others' image by image of a view.
+            # SimCLR's rows hold the views of one image after the other; all others one view at a
+            # time.
             rows = (~finite).nonzero()[:, 0].tolist()
             images = sorted({row // views if self._simclr else row % num for row in rows})
             return images if len(images) < num else []
@@ -182,7 +183,7 @@ def _tensors(value: object) -> list[Tensor]:
 
 
 def _image_names(data_batch: dict | tuple | list | None) -> list[str]:
-    """Return what a batch's images are called: their files, or their places in the data set."""
+    """Return the names of a batch's images: their files, or their indices in the data set."""
     samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
     return [
         str(getattr(sample, 'img_path', f'image {getattr(sample, "sample_idx", "?")}'))

@@ -1,4 +1,4 @@
-"""Shows what the joint augmentations of a run drew."""
+"""Logs what the joint augmentations of a run drew."""
 
 import json
 import math
@@ -21,36 +21,37 @@ from ..transforms import JointView
 from ..transforms.base import JointQuantity
 
 HISTOGRAMS = 'pair_histograms.json'
-# Of larger batches so many images are enough, and keep the cost down.
+# Number of images used of a larger batch: it is enough, and keeps the cost low.
 IMAGES_A_BATCH = 32
-# Width of the histograms' bins. A difference has a unit, so that its bins are parts of its range.
+# Width of the bins of log ratios. Differences have units: their bins are parts of their range.
 BIN_WIDTHS = dict(ratio=0.1, pair=0.05)
 BINS_A_SIDE = 20
 
 
 @HOOKS.register_module()
 class PairStatsHook(Hook):
-    """Log how different the two views of the training pairs are, from the recorded parameters.
+    """Log how much the two views of the training pairs differ, from the recorded parameters.
 
-    For each joint quantity that the augmentations declare (``area`` and ``distance`` of
-    ``JointCrop``, ``sigma`` of ``JointBlur``, ``brightness``, ``contrast``, ``saturation`` and
-    ``hue`` of ``JointColor``, those of your own), over the pairs whose views both underwent it:
-    the log ratio of view 2 to view 1, or their difference (hue: turns; distance: of the crops'
-    centers). Logged every ``interval`` iterations over the pairs since the last time (of the main
-    process, 32 images a batch): ``pairs/<name>``, the mean absolute value, and for ratios
-    ``pairs/<name>_beyond_2``, the share of pairs beyond 1:2. For areas in (0.2, 1) the latter is
-    0.281 for independent crops and 0.569 for JC(0).
+    One number is logged for each joint quantity that the augmentations declare (``area`` and
+    ``distance`` of ``JointCrop``, ``sigma`` of ``JointBlur``, ``brightness``, ``contrast``,
+    ``saturation`` and ``hue`` of ``JointColor``, and those of your own), over the pairs whose views
+    both underwent it: the log ratio of view 2 to view 1, or their difference (hue in turns;
+    distance of the crops' centers). Every ``interval`` iterations, over the pairs since the last
+    log (of the main process, 32 images per batch), the hook logs ``pairs/<name>``, the mean
+    absolute value, and for ratios ``pairs/<name>_beyond_2``, the share of pairs beyond 1:2. For
+    areas in (0.2, 1) the latter is 0.281 for independent crops and 0.569 for JC(0).
 
-    Histograms go to TensorBoard where it is on, and to ``vis_data/pair_histograms.json``: a line
-    each time, name to ``low``, ``high`` and ``counts`` in equal bins (of 0.1 for log ratios, of a
-    twentieth of the largest difference for differences, such as 0.01 turns for hue in +-0.1).
+    Histograms go to TensorBoard if it is enabled, and to ``vis_data/pair_histograms.json``, one
+    line per log: each name with ``low``, ``high`` and ``counts`` in equal bins (of 0.1 for log
+    ratios, of a twentieth of the largest difference for differences, such as 0.01 turns for hue in
+    +-0.1).
 
-    The parameters come with the batch: the hook adds ``view_params`` to the meta keys of the
-    pipeline's ``PackInputs`` when training starts, which the log says.
+    The parameters come with the batch: when training starts, the hook adds ``view_params`` to the
+    meta keys of the pipeline's ``PackInputs`` and logs that it did.
 
     Args:
-        interval (int): Iterations between two logs. Defaults to 100. A run shorter than that logs
-            at its end.
+        interval (int): Number of iterations between two logs. A shorter run logs at its end.
+            Defaults to 100.
 
     Raises:
         ValueError: ``interval`` is not positive; the training pipeline has no ``JointView``, or no
@@ -60,7 +61,7 @@ class PairStatsHook(Hook):
         >>> custom_hooks = [dict(type='PairStatsHook', interval=100)]
     """
 
-    # Before the hook that logs (BELOW_NORMAL).
+    # Runs before the hook that logs (BELOW_NORMAL).
     priority = 'NORMAL'
 
     def __init__(self, interval: int = 100) -> None:
@@ -74,7 +75,7 @@ class PairStatsHook(Hook):
         self._drawn: dict[str, list[float]] = defaultdict(list)
 
     def before_train(self, runner: Runner) -> None:
-        """Find out which views are pairs; have the batches carry their parameters."""
+        """Find out which views are pairs, and make the batches carry their parameters."""
         dataset = runner.train_dataloader.dataset
         transforms = [t for pipeline in _pipelines(dataset) for t in pipeline]
         views = [t for t in transforms if isinstance(t, JointView)]
@@ -100,7 +101,7 @@ class PairStatsHook(Hook):
         data_batch: dict | tuple | list | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Take up a batch; log if it is time."""
+        """Add a batch; log if it is time."""
         for sample in data_batch['data_samples'][:IMAGES_A_BATCH]:
             for first, second in self._pairs:
                 params = sample.view_params
@@ -112,7 +113,7 @@ class PairStatsHook(Hook):
 
     @staticmethod
     def _bins(quantity: JointQuantity, largest: float) -> tuple[float, float, int]:
-        """Return lower and upper end and number of a histogram's bins."""
+        """Return the lower end, the upper end and the number of a histogram's bins."""
         if quantity.space == 'difference' and quantity.law is not None:
             return -quantity.law.limit, quantity.law.limit, 2 * BINS_A_SIDE
         width = BIN_WIDTHS.get(quantity.space, largest / BINS_A_SIDE or 1.0)
@@ -149,7 +150,7 @@ class PairStatsHook(Hook):
 
 
 def _pipelines(dataset: Any) -> Iterator[list]:
-    """Yield the transforms of a data set and of those that it wraps."""
+    """Yield the transforms of a data set and of the data sets that it wraps."""
     yield list(getattr(getattr(dataset, 'pipeline', None), 'transforms', []))
     inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
     for wrapped in inner:

@@ -1,4 +1,4 @@
-"""SwAV's queues, kept in the checkpoints."""
+"""SwAV's queues, saved in the checkpoints."""
 
 import torch
 from mmengine.dist import all_gather, get_rank, get_world_size
@@ -13,14 +13,15 @@ from ..utils.models import unwrapped
 
 @HOOKS.register_module()
 class CheckpointedSwAVHook(SwAVHook):
-    """mmpretrain's SwAVHook, whose queues are those of the checkpoint that a run goes on from.
+    """mmpretrain's SwAVHook, with the queues of the checkpoint from which a run continues.
 
-    mmpretrain's writes each process's queue into a file of its own, in place, and takes that file
-    at any start: of a run that was there before, of an epoch that no checkpoint has, and of another
-    number of processes. ``tools/train.py`` puts this hook in the place of ``SwAVHook``.
+    mmpretrain's hook writes each process's queue into a separate file, in place, and reads that
+    file at every start, also if it belongs to an earlier run, to an epoch of which there is no
+    checkpoint, or to another number of processes. ``tools/train.py`` replaces ``SwAVHook`` by this
+    hook.
 
     Args:
-        **kwargs: Those of ``mmpretrain.engine.SwAVHook``; ``interval`` has no effect.
+        **kwargs: Arguments of ``mmpretrain.engine.SwAVHook``; ``interval`` has no effect.
     """
 
     _gathered: torch.Tensor | None = None
@@ -30,11 +31,11 @@ class CheckpointedSwAVHook(SwAVHook):
         self.queue_length -= self.queue_length % self.batch_size
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Keep the queue, which the loss has renewed."""
+        """Keep the queue, which the loss has updated."""
         self.queue = self._loss(runner).queue
 
     def gather_state(self, runner: Runner) -> None:
-        """Bring the queues of all processes together, before a checkpoint is saved."""
+        """Gather the queues of all processes, before a checkpoint is saved."""
         queue = getattr(self._loss(runner), 'queue', None)
         self._gathered = None if queue is None else torch.cat(all_gather(queue), dim=1).cpu()
 
@@ -44,7 +45,7 @@ class CheckpointedSwAVHook(SwAVHook):
             checkpoint['swav_queue'] = self._gathered
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take this process's part of what a resumed run had."""
+        """Take this process's part of the queues of a resumed run."""
         queue = checkpoint.get('swav_queue')
         if not runner._resume or queue is None:
             return

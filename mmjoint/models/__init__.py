@@ -1,4 +1,4 @@
-"""Models, and ways to initialize them, that mmpretrain lacks."""
+"""Models, and ways of initializing them, that mmpretrain lacks."""
 
 from .dino import DINO
 from .dino_head import DINOHead, DINONeck

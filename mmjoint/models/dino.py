@@ -19,30 +19,30 @@ from torch.nn.modules.dropout import _DropoutNd
 class DINO(BaseSelfSupervisor):
     """DINO (arXiv 2104.14294), with multi-crop.
 
-    The student sees all views, the teacher the first two (the global ones). Views of one size that
-    follow each other go through the backbone in one pass, all of them through the neck in one.
+    The student sees all views, the teacher the first two (the global ones). Consecutive views of
+    one size go through the backbone in one pass; all views go through the neck in one pass.
 
-    The teacher has the weights of the student's moving average, as in the authors' repository: the
-    share it keeps rises from ``1 - base_momentum`` to 1 on a cosine over the whole run. Its batch
-    norms normalize by, and keep the running statistics of, its own views; the stochastic depth and
-    dropout of the student are off in it. The update that belongs to an optimizer step is made
-    at the start of the next iteration, so a checkpoint's teacher is one update behind its student
-    (at the end of a run the share of that update is next to nothing). Its weights lie under
-    ``teacher.backbone.`` and ``teacher.neck.``: the authors evaluate the teacher, ``backbone.`` is
-    the student.
+    The weights of the teacher are the moving average of the student's, as in the authors'
+    repository: the share that the teacher keeps rises from ``1 - base_momentum`` to 1 on a cosine
+    over the whole run. Its batch norms normalize by its own views, and keep their running
+    statistics; the student's stochastic depth and dropout are off in the teacher. The update that
+    belongs to an optimizer step is made at the start of the next iteration, so the teacher of a
+    checkpoint is one update behind its student (at the end of a run that update is negligible). The
+    teacher's weights are named ``teacher.backbone.`` and ``teacher.neck.``; the authors evaluate
+    the teacher, while ``backbone.`` is the student.
 
     mmpretrain has no DINO; the one in its ``projects`` never updates the teacher.
 
     Args:
-        backbone (dict): A backbone whose last output is a feature map (N, C, H, W), which is
-            averaged, or a vector (N, C), such as the class token.
-        neck (dict): The projection, a ``DINONeck``.
-        head (dict): The loss, a ``DINOHead``.
+        backbone (dict): Config of a backbone whose last output is a feature map (N, C, H, W), which
+            is averaged over space, or a vector (N, C), such as the class token.
+        neck (dict): Config of the projection, a ``DINONeck``.
+        head (dict): Config of the loss, a ``DINOHead``.
         base_momentum (float): The share of the new weights at the start of the run, in [0, 1], as
-            mmpretrain counts it: 1 - 0.996 of the paper. Defaults to 0.004.
+            mmpretrain counts it: 1 minus the 0.996 of the paper. Defaults to 0.004.
         pretrained (str, optional): Checkpoint to start from. Defaults to None.
         data_preprocessor (dict, optional): Defaults to None, a ``SelfSupDataPreprocessor``.
-        init_cfg (dict | list[dict], optional): Initialization. Defaults to None.
+        init_cfg (dict | list[dict], optional): Initialization, as in mmengine. Defaults to None.
 
     Raises:
         ValueError: If ``base_momentum`` is out of range.
@@ -80,18 +80,18 @@ class DINO(BaseSelfSupervisor):
         self.teacher = nn.ModuleDict(
             dict(backbone=deepcopy(self.backbone), neck=deepcopy(self.neck))
         ).requires_grad_(False)
-        # Updates so far; the first one copies what the student was initialized with.
+        # Number of updates so far; the first one copies the student's initial weights.
         self.register_buffer('teacher_steps', torch.zeros((), dtype=torch.long))
         self._steps: int | None = None
 
     def train(self, mode: bool = True) -> 'DINO':
-        """Set the mode; stochastic depth and dropout stay off in the teacher.
+        """Set the mode; stochastic depth and dropout always stay off in the teacher.
 
         Args:
-            mode (bool): Whether to train. Defaults to True.
+            mode (bool): Whether to set training mode. Defaults to True.
 
         Returns:
-            DINO: The model.
+            DINO: The model itself.
         """
         super().train(mode)
         for module in self.teacher.modules():
@@ -100,16 +100,16 @@ class DINO(BaseSelfSupervisor):
         return self
 
     def teacher_momentum(self, step: int) -> float:
-        """The share of the student's weights in the update after an optimizer step.
+        """Return the share of the student's weights in the update after an optimizer step.
 
         Args:
             step (int): Index of the iteration, from 0.
 
         Returns:
-            float: ``base_momentum`` at 0, and 0 at the end of the run, on a cosine.
+            float: ``base_momentum`` at step 0, falling on a cosine to 0 at the end of the run.
 
         Raises:
-            RuntimeError: If the length of the run is not known, outside a Runner.
+            RuntimeError: If the length of the run is not known, because no Runner trains the model.
         """
         max_iters = MessageHub.get_current_instance().runtime_info.get('max_iters')
         if max_iters is None:
@@ -125,8 +125,8 @@ class DINO(BaseSelfSupervisor):
 
     @torch.no_grad()
     def update_teacher(self) -> None:
-        """Move the teacher towards the student, by what belongs to the iteration before this."""
-        if self._steps is None:  # counted here too: a GPU would be waited for to read it
+        """Move the teacher towards the student by the update of the preceding iteration."""
+        if self._steps is None:  # counted on the host: reading the buffer waits for a GPU
             self._steps = int(self.teacher_steps)
         step = self._steps
         if step == 0:
@@ -146,7 +146,7 @@ class DINO(BaseSelfSupervisor):
 
         Args:
             inputs (list[Tensor]): The views, each (N, C, H, W), the two global ones first.
-            data_samples (list[DataSample], optional): Not used.
+            data_samples (list[DataSample], optional): Ignored.
 
         Returns:
             dict[str, Tensor]: The loss of this process's images.
@@ -165,7 +165,7 @@ class DINO(BaseSelfSupervisor):
 
 
 def _project(backbone: nn.Module, neck: nn.Module, views: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Project views, one backbone pass for those of one size that follow each other."""
+    """Project views; consecutive views of one size share a backbone pass."""
     features = []
     for _, same_size in groupby(views, key=lambda view: view.shape[1:]):
         feature = backbone(torch.cat(list(same_size)))[-1]

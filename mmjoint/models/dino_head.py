@@ -1,4 +1,4 @@
-"""DINO's projection and its loss."""
+"""The projection of DINO and its loss."""
 
 import mmengine.dist as dist
 import torch
@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 
 class WeightNormLinear(nn.Module):
-    """A linear layer without bias whose weight is a direction times a length, ``g v / |v|``.
+    """A linear layer without bias whose weight is a length times a direction, ``g v / |v|``.
 
     Args:
         in_channels (int): Channels of the input.
         out_channels (int): Channels of the output, K.
-        train_norm (bool): Whether the lengths are trained. They start at 1.
+        train_norm (bool): Whether the lengths g are trained. They start at 1.
     """
 
     def __init__(self, in_channels: int, out_channels: int, train_norm: bool) -> None:
@@ -31,22 +31,23 @@ class WeightNormLinear(nn.Module):
 
 @MODELS.register_module()
 class DINONeck(BaseModule):
-    """The projection of DINO: an MLP with GELU to a bottleneck, its direction, K prototypes.
+    """The projection of DINO: an MLP with GELU to a bottleneck, normalization, and K prototypes.
 
-    Made and initialized as in the authors' repository; ``last_layer``, the prototypes, is what
-    ``DINOHook`` freezes at first.
+    It is made and initialized as in the authors' repository; ``last_layer``, the prototypes, is
+    what ``DINOHook`` freezes during the first epochs.
 
     Args:
         in_channels (int): Channels of the backbone's features.
         out_channels (int): Number of prototypes, K. Defaults to 65536.
-        hid_channels (int): Channels of the hidden layers. Defaults to 2048.
-        bottleneck_channels (int): Channels of the MLP's output. Defaults to 256.
-        num_layers (int): Layers of the MLP. Defaults to 3.
+        hid_channels (int): Number of channels of the hidden layers. Defaults to 2048.
+        bottleneck_channels (int): Number of channels of the MLP's output. Defaults to 256.
+        num_layers (int): Number of layers of the MLP. Defaults to 3.
         with_bn (bool): Whether the hidden layers have batch norm. Defaults to False.
         norm_last_layer (bool): Whether the prototypes keep length 1. False trains their lengths
-            too: better with ViT-S, unstable with others. Defaults to True.
-        norm_cfg (dict, optional): The batch norm. Defaults to None, SyncBN.
-        init_cfg (dict | list[dict], optional): Defaults to None, the authors' initialization.
+            too, which is better with ViT-S but unstable with other backbones. Defaults to True.
+        norm_cfg (dict, optional): Config of the batch norm. Defaults to None, SyncBN.
+        init_cfg (dict | list[dict], optional): Initialization, as in mmengine. Defaults to None,
+            the authors' initialization.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class DINONeck(BaseModule):
             x (tuple[Tensor]): The pooled features, (N, in_channels).
 
         Returns:
-            tuple[Tensor]: Their logits, (N, out_channels), in [-1, 1] with ``norm_last_layer``.
+            tuple[Tensor]: The logits, (N, out_channels), in [-1, 1] with ``norm_last_layer``.
         """
         (x,) = x
         return (self.last_layer(F.normalize(self.mlp(x), dim=-1)),)
@@ -98,22 +99,24 @@ class DINONeck(BaseModule):
 
 @MODELS.register_module()
 class DINOHead(BaseModule):
-    """The loss of DINO: cross-entropy from the teacher's centered, sharpened softmax.
+    """The loss of DINO: cross-entropy with the teacher's centered and sharpened softmax.
 
-    The mean over all pairs of a teacher's view and another view of the student's. The center is the
-    moving average of the teacher's logits over all processes; the loss of an iteration
-    takes it as the iterations before left it.
+    The loss is the mean over all pairs of a view of the teacher and another view of the student.
+    The center is the moving average of the teacher's logits over all processes; the loss of an
+    iteration uses the center as the preceding iterations left it.
 
     Args:
         out_channels (int): Number of prototypes, K. Defaults to 65536.
-        student_temperature (float): Above 0. Defaults to 0.1.
-        teacher_temperature (float): After the warm-up, above 0. Defaults to 0.04.
-        warmup_teacher_temperature (float): In the first epoch of the warm-up, above 0. Defaults to
-            0.04.
-        warmup_epochs (int): Epochs of the linear warm-up of the teacher's temperature; in the last
-            of them it reaches ``teacher_temperature``. Defaults to 0, none.
-        center_momentum (float): The share of the center that an iteration keeps. Defaults to 0.9.
-        init_cfg (dict | list[dict], optional): Defaults to None.
+        student_temperature (float): The student's temperature, above 0. Defaults to 0.1.
+        teacher_temperature (float): The teacher's temperature after the warm-up, above 0. Defaults
+            to 0.04.
+        warmup_teacher_temperature (float): The teacher's temperature in the first epoch of the
+            warm-up, above 0. Defaults to 0.04.
+        warmup_epochs (int): Number of epochs of the linear warm-up of the teacher's temperature,
+            which reaches ``teacher_temperature`` in the last of them. Defaults to 0, no warm-up.
+        center_momentum (float): The share of the center that an iteration keeps, in [0, 1].
+            Defaults to 0.9.
+        init_cfg (dict | list[dict], optional): As in mmengine. Defaults to None.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -153,7 +156,7 @@ class DINOHead(BaseModule):
         self.register_buffer('center', torch.zeros(1, out_channels))
 
     def teacher_temperature(self, epoch: int) -> float:
-        """The teacher's temperature in an epoch.
+        """Return the teacher's temperature in an epoch.
 
         Args:
             epoch (int): Index of the epoch, from 0.
@@ -171,19 +174,19 @@ class DINOHead(BaseModule):
         """Compute the loss; in training also update the center.
 
         Args:
-            student (tuple[Tensor, ...]): The student's logits of each view, (N, K), the teacher's
-                views first.
-            teacher (tuple[Tensor, ...]): The teacher's logits of its views, (N, K).
+            student (tuple[Tensor, ...]): The student's logits for each view, (N, K); the views that
+                the teacher sees come first.
+            teacher (tuple[Tensor, ...]): The teacher's logits for its views, (N, K).
 
         Returns:
-            Tensor: The mean cross-entropy, nats.
+            Tensor: The mean cross-entropy in nats.
 
         Raises:
-            RuntimeError: If the teacher's temperature warms up and the epoch is not known, outside
-                a Runner.
+            RuntimeError: If the teacher's temperature warms up and the epoch is not known, because
+                no Runner trains the model.
         """
         temperature = self.teacher_temperature(self._epoch() if self.warmup_epochs else 0)
-        # Not one matrix product: automatic mixed precision would make it in half precision.
+        # Not one matrix product: automatic mixed precision would compute it in half precision.
         targets = [F.softmax((view - self.center) / temperature, dim=-1) for view in teacher]
         predictions = [F.log_softmax(view / self.student_temperature, dim=-1) for view in student]
         terms = [

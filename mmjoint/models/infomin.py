@@ -18,11 +18,11 @@ class JigsawNeck(BaseModule):
     are the PyContrast repository's.
 
     Args:
-        in_channels (int): Of the backbone's maps.
-        hid_channels (int): Of the layer in between.
-        out_channels (int): Of a patch's projection and of the image's.
-        num_patches (int): Patches an image. Defaults to 9.
-        init_cfg (dict, optional): As in mmengine. Defaults to None.
+        in_channels (int): Number of channels of the backbone's feature maps.
+        hid_channels (int): Number of channels of the hidden layer.
+        out_channels (int): Number of channels of the projection of a patch and of the image.
+        num_patches (int): Number of patches per image. Defaults to 9.
+        init_cfg (dict, optional): Initialization, as in mmengine. Defaults to None.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class JigsawNeck(BaseModule):
         self.image = nn.Linear(num_patches * out_channels, out_channels)
 
     def forward(self, x: tuple[Tensor]) -> tuple[Tensor]:
-        """Project the maps of N images' patches.
+        """Project the feature maps of the patches of N images.
 
         Args:
             x (tuple[Tensor]): The backbone's last maps, (N * num_patches, in_channels, h, w), the
                 patches of an image one after the other.
 
         Returns:
-            tuple[Tensor]: Of shape (N, out_channels), not normalized.
+            tuple[Tensor]: The projections, of shape (N, out_channels), not normalized.
         """
         patches = self.patch(x[-1].mean((2, 3)))
         return (self.image(patches.reshape(-1, self.num_patches * patches.shape[1])),)
@@ -58,17 +58,17 @@ class JigsawNeck(BaseModule):
 
 @MODELS.register_module()
 class InfoMin(HostFreeMoCo):
-    """The model of InfoMin (arXiv 2005.10243): MoCo v2, whose second query is a jigsaw of patches.
+    """The model of InfoMin (arXiv 2005.10243): MoCo v2 with a jigsaw of patches as second query.
 
-    The query of view 1 and that of the patches are both held against the key of view 2 and one
-    queue. Losses, as in the PyContrast repository, ``1 - jigsaw_weight`` times that of view 1,
-    ``jigsaw_weight`` times that of the patches. The patches go through the backbone in a pass of
-    their own, and there is no momentum copy of the jigsaw neck.
+    The query of view 1 and that of the patches are both compared with the key of view 2 and one
+    queue. As in the PyContrast repository, the loss is ``1 - jigsaw_weight`` times that of view 1
+    plus ``jigsaw_weight`` times that of the patches. The patches go through the backbone in a pass
+    of their own, and the jigsaw neck has no momentum copy.
 
     Args:
-        jigsaw_neck (dict): Config of the neck of the patches, a ``JigsawNeck``.
-        jigsaw_weight (float): In [0, 1]. Defaults to 0.5.
-        **kwargs: As for mmpretrain's ``MoCo``.
+        jigsaw_neck (dict): Config of the neck for the patches, a ``JigsawNeck``.
+        jigsaw_weight (float): Weight of the loss of the patches, in [0, 1]. Defaults to 0.5.
+        **kwargs: Arguments of mmpretrain's ``MoCo``.
 
     Raises:
         ValueError: ``jigsaw_weight`` is out of range, or the inputs are not two views and patches.
@@ -84,15 +84,15 @@ class InfoMin(HostFreeMoCo):
     def loss(
         self, inputs: list[Tensor], data_samples: list[DataSample], **kwargs
     ) -> dict[str, Tensor]:
-        """Compute the two losses and renew the queue.
+        """Compute the two losses and update the queue.
 
         Args:
             inputs (list[Tensor]): Views 1 and 2, each (N, C, H, W), and the patches that
                 ``JigsawPatches`` stacked, (N, C, num_patches * h, h).
-            data_samples (list[DataSample]): Not used.
+            data_samples (list[DataSample]): Ignored.
 
         Returns:
-            dict[str, Tensor]: ``loss_pair`` and ``loss_jigsaw``, times their weights.
+            dict[str, Tensor]: ``loss_pair`` and ``loss_jigsaw``, multiplied by their weights.
         """
         patches = self._unstack(inputs)
         queue, start = self.queue.clone(), self.queue_place()

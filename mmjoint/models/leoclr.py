@@ -11,19 +11,19 @@ from .stock_fixes import HostFreeMoCo
 
 @MODELS.register_module()
 class LeOCLR(HostFreeMoCo):
-    """LeOCLR (arXiv 2403.06813): each of two crops is drawn to the image it was cut from.
+    """LeOCLR (arXiv 2403.06813): each of two crops is pulled towards the image it was cut from.
 
     The query is the original image, resized and not cropped; the keys are two random crops, encoded
     by the momentum encoder without gradient. The loss is the sum of the two InfoNCE losses of the
-    query, one a crop, against the same queue. With MoCo's neck and head it is built on MoCo v2, as
-    the paper does; arguments and checkpoints are those of ``MoCo``.
+    query, one per crop, against the same queue. With MoCo's neck and head the model builds on MoCo
+    v2, as in the paper; arguments and checkpoints are those of ``MoCo``.
 
-    The keys of the first crop are enqueued: our choice, as we know of no published code. The two
-    crops come from the same distribution, and one key an image and iteration gives the queue the
-    age and the number of different images that it has in MoCo.
+    The keys of the first crop are enqueued. This is our choice, as we know of no published code:
+    the two crops come from the same distribution, and with one key per image and iteration the keys
+    in the queue are as old, and from as many different images, as in MoCo.
 
     Args:
-        **kwargs: Those of ``MoCo``.
+        **kwargs: Arguments of ``MoCo``.
 
     Examples:
         >>> dict(type='LeOCLR', queue_len=65536, feat_dim=128, momentum=0.001,
@@ -36,11 +36,11 @@ class LeOCLR(HostFreeMoCo):
     def loss(
         self, inputs: list[Tensor], data_samples: list[DataSample] | None = None, **kwargs
     ) -> dict[str, Tensor]:
-        """Compute the loss, move the momentum encoder and fill the queue.
+        """Compute the loss, update the momentum encoder and fill the queue.
 
         Args:
             inputs (list[Tensor]): The original images and two crops of them, each (N, C, H, W).
-            data_samples (list[DataSample], optional): Not used.
+            data_samples (list[DataSample], optional): Ignored.
 
         Returns:
             dict[str, Tensor]: The loss of this process's images.

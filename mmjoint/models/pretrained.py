@@ -1,4 +1,4 @@
-"""Pretrained weights that fit or fail."""
+"""Initialization from pretrained weights, which must fit exactly."""
 
 from mmengine.model.weight_init import update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
@@ -11,12 +11,12 @@ from ..checkpoints import load_backbone
 class StrictPretrained:
     """Initialize a backbone from a checkpoint in which every weight must fit.
 
-    mmengine's ``Pretrained`` only logs what does not fit and goes on, so that a wrong prefix or
-    depth gives a probe of random features.
+    mmengine's ``Pretrained`` only logs what does not fit and continues, so that with a wrong prefix
+    or depth a probe measures random features.
 
     Args:
         checkpoint (str): The checkpoint file.
-        prefix (str): What the backbone's keys start with in it. Defaults to ``'backbone.'``.
+        prefix (str): The prefix of the backbone's keys in the file. Defaults to ``'backbone.'``.
 
     Raises:
         ValueError: If ``checkpoint`` is empty, or the weights do not fit (``CheckpointError``,
@@ -38,7 +38,7 @@ class StrictPretrained:
 
     def __call__(self, module: nn.Module) -> None:
         load_backbone(module, self.checkpoint, self.prefix)
-        # mmpretrain's backbones write over what was loaded unless init_cfg has just this type
+        # mmpretrain's backbones overwrite the loaded weights unless init_cfg has exactly this type
         # (ResNet zeroes the last norm of each block, ViT draws its position embedding).
         module.init_cfg = dict(type='Pretrained', checkpoint=self.checkpoint, prefix=self.prefix)
         if hasattr(module, '_params_init_info'):

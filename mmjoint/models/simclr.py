@@ -10,15 +10,15 @@ from .stock_fixes import HostFreeSimCLR
 
 @MODELS.register_module()
 class DistributedSimCLR(HostFreeSimCLR):
-    """mmpretrain's SimCLR with the gradient of the whole batch in any number of processes.
+    """mmpretrain's SimCLR, with the gradient of the whole batch for any number of processes.
 
-    Every one of W processes gathers all features and computes the same loss, but mmpretrain's
-    ``GatherLayer`` passes back only what belongs to the process's own images, and
+    Each of W processes gathers all features and computes the same loss, but mmpretrain's
+    ``GatherLayer`` passes back only the gradient that belongs to the process's own images, and
     DistributedDataParallel then divides the sum over the processes by W. So the gradient is 1/W of
-    what one process with the whole batch has, and a learning rate means another thing on another
-    number of GPUs. (LARS and Adam divide the size of the gradient out again, SGD does not.) The
-    same fault in another library: https://github.com/lightly-ai/lightly/issues/1528; the layer in
-    question: https://github.com/open-mmlab/mmselfsup/issues/107.
+    the gradient that one process computes for the whole batch, and a learning rate has a different
+    effect on a different number of GPUs. (LARS and Adam cancel the scale of the gradient, SGD does
+    not.) The same fault in another library: https://github.com/lightly-ai/lightly/issues/1528; the
+    layer in question: https://github.com/open-mmlab/mmselfsup/issues/107.
 
     Loss, arguments and checkpoints are those of ``SimCLR``; in one process nothing changes.
     """
@@ -30,7 +30,7 @@ class DistributedSimCLR(HostFreeSimCLR):
 
         Args:
             inputs (list[Tensor]): View 1 and view 2 of this process's images, each (N, C, H, W).
-            data_samples (list[DataSample]): Not used.
+            data_samples (list[DataSample]): Ignored.
 
         Returns:
             dict[str, Tensor]: The loss, the same in every process.

@@ -1,9 +1,10 @@
-"""What mmpretrain's algorithms make a GPU wait for, done without; to go when it is mended there.
+"""Parts of mmpretrain's algorithms without their GPU waits; to be removed once fixed there.
 
-On a GPU the host runs ahead: it queues work and waits only when it needs a number, or sends one.
-The stock parts do both many times in a step, for what the host knows already (how many steps there
-were, where the queue's next key goes, which pairs are positive). Those here compute the same, and
-have the same names and weights. ``mend_stock_parts`` puts them in place of the stock ones.
+On a GPU the host runs ahead: it queues work, and waits only when it needs a number from the GPU or
+sends one. The stock parts do both many times in a step, for things that the host already knows (the
+number of steps so far, the place of the next key in the queue, which pairs are positive). The parts
+here compute the same and have the same names and weights. ``mend_stock_parts`` replaces the stock
+ones by them.
 """
 
 import math
@@ -24,9 +25,9 @@ from torch.nn import functional as F
 
 
 def mend_stock_parts(model: nn.Module) -> None:
-    """Put the parts of this file in place of mmpretrain's own in a model.
+    """Replace mmpretrain's own parts of a model by the parts of this file.
 
-    Parts of a user's own class stay as they are. Weights, names and checkpoints do not change.
+    Parts of a user's own class are not changed. Weights, names and checkpoints stay the same.
 
     Args:
         model (nn.Module): Any model, wrapped or not; changed in place.
@@ -36,10 +37,10 @@ def mend_stock_parts(model: nn.Module) -> None:
 
 
 class Preprocessor(SelfSupDataPreprocessor):
-    """``SelfSupDataPreprocessor`` that sends the batch and nothing else to the device.
+    """``SelfSupDataPreprocessor`` that sends only the batch to the device.
 
-    The stock one sends the index by which channels are swapped, too, once a view, and makes a copy
-    of every image's ``DataSample``, tens of milliseconds for a batch of 256.
+    The stock one also sends the index by which channels are swapped, once per view, and copies the
+    ``DataSample`` of every image, which takes tens of milliseconds for a batch of 256.
     """
 
     def cast_data(self, data: object) -> object:
@@ -54,12 +55,12 @@ class Preprocessor(SelfSupDataPreprocessor):
         """Normalize a batch.
 
         Args:
-            data (dict): ``inputs``, a tensor (N, C, H, W) or a list of them, one a view, and
+            data (dict): ``inputs``, a tensor (N, C, H, W) or a list of them, one per view, and
                 ``data_samples``.
-            training (bool): Not used.
+            training (bool): Ignored.
 
         Returns:
-            dict: The same, the inputs as float32 on the device.
+            dict: The same keys, with the inputs as float32 on the device.
         """
         assert isinstance(data, dict), 'Please use default_collate in dataloader'
         inputs, data_samples = self.cast_data(list(data.values()))
@@ -72,12 +73,12 @@ class Preprocessor(SelfSupDataPreprocessor):
     def _normalize(self, view: Tensor) -> Tensor:
         if self._channel_conversion:
             view = view.flip(1)
-        # Of bytes and float32 the difference is float32, in one pass.
+        # The difference of bytes and float32 is float32, in one pass.
         return (view - self.mean).div_(self.std) if self._enable_normalize else view.float()
 
 
 class _CountedAverage(BaseAveragedModel):
-    """An averaged model that counts its steps on the host, and is updated by a few calls."""
+    """An averaged model that counts its steps on the host and is updated by few calls."""
 
     _count: int | None = None
 
@@ -90,7 +91,7 @@ class _CountedAverage(BaseAveragedModel):
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """Take the weights and buffers of a model into the average.
+        """Update the average by the weights and buffers of a model.
 
         Args:
             model (nn.Module): The model that is averaged.
@@ -114,18 +115,18 @@ class _CountedAverage(BaseAveragedModel):
 
 
 class MovingAverage(_CountedAverage, ExponentialMovingAverage):
-    """mmengine's ``ExponentialMovingAverage``, of MoCo."""
+    """mmengine's ``ExponentialMovingAverage``, which MoCo uses."""
 
     def _average(self, averaged: list[Tensor], source: list[Tensor], step: int) -> None:
         torch._foreach_lerp_(averaged, source, self.momentum)
 
 
 class CosineMovingAverage(_CountedAverage, CosineEMA):
-    """mmpretrain's ``CosineEMA``, of BYOL and MoCo v3."""
+    """mmpretrain's ``CosineEMA``, which BYOL and MoCo v3 use."""
 
     def _average(self, averaged: list[Tensor], source: list[Tensor], step: int) -> None:
         max_iters = MessageHub.get_current_instance().get_info('max_iters')
-        # In single precision, as the stock one's.
+        # In single precision, as in the stock class.
         angle = np.float32(math.pi) * np.float32(step) / np.float32(max_iters)
         cosine = (math.cos(angle) + 1) / 2
         share = self.end_momentum - (self.end_momentum - self.momentum) * cosine
@@ -134,7 +135,7 @@ class CosineMovingAverage(_CountedAverage, CosineEMA):
 
 
 def _alike(pairs: list[tuple[Tensor, Tensor]]) -> list[tuple[list[Tensor], list[Tensor]]]:
-    """Sort pairs of tensors by type and device, with the second ones on the first one's device."""
+    """Group pairs of tensors by type and device; the second ones move to the first one's device."""
     kinds: dict = {}
     for averaged, source in pairs:
         kind = kinds.setdefault((averaged.device, averaged.dtype, source.dtype), ([], []))
@@ -149,7 +150,7 @@ def _foreach_copy(pairs: list[tuple[Tensor, Tensor]]) -> None:
 
 
 class HostFreeSimCLR(SimCLR):
-    """mmpretrain's SimCLR, whose pairs are found by their places instead of by masks."""
+    """mmpretrain's SimCLR, which finds the pairs by their positions instead of by masks."""
 
     def loss(
         self, inputs: list[Tensor], data_samples: list[DataSample], **kwargs
@@ -158,12 +159,12 @@ class HostFreeSimCLR(SimCLR):
 
         Args:
             inputs (list[Tensor]): View 1 and view 2 of this process's images, each (N, C, H, W).
-            data_samples (list[DataSample]): Not used.
+            data_samples (list[DataSample]): Ignored.
 
         Returns:
             dict[str, Tensor]: The loss, the same in every process.
         """
-        # Rows are view 1 and view 2 of an image, then of the next image.
+        # Rows are view 1 and view 2 of one image, then those of the next image.
         images = torch.stack(inputs, 1).flatten(0, 1)
         features = self.neck(self.backbone(images))[0]
         features = features / (torch.norm(features, p=2, dim=1, keepdim=True) + 1e-10)
@@ -173,20 +174,21 @@ class HostFreeSimCLR(SimCLR):
 
 
 def split_pairs(similarity: Tensor) -> tuple[Tensor, Tensor]:
-    """Split the similarities of all views, images' two views together, without those to itself.
+    """Split the similarities of all views into positive and negative ones, without self-similarity.
+    The two views of an image are consecutive.
 
     Args:
-        similarity (Tensor): Of shape (2N, 2N).
+        similarity (Tensor): Similarities, of shape (2N, 2N).
 
     Returns:
-        tuple[Tensor, Tensor]: Of each view to its image's other view, (2N, 1), and to the views of
-        other images in their order, (2N, 2N - 2).
+        tuple[Tensor, Tensor]: The similarity of each view to the other view of its image, (2N, 1),
+        and to the views of other images in their order, (2N, 2N - 2).
     """
     num = len(similarity) // 2
     blocks = similarity.view(num, 2, num, 2)
     own = blocks.diagonal(dim1=0, dim2=2)  # (2, 2, N)
     positive = torch.stack((own[0, 1], own[1, 0]), dim=1).view(-1, 1)
-    # Without its first block, each row of N + 1 blocks ends in one of the diagonal.
+    # Without its first block, each row of N + 1 blocks ends in a block of the diagonal.
     blocks = blocks.transpose(1, 2).reshape(num * num, 2, 2)[1:]
     others = blocks.view(num - 1, num + 1, 2, 2)[:, :-1].reshape(num, num - 1, 2, 2)
     return positive, others.transpose(1, 2).reshape(2 * num, 2 * num - 2)
@@ -195,8 +197,8 @@ def split_pairs(similarity: Tensor) -> tuple[Tensor, Tensor]:
 class HostFreeMoCo(MoCo):
     """mmpretrain's MoCo, which counts the keys on the host and shuffles on the device.
 
-    Batches are shuffled over the processes; in one process that would change nothing but the order
-    in which batch norm adds up, and is left out.
+    Batches are shuffled over the processes. In a single process shuffling would change only the
+    order in which batch norm sums, so it is left out.
     """
 
     _place: int | None = None
@@ -206,14 +208,14 @@ class HostFreeMoCo(MoCo):
         self._place = None
 
     def queue_place(self) -> int:
-        """Return where in the queue the next keys go."""
+        """Return the position in the queue at which the next keys are written."""
         if self._place is None:  # at the start and after loading a checkpoint
             self._place = int(self.queue_ptr)
         return self._place
 
     @torch.no_grad()
     def _dequeue_and_enqueue(self, keys: Tensor) -> None:
-        """Put the keys of all processes in the place of the oldest ones."""
+        """Replace the oldest keys in the queue by the keys of all processes."""
         keys = torch.cat(all_gather(keys), dim=0)
         place = self.queue_place()
         assert self.queue_len % len(keys) == 0, (self.queue_len, len(keys))
@@ -224,11 +226,11 @@ class HostFreeMoCo(MoCo):
     def loss(
         self, inputs: list[Tensor], data_samples: list[DataSample] | None = None, **kwargs
     ) -> dict[str, Tensor]:
-        """Compute the loss, move the momentum encoder and fill the queue.
+        """Compute the loss, update the momentum encoder and fill the queue.
 
         Args:
             inputs (list[Tensor]): The query's and the key's view, each (N, C, H, W).
-            data_samples (list[DataSample], optional): Not used.
+            data_samples (list[DataSample], optional): Ignored.
 
         Returns:
             dict[str, Tensor]: The loss of this process's images.
@@ -244,7 +246,7 @@ class HostFreeMoCo(MoCo):
         return dict(loss=loss)
 
     def _encode_keys(self, views: Tensor) -> Tensor:
-        """Keys (N, feat_dim), of length 1, encoded in batches shuffled over the processes."""
+        """Encode the keys (N, feat_dim), of length 1, in batches shuffled over the processes."""
         if get_world_size() == 1:
             return F.normalize(self.encoder_k(views)[0], dim=1)
         rank, number = get_rank(), len(views)
@@ -258,7 +260,7 @@ class HostFreeMoCo(MoCo):
 
 
 class HostFreeSwAV(SwAV):
-    """mmpretrain's SwAV, whose views of one size are found without tensors."""
+    """mmpretrain's SwAV, which groups views by size without tensors."""
 
     def loss(
         self, inputs: list[Tensor], data_samples: list[DataSample], **kwargs
@@ -266,9 +268,9 @@ class HostFreeSwAV(SwAV):
         """Compute the loss.
 
         Args:
-            inputs (list[Tensor]): The views, each (N, C, H, W); those of one size follow each other
-                and go through the backbone together.
-            data_samples (list[DataSample]): Not used.
+            inputs (list[Tensor]): The views, each (N, C, H, W); consecutive views of one size go
+                through the backbone together.
+            data_samples (list[DataSample]): Ignored.
 
         Returns:
             dict[str, Tensor]: The loss.
@@ -279,7 +281,7 @@ class HostFreeSwAV(SwAV):
 
 
 class HostFreeContrastiveHead(ContrastiveHead):
-    """mmpretrain's ``ContrastiveHead``, whose labels are made on the device."""
+    """mmpretrain's ``ContrastiveHead``, which makes the labels on the device."""
 
     def loss(self, pos: Tensor, neg: Tensor) -> Tensor:
         """Compute the contrastive loss.
@@ -297,7 +299,7 @@ class HostFreeContrastiveHead(ContrastiveHead):
 
 
 class HostFreeMoCoV3Head(MoCoV3Head):
-    """mmpretrain's ``MoCoV3Head``, whose labels are made on the device."""
+    """mmpretrain's ``MoCoV3Head``, which makes the labels on the device."""
 
     def loss(self, base_out: Tensor, momentum_out: Tensor) -> Tensor:
         """Compute the contrastive loss.

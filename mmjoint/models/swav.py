@@ -18,14 +18,14 @@ def sinkhorn(scores: Tensor, iterations: int, epsilon: float) -> Tensor:
 
     Args:
         scores (Tensor): Similarity of this process's images to the prototypes, (N, K).
-        iterations (int): Rounds of normalizing the prototypes, then the images.
+        iterations (int): Number of rounds that normalize the prototypes, then the images.
         epsilon (float): Smoothness of the assignment, above 0.
 
     Returns:
-        Tensor: The assignments, (N, K), each image's summing to 1.
+        Tensor: The assignments, (N, K); those of each image sum to 1.
     """
     dtype = scores.dtype
-    # The largest score cancels out, and its exponential cannot overflow.
+    # The largest score cancels out; subtracting it keeps the exponential from overflowing.
     scores = scores.float() if dtype.itemsize < 4 else scores
     largest = scores.max()
     all_reduce(largest, op='max')
@@ -40,20 +40,21 @@ def sinkhorn(scores: Tensor, iterations: int, epsilon: float) -> Tensor:
 
 @MODELS.register_module()
 class DistributedSwAVLoss(SwAVLoss):
-    """mmpretrain's SwAVLoss with the assignments of the whole batch in any number of processes.
+    """mmpretrain's SwAVLoss, with the assignments of the whole batch for any number of processes.
 
-    mmpretrain's Sinkhorn-Knopp adds up the shares of a prototype over the processes only where one
-    of them is 0 in this process: the other prototypes are balanced within each process alone, and
-    processes that differ in having such a prototype wait for each other for ever.
+    mmpretrain's Sinkhorn-Knopp sums the shares of a prototype over the processes only if one of
+    them is 0 in this process: all other prototypes are balanced within each process alone, and if
+    only some processes have such a prototype, the processes wait for each other forever.
 
     Args:
-        num_crops (list[int]): Views of each size, as ``num_views`` of ``JointView``. Defaults to
-            (2,).
+        num_crops (list[int]): Number of views of each size, as ``num_views`` of ``JointView``.
+            Defaults to (2,).
         num_prototypes (int): Number of prototypes. Defaults to 3000.
-        **kwargs: Those of ``SwAVLoss``.
+        **kwargs: Arguments of ``SwAVLoss``.
 
     Raises:
-        TypeError: If ``num_prototypes`` is no int; mmpretrain fails on a list of them in training.
+        TypeError: If ``num_prototypes`` is not an int; with a list mmpretrain fails during
+            training.
     """
 
     def __init__(
@@ -67,13 +68,14 @@ class DistributedSwAVLoss(SwAVLoss):
         """Compute the loss of swapped assignments, and fill the queue if ``SwAVHook`` made one.
 
         Args:
-            x (Tensor): The projections, of length 1: all images' first views, then the second, ...
+            x (Tensor): The projections, of length 1: the first views of all images, then the
+                second, ...
 
         Returns:
-            Tensor: The mean cross-entropy over the pairs of an assigned view and another, nats.
+            Tensor: The mean cross-entropy over the pairs of an assigned view and another, in nats.
 
         Raises:
-            ValueError: If their number is no multiple of that of the views.
+            ValueError: If the number of projections is not a multiple of the number of views.
         """
         num_views = sum(self.num_crops)
         if len(x) % num_views:
@@ -96,7 +98,7 @@ class DistributedSwAVLoss(SwAVLoss):
 
     @torch.no_grad()
     def _assign(self, i: int, scores: Tensor, projections: Tensor) -> Tensor:
-        """Assign the images of one view, among those of the queue once it is full."""
+        """Assign the images of one view, together with those of the queue once it is full."""
         size = len(scores)
         if self.queue is not None:
             if self.use_queue or self.queue[i, -1].any():
@@ -107,7 +109,7 @@ class DistributedSwAVLoss(SwAVLoss):
 
     @torch.no_grad()
     def _enqueue(self, i: int, projections: Tensor) -> None:
-        """Put the images of one view in the place of the oldest of its queue."""
+        """Replace the oldest images in the queue of one view by this batch."""
         size = len(projections)
         self.queue[i, size:] = self.queue[i, :-size].clone()
         self.queue[i, :size] = projections

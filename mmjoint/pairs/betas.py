@@ -1,4 +1,4 @@
-"""Betas as words of a command line, and where in a config they go."""
+"""Betas as words of a command line, and the places in a config to which they apply."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from mmpretrain.registry import TRANSFORMS
 
 from ..transforms import JointTransform
 
-# The word that names no augmentation: what the config makes joint.
+# Key of a beta that is given without a name: it applies to what the config makes joint.
 OWN = ''
 Betas = dict[str, float | None]
 
@@ -20,10 +20,10 @@ def parse_beta(word: str) -> tuple[str, float | None]:
         word (str): The word.
 
     Returns:
-        tuple[str, float | None]: What it names, ``OWN`` if nothing, and the beta.
+        tuple[str, float | None]: The name (``OWN`` if there is none) and the beta.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: The word has none of these forms.
     """
     name, equals, value = word.rpartition('=')
     try:
@@ -38,14 +38,14 @@ def parse_beta(word: str) -> tuple[str, float | None]:
 
 
 def split_settings(words: Sequence[tuple[str, float | None]]) -> list[Betas]:
-    """Part betas into the settings that are to be looked at one after the other.
+    """Group betas into the settings that are to be examined one after the other.
 
     Args:
-        words (Sequence[tuple]): As ``parse_beta`` gives them.
+        words (Sequence[tuple]): Names and betas, as ``parse_beta`` returns them.
 
     Returns:
-        list[dict]: A beta without a name is a setting of its own. Those with names are one
-        together, up to where a name comes again.
+        list[dict]: A beta without a name is a setting of its own. Betas with names form one setting
+        together, until a name occurs again.
     """
     settings: list[Betas] = []
     for name, beta in words:
@@ -58,13 +58,13 @@ def split_settings(words: Sequence[tuple[str, float | None]]) -> list[Betas]:
 
 
 def one_setting(words: Sequence[tuple[str, float | None]]) -> Betas:
-    """Take betas together as the one setting of a run.
+    """Combine betas into the one setting of a run.
 
     Args:
-        words (Sequence[tuple]): As ``parse_beta`` gives them.
+        words (Sequence[tuple]): Names and betas, as ``parse_beta`` returns them.
 
     Raises:
-        ValueError: They are several settings.
+        ValueError: The betas form several settings.
     """
     settings = split_settings(words)
     if len(settings) != 1:
@@ -77,19 +77,19 @@ def one_setting(words: Sequence[tuple[str, float | None]]) -> Betas:
 
 
 def beta_label(beta: float | None) -> str:
-    """Write a beta: ``'None'`` or the number."""
+    """Format a beta: ``'None'`` or the number."""
     return 'None' if beta is None else f'{beta:.12g}'
 
 
 def setting_label(betas: Betas) -> str:
-    """Write a setting in the words of the command line, such as ``'JointCrop=-1'``."""
+    """Format a setting in the words of the command line, such as ``'JointCrop=-1'``."""
     return ' '.join(
         f'{name}={beta_label(b)}' if name else beta_label(b) for name, b in betas.items()
     )
 
 
 def steps_of(node: Any) -> Iterator[dict]:
-    """Go through all dicts of a config's node, itself included."""
+    """Iterate over all dicts of a config's node, including the node itself."""
     if isinstance(node, dict):
         yield node
         for value in node.values():
@@ -100,7 +100,7 @@ def steps_of(node: Any) -> Iterator[dict]:
 
 
 def type_name(step: Any) -> str:
-    """Return the type of a config dict as a name without its scope; '' for anything else."""
+    """Return the type of a config dict without its scope; '' for anything else."""
     kind = step.get('type', '') if isinstance(step, dict) else ''
     return (kind if isinstance(kind, str) else kind.__name__).split('.')[-1]
 
@@ -123,13 +123,13 @@ def joint_steps(node: Any) -> Iterator[tuple[dict, JointTransform]]:
 
 
 def laws_of(node: Any) -> dict[str, list[float | None]]:
-    """List the betas that a config's node has now.
+    """List the current betas of a config's node.
 
     Args:
         node (Any): A step, or a list of steps, of a pipeline.
 
     Returns:
-        dict[str, list]: ``'CLASS.QUANTITY'`` to the beta in each place.
+        dict[str, list]: Maps ``'CLASS.QUANTITY'`` to the beta in each place.
     """
     found: dict[str, list[float | None]] = {}
     for step, transform in joint_steps(node):
@@ -139,14 +139,14 @@ def laws_of(node: Any) -> dict[str, list[float | None]]:
 
 
 def own_names(laws: dict[str, list[float | None]]) -> list[str]:
-    """Tell what a beta without a name is for.
+    """Return the quantities to which a beta without a name applies.
 
     Args:
         laws (dict[str, list]): As documented in ``laws_of``.
 
     Returns:
-        list[str]: The quantities that the config makes joint somewhere; if there are none, those
-        of the first augmentation.
+        list[str]: The quantities that the config makes joint somewhere; if there are none, those of
+        the first augmentation.
     """
     joint = [name for name, betas in laws.items() if any(beta is not None for beta in betas)]
     first = next(iter(laws), '').split('.')[0]
@@ -162,7 +162,7 @@ def matching(word: str, laws: dict[str, list[float | None]], where: str) -> list
         where (str): The config's name, for the message.
 
     Raises:
-        ValueError: There is none; the message says what there is.
+        ValueError: The word names none; the message lists the available names.
     """
     names = own_names(laws) if word == OWN else []
     names = names or [name for name in laws if word in (name, name.split('.')[0])]
@@ -183,15 +183,16 @@ def set_betas(node: Any, betas: Betas, where: str) -> dict[str, float | None]:
 
     Args:
         node (Any): A step, or a list of steps, of a pipeline.
-        betas (dict): What to set, as ``split_settings`` gives it. A name goes to all places of that
-            augmentation; ``OWN`` to the places that are joint, if there are any.
+        betas (dict): The betas to set, as returned by ``split_settings``. A named beta goes to all
+            places of that augmentation; ``OWN`` goes to the places that are joint, if there are
+            any.
         where (str): The config's name, for messages.
 
     Returns:
-        dict[str, float | None]: What was set, ``'CLASS.QUANTITY'`` to its beta.
+        dict[str, float | None]: The betas that were set; the keys are ``'CLASS.QUANTITY'``.
 
     Raises:
-        ValueError: There is no such augmentation, or its range does not allow that beta.
+        ValueError: There is no such augmentation, or its range does not permit that beta.
     """
     laws, changed = laws_of(node), {}
     for word, beta in betas.items():
@@ -208,7 +209,7 @@ def set_betas(node: Any, betas: Betas, where: str) -> dict[str, float | None]:
                 value = beta if len(own) == 1 else own
                 step[transform.beta_argument] = value
             changed[name] = beta
-    for _ in joint_steps(node):  # an augmentation that cannot have its beta says so when built
+    for _ in joint_steps(node):  # building an augmentation raises if its beta is not allowed
         pass
     return changed
 

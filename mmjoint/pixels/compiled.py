@@ -97,8 +97,7 @@ class Deferred:
         self.mirrored = not self.mirrored
 
     def do(self, operations: Iterable[tuple[str, float]]) -> bool:
-        """Record operations, as ``apply`` takes them; False, and none of them, if one is too
-        large."""
+        """Record operations as in ``apply``; False, recording none, if one is too large."""
         steps = _numbered(operations)
         if steps is None:
             return False
