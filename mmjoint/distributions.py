@@ -111,6 +111,7 @@ class JointDistribution:
 
     def _sample_t(self) -> float:
         """Draw t, which is symmetric about 0: its size by the inverse of the CDF, then its sign."""
+        assert self.beta is not None
         u = np.random.random_sample()
         if self._uniform:
             size = u * self._limit

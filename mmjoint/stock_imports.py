@@ -24,6 +24,7 @@ import warnings
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 _OPTIONAL = ('albumentations', 'mat4py', 'onedl')
 _NOISE = ('Could not import OneDL',)
@@ -37,9 +38,9 @@ def import_stock() -> None:
     """
     with _quietly(), _only_import_errors():
         if 'mmpretrain.models' not in sys.modules:
-            dependency = import_module('mmpretrain.utils.dependency')
+            dependency: Any = import_module('mmpretrain.utils.dependency')
             dependency.WITH_MULTIMODAL = False
-        file_client = import_module('mmengine.fileio.file_client')
+        file_client: Any = import_module('mmengine.fileio.file_client')
         # mmengine itself triggers this deprecation warning each time it makes such an object.
         file_client.print_log = lambda *args, **kwargs: None
         import_module('mmpretrain.datasets')
@@ -71,7 +72,8 @@ def _only_import_errors() -> Iterator[None]:
             import_module(name)
         except Exception:  # a third-party package: it may raise anything
             broken.append(name)
-            sys.modules[name] = None  # importing it raises ImportError from now on
+            # Importing it raises ImportError from now on.
+            sys.modules[name] = None  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ import mmap
 import sys
 import zipfile
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -92,10 +93,10 @@ class _Archive(zipfile.ZipFile):
     def _bytes(self, name: str) -> Tensor:
         record = self.getinfo(name)
         if self._unchecked:
-            record.CRC = None
+            record.CRC = None  # type: ignore[assignment]  # zipfile then compares nothing
         values = torch.empty(record.file_size, dtype=torch.uint8)
-        view = memoryview(values.numpy())
-        with self.open(record) as file:
+        view = memoryview(values.numpy())  # type: ignore[arg-type]  # an array is a buffer
+        with cast(io.BufferedIOBase, self.open(record)) as file:
             start = 0
             # One more read than there are bytes: the checksum is compared at the end.
             while count := file.readinto(view[start : start + _CHUNK] or bytearray(1)):

@@ -125,7 +125,8 @@ def _read(path: Path, which: str, trust: bool, to: str) -> tuple[OrderedDict[str
             f'{path}: its file tells of a ResNet with {told}, which {to} would not compute as it '
             'was trained' + ('; --to mm keeps the names' if 'depth' not in told else '')
         )
-    meta = checkpoint.get('meta') if isinstance(checkpoint.get('meta'), dict) else checkpoint
+    meta = checkpoint.get('meta')
+    meta = meta if isinstance(meta, dict) else checkpoint
     provenance = dict(
         source=path.name,
         sha256=file_sha256(path),
@@ -179,7 +180,7 @@ def _detectron2_pkl(weights: OrderedDict, provenance: dict) -> bytes:
 def _plain_pth(weights: OrderedDict, provenance: dict) -> bytes:
     # An attribute of the state dict, as PyTorch's own `_metadata`: the file stays what
     # `load_state_dict` takes.
-    weights.mmjoint = provenance
+    vars(weights)['mmjoint'] = provenance
     return _saved(weights)
 
 

@@ -45,13 +45,13 @@ def resnet_facts(checkpoint: Mapping) -> dict[str, object]:
     """
     arch = checkpoint.get('arch')
     named = re.fullmatch(r'resnet(\d+)', arch) if isinstance(arch, str) else None
-    facts = {'depth': int(named[1])} if named else {}
+    facts: dict[str, object] = {'depth': int(named[1])} if named else {}
     if isinstance(arch, str) and 'blur' in arch:
         facts['style'] = arch
     model = saved_config(checkpoint).get('model')
     backbone = model.get('backbone') if isinstance(model, dict) else None
-    kind = str(backbone.get('type')) if isinstance(backbone, dict) else ''
-    if re.fullmatch(r'(\w+\.)?ResNet(_CIFAR|V1c|V1d)?', kind):
+    backbone = backbone if isinstance(backbone, dict) else {}
+    if re.fullmatch(r'(\w+\.)?ResNet(_CIFAR|V1c|V1d)?', str(backbone.get('type'))):
         norm = backbone.get('norm_cfg')
         told = backbone | {'eps': norm.get('eps', 1e-5) if isinstance(norm, dict) else 1e-5}
         facts |= {key: _plain(told.get(key, value)) for key, value in _DEFAULTS.items()}

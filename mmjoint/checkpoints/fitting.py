@@ -38,7 +38,7 @@ def describe_faults(
     return _listed([*faults, *_misfits(found, there)])
 
 
-def describe_misfits(found: Mapping[str, object], expected: Mapping[str, object]) -> str:
+def describe_misfits(found: Mapping[str, object], expected: Mapping[str, Tensor]) -> str:
     """Say the same as ``describe_faults`` of the weights that are in both alone."""
     there = {key: value for key, value in expected.items() if key in found}
     return _listed(_misfits(found, there))

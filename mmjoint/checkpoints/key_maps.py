@@ -7,6 +7,7 @@ and shapes: reading files is in ``reading.py``, writing them in ``conversion.py`
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -167,7 +168,7 @@ def resnet_keys(depth: int, stem: str = '7x7') -> list[tuple[str, str, tuple[int
     Returns:
         list[tuple]: Name in torchvision, mm and timm, name in detectron2, and shape of each.
     """
-    keys = []
+    keys: list[tuple[str, str, tuple[int, ...]]] = []
     for left, right, shape in _modules(depth):
         if isinstance(shape, int):
             keys += [
@@ -264,7 +265,7 @@ def pick_backbone(
         }
     if not source.prefix:  # other entries of the file itself, such as an epoch
         found = {key: value for key, value in found.items() if isinstance(value, Tensor)}
-    side = 1 if source.names == 'detectron2' else 0
+    side: Literal[0, 1] = 1 if source.names == 'detectron2' else 0
     depth = _closest_depth(found, side)
     stem_key = ('conv1.weight', 'stem.conv1.weight')[side]
     small = stem_key in found and getattr(found[stem_key], 'shape', None) == STEMS['3x3']
@@ -280,7 +281,7 @@ def pick_backbone(
     return backbone, depth, '3x3' if small else '7x7'
 
 
-def _closest_depth(found: Iterable[str], side: int) -> int:
+def _closest_depth(found: Iterable[str], side: Literal[0, 1]) -> int:
     """Return the depth whose keys differ least, so that what is said to be missing makes sense."""
     found = {key for key in found if not key.endswith(COUNTER)}
 

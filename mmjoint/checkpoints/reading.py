@@ -46,6 +46,7 @@ def read_checkpoint(path: str | Path, trust: bool = False) -> dict:
         raise CheckpointError(f'{path}: no such checkpoint file{remote}')
     if trust:
         print(f'{path}: trusted, any code that it carries is run', file=sys.stderr)
+    checkpoint: object
     try:
         if path.suffix == '.safetensors':
             checkpoint = _read_safetensors(path)
@@ -98,7 +99,7 @@ def _read_safetensors(path: Path) -> OrderedDict:
         ) from error
     with safe_open(path, framework='pt') as file:
         weights = OrderedDict((name, file.get_tensor(name)) for name in file.keys())
-        weights.metadata = file.metadata() or {}
+        vars(weights)['metadata'] = file.metadata() or {}
     return weights
 
 

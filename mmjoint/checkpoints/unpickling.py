@@ -9,9 +9,9 @@ their parts a million times over are refused.
 import pickle
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,14 +66,16 @@ class _Nothing:
 class History:
     """Stands for mmengine's HistoryBuffer: ``values`` that were logged, and their ``counts``."""
 
-    values = counts = np.empty(0)
+    values: np.ndarray = np.empty(0)
+    counts: np.ndarray = values
 
     def take(self, state: object) -> None:
         """Take the numbers of a HistoryBuffer's state, if that is what it holds."""
-        state = state if type(state) is dict else {}
-        found = [state.get(name) for name in ('_log_history', '_count_history')]
-        if all(type(one) is np.ndarray and one.ndim == 1 for one in found):
-            if len(found[0]) == len(found[1]) and all(one.dtype.kind in 'iuf' for one in found):
+        state = state if isinstance(state, dict) else {}
+        kept = [state.get(name) for name in ('_log_history', '_count_history')]
+        found = [one for one in kept if isinstance(one, np.ndarray) and one.ndim == 1]
+        if len(found) == 2 and len(found[0]) == len(found[1]):
+            if all(one.dtype.kind in 'iuf' for one in found):
                 self.values, self.counts = found
 
 
@@ -86,7 +88,7 @@ class _DType:
         self.value = np.dtype(str(code))
 
 
-def _keys(keys: object) -> None:
+def _keys(keys: Iterable[Any]) -> None:
     """Refuse keys whose hash takes long or that are made to collide."""
     for key in keys:
         parts = key if type(key) is tuple and len(key) <= 16 else (key,)
@@ -95,13 +97,13 @@ def _keys(keys: object) -> None:
                 raise RefusedError(f'a {type(key).__name__} as a key')
 
 
-def _ordered(items: object = (), kind: type = OrderedDict) -> dict:
+def _ordered(items: Any = (), kind: type = OrderedDict) -> dict:
     items = list(items.items() if isinstance(items, dict) else items)
     _keys(key for key, _ in items)
     return kind(items)
 
 
-def _set(items: list = ()) -> set:
+def _set(items: Sequence = ()) -> set:
     _keys(items)
     return set(items)
 
@@ -124,7 +126,8 @@ def _set_array(array: np.ndarray, state: tuple) -> None:
     _, shape, dtype, fortran, data = state
     data = data.encode('latin1') if isinstance(data, str) else data
     _check_array(shape, dtype, data)
-    array.__setstate__((1, shape, dtype.value, bool(fortran), bytes(data)))
+    state = 1, shape, dtype.value, bool(fortran), bytes(data)
+    array.__setstate__(state)  # type: ignore[arg-type]  # it takes Python's bool
 
 
 def _check_array(shape: tuple, dtype: _DType, data: bytes) -> None:
@@ -136,7 +139,7 @@ def _check_array(shape: tuple, dtype: _DType, data: bytes) -> None:
         raise RefusedError(f'an array of shape {shape} in {len(data)} bytes')
 
 
-def _array_of(data: bytes, dtype: _DType, shape: tuple, order: str = 'C') -> np.ndarray:
+def _array_of(data: bytes, dtype: _DType, shape: tuple, order: Any = 'C') -> np.ndarray:
     _check_array(shape, dtype, data)
     return np.frombuffer(data, dtype.value).reshape(shape, order=order).copy()
 
@@ -220,21 +223,28 @@ class _Instructions(dict):
         raise pickle.UnpicklingError(f'the byte {bytes([code])!r} is no instruction of its pickle')
 
 
-class SafeUnpickler(pickle._Unpickler):
+class SafeUnpickler(pickle._Unpickler):  # Python's own, written in Python
     """Python's unpickler with every call of the file replaced.
 
     Args:
-        file (BinaryIO): With ``read`` and ``readline``; its reads must end at the file's end.
+        file: With ``read`` and ``readline``; its reads must end at the file's end.
         load_storage (Callable, optional): From dtype (None: bytes), key, number of values and
             further arguments of a persistent id to the one-dimensional tensor that it names.
             Defaults to None: the file has none.
     """
 
-    def __init__(self, file: BinaryIO, load_storage: Callable[..., Tensor] | None = None) -> None:
+    # Of Python's own, which tells no types.
+    stack: list[Any]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list]
+    read: Callable[[int], bytes]
+
+    def __init__(self, file: Any, load_storage: Callable[..., Tensor] | None = None) -> None:
         super().__init__(file, encoding='latin1')
         self._load_storage = load_storage
         self._expanded = 0
-        self.dispatch = _Instructions(_HANDLERS)
+        # Per object: each counts its own instructions.
+        self.dispatch = _Instructions(_HANDLERS)  # type: ignore[misc]
 
     def load(self) -> object:
         """Read one object.
@@ -379,7 +389,7 @@ def _measure(value: object, depth: int, known: dict, open_: set) -> tuple[int, i
         raise RefusedError(f'containers nested more than {MAX_DEPTH} deep')
     open_.add(id(value))
     count, levels = 1, 0
-    items = [*value.values()] if isinstance(value, dict) else value
+    items = [*value.values()] if isinstance(value, dict) else [*value]
     if type(value) is OrderedDict:
         items += vars(value).values()
     for item in items:

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from mmengine.logging import print_log
 from mmpretrain.datasets import CustomDataset, ImageNet
@@ -18,7 +19,8 @@ class _ListedDataset(CustomDataset):
         if not folder.is_dir():
             raise FileNotFoundError(f'{folder}: no such folder of images')
         looked_for = f'(looked for {", ".join(sorted(self.extensions))})'
-        samples = names = list_images(folder, self.extensions)
+        names = list_images(folder, self.extensions)
+        samples: list[Any] = names
         if self.with_label:
             labels = self._class_numbers(folder)
             owners = [name.partition('/') for name in names]

@@ -46,7 +46,8 @@ def list_images(
         FileNotFoundError: There is no such folder.
     """
     endings = tuple(extension.lower() for extension in extensions)
-    found, left_out = [], []
+    found: list[str] = []
+    left_out: list[str] = []
     pending, seen = [''], set()
     while pending:
         inner = pending.pop()

@@ -166,7 +166,7 @@ def _photo_crop(rng: np.random.Generator, size: int, photos: list[np.ndarray]) -
     top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
     crop = photo[top : top + side, left : left + side]
     crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
-    crop = np.rot90(crop, rng.integers(4)).astype(np.float64)
+    crop = np.rot90(crop, int(rng.integers(4))).astype(np.float64)
     gray = crop.mean(2, keepdims=True)
     return gray + PHOTO_SATURATION * (crop - gray) + _tint(rng)
 

@@ -139,7 +139,9 @@ class WebDatasetShards(BaseDataset):
                 level=logging.WARNING,
             )
         samples = np.setdiff1d(np.arange(len(self._ends)), lacking)
-        unlabelled = np.intersect1d(self._lacking(('cls',)), samples) if self.with_label else ()
+        unlabelled = (
+            np.intersect1d(self._lacking(('cls',)), samples) if self.with_label else samples[:0]
+        )
         if len(unlabelled):
             tar, parts = self._sample(int(unlabelled[0]))
             raise ValueError(

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .findings import Findings, shorten
 from .masks import check_masks
@@ -118,13 +119,15 @@ def _id(value: object) -> int | str | None:
 
 def _side(value: object) -> int | None:
     """Return a width or height in whole pixels, None for none."""
-    whole = type(value) is int or (type(value) is float and value.is_integer())
-    return int(value) if whole and 0 < value < _LIMIT else None
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 < value < _LIMIT else None
 
 
 def _read_images(items: list, folder: Path, path: str | Path, findings: Findings) -> dict:
     """Return images by the id that annotations give."""
-    images, names = {}, {}
+    images: dict[int | str, dict] = {}
+    names: dict[str, int | str] = {}
     for index, item in enumerate(items):
         if not isinstance(item, dict):
             findings.fault(path, f'images[{index}]', f'{shorten(item)} is no object with fields')
@@ -148,7 +151,7 @@ def _read_images(items: list, folder: Path, path: str | Path, findings: Findings
                     path, where, f'{side} {shorten(item.get(side))}: expected a number of pixels'
                 )
         photo = str(folder / name)
-        image = dict(id=key, file_name=photo, width=sides[0] or 1, height=sides[1] or 1)
+        image = dict[str, Any](id=key, file_name=photo, width=sides[0] or 1, height=sides[1] or 1)
         if key in images:
             if images[key] != image:
                 findings.fault(
@@ -184,7 +187,8 @@ def _number_anew(items: dict, path: str | Path, part: str, findings: Findings) -
 
 
 def _read_categories(items: list, path: str | Path, findings: Findings) -> list[dict]:
-    categories, names = {}, {}
+    categories: dict[int | str, dict] = {}
+    names: dict[str, int | str] = {}
     for index, item in enumerate(items):
         key = _id(item.get('id')) if isinstance(item, dict) else None
         if key is None:
@@ -267,8 +271,9 @@ class _AnnotationReader:
     def read(self, item: object, where: str) -> dict | None:
         """Return an annotation, or None if it has a fault or is left out."""
 
-        def fault(what: str) -> None:
+        def fault(what: str) -> dict | None:
             self.findings.fault(self.path, where, what)
+            return None
 
         if not isinstance(item, dict):
             return fault(f'{shorten(item)} is no object with fields')
@@ -316,7 +321,7 @@ class _AnnotationReader:
         crowd = item.get('iscrowd')
         if crowd is not None and crowd not in (0, 1):
             return fault(f'iscrowd {shorten(crowd)}: expected 0 or 1')
-        area = item.get('area')
+        area: Any = item.get('area')
         if type(area) not in _NUMBERS or not 0 < area < _LIMIT**2:
             area = w * h
         self.number += 1

@@ -169,7 +169,7 @@ def _check_polygons(
     inside = ((lowest >= -1) & (highest <= side + 1)).all(0)
     certain = np.zeros(len(chunk), dtype=bool)
     certain[owners[(area > np.maximum(4, around)) & inside]] = True
-    for owner in np.flatnonzero(~certain):
+    for owner in np.flatnonzero(~certain).tolist():
         index, polygons = chunk[owner]
         if index in bad:
             continue

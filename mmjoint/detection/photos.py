@@ -149,7 +149,7 @@ class _Sizes:
 
     def save(self) -> None:
         """Write what was read; where that cannot be done, the next run reads again."""
-        if self._new:
+        if self._new and self._path is not None:
             with contextlib.suppress(OSError):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 write_output(self._path, json.dumps(self._known))

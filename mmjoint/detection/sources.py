@@ -179,7 +179,8 @@ def read_data(args: argparse.Namespace, form: str) -> DataSets:
         masks = args.kind != 'bbox'
         files = _coco_files(args, own)
         train, test = (
-            read_coco_file(*pair, findings, masks, classes) for pair in (files[:2], files[2:])
+            read_coco_file(file, folder, findings, masks, classes)
+            for file, folder in (files[:2], files[2:])
         )
         sources = (files[0], files[2])
         hint = f'(--{"train- or --test-images" if own else "coco-root"} names another folder)'
@@ -221,7 +222,7 @@ def _read_voc(
     return train, test
 
 
-def _coco_files(args: argparse.Namespace, own: list[str]) -> tuple[str | Path, ...]:
+def _coco_files(args: argparse.Namespace, own: list[str]) -> tuple[Path, ...]:
     """Return annotation file and folder of photos of the training and of the test set."""
     if own:
         missing = [name.replace('_', '-') for name in OWN_FILES if name not in own]

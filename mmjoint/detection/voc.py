@@ -68,10 +68,11 @@ def read_voc_splits(root: str | Path, splits: Sequence[str], findings: Findings)
     hint = f'({Path(root).absolute()} was taken for the VOCdevkit folder: --voc-root names another)'
     names_in = functools.cache(lambda directory: listing(directory, hint))
     photos_in = functools.cache(lambda directory: photos_by_stem(names_in(directory)))
-    files, seen = [], {}
+    files = []
+    seen: dict[Path, Path] = {}
     for split in splits:
-        folder, _, name = split.rpartition('/')
-        folder = Path(root).absolute() / folder
+        parent, _, name = split.rpartition('/')
+        folder = Path(root).absolute() / parent
         image_list = folder / 'ImageSets' / 'Main' / f'{name}.txt'
         if not image_list.is_file():
             raise FileNotFoundError(f'{image_list}: no such file {hint}')
@@ -190,8 +191,8 @@ def _box(
         text = item.findtext(f'bndbox/{edge}')
         # Some files of the original release have fractions of a pixel.
         try:
-            values.append(float(text))
-        except (TypeError, ValueError):
+            values.append(float(text or ''))
+        except ValueError:
             values.append(math.nan)
         if not abs(values[-1]) < 1e7:
             found = 'missing' if text is None else f'{shorten(text.strip())}: no number of pixels'
@@ -279,7 +280,8 @@ def to_coco(
         does not say), ``annotations``, each with ``difficult`` too, and ``categories``.
     """
     labels = {name: number for number, name in enumerate(classes, start=1)}
-    images, annotations = [], []
+    images = []
+    annotations: list[dict] = []
     for image_id, file in enumerate(files, start=1):
         image = dict(id=image_id, file_name=file['photo'], annotated_in=str(file['path']))
         if file['size']:

@@ -1,5 +1,7 @@
 """What would end a run in its first steps, found before it trains."""
 
+from typing import Any
+
 import torch
 from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
@@ -46,7 +48,7 @@ def check_widths(model: nn.Module, cfg: Config) -> None:
     if not taking and _get(settings, 'neck.type') in (None, 'GlobalAveragePooling'):
         taking = ['head']
     taking = [part for part in taking if isinstance(_get(settings, f'{part}.in_channels'), int)]
-    backbone = unwrapped(model).backbone if taking else None
+    backbone: Any = unwrapped(model).backbone if taking else None
     channels = _channels(backbone, settings.get('backbone') or {}) if taking else None
     wrong = {
         f'model.{part}.in_channels': settings[part].in_channels
@@ -62,7 +64,7 @@ def check_widths(model: nn.Module, cfg: Config) -> None:
         )
 
 
-def _get(settings: dict, key: str) -> object:
+def _get(settings: Any, key: str) -> Any:
     for part in key.split('.'):
         settings = settings.get(part) if isinstance(settings, dict) else None
     return settings
@@ -143,7 +145,7 @@ def check_queue(runner: Runner, loader: DataLoader) -> None:
                 )
 
 
-def _last_batch(loader: DataLoader) -> int:
+def _last_batch(loader: Any) -> int:
     """Return the images of an epoch's last batch in each process, 0 if it is whole or left out."""
     if loader.drop_last or isinstance(loader.sampler, InfiniteSampler):
         return 0

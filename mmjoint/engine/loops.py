@@ -45,7 +45,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
             return itertools.islice(self.dataloader, done, None)
         kind = type(batches)
 
-        class Rest(kind):
+        class Rest(kind):  # type: ignore[misc, valid-type]  # of whatever the loader is
             def __iter__(self) -> Iterator:
                 return itertools.islice(super().__iter__(), done, None)
 

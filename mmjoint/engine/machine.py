@@ -86,8 +86,8 @@ def fit_to_cpu(cfg: Config) -> None:
         ValueError: If the launcher is mpi, which mmengine supports on GPUs only.
     """
     _keep_freed_memory()
-    wrapper = cfg.get('optim_wrapper') or {}
-    if wrapper.get('type') == 'AmpOptimWrapper':
+    wrapper = cfg.get('optim_wrapper')
+    if wrapper and wrapper.get('type') == 'AmpOptimWrapper':
         wrapper.type = 'CPUAmpOptimWrapper'
         wrapper.pop('loss_scale', None)
         dtype = wrapper.pop('dtype', None)

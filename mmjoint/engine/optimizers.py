@@ -1,7 +1,7 @@
 """Optimizers that mmpretrain has, but slow on a GPU."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from mmpretrain.engine.optimizers import LARS
@@ -81,7 +81,7 @@ class ForeachLARS(LARS):
 
     def _update(
         self,
-        weights: Sequence[Tensor],
+        weights: list[Tensor],
         excluded: bool,
         started: bool,
         lr: float,
@@ -91,31 +91,32 @@ class ForeachLARS(LARS):
         nesterov: bool,
         eta: float,
     ) -> None:
-        gradients = [weight.grad for weight in weights]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
         steps = torch._foreach_add(gradients, weights, alpha=weight_decay)
         if excluded:
             torch._foreach_mul_(steps, lr)
         else:
-            torch._foreach_mul_(steps, self._rates(weights, gradients, lr, weight_decay, eta))
+            rates = self._rates(weights, gradients, lr, weight_decay, eta)
+            torch._foreach_mul_(steps, list(rates))
         if momentum != 0:
             if started:
                 buffers = [self.state[weight]['momentum_buffer'] for weight in weights]
                 torch._foreach_mul_(buffers, momentum)
                 torch._foreach_add_(buffers, steps, alpha=1 - dampening)
             else:
-                buffers = steps
+                buffers = list(steps)
                 for weight, buffer in zip(weights, buffers, strict=True):
                     self.state[weight]['momentum_buffer'] = buffer
             if nesterov:
                 steps = torch._foreach_add(steps, buffers, alpha=momentum)
             else:
-                steps = buffers
+                steps = tuple(buffers)
         torch._foreach_add_(weights, steps, alpha=-1)
 
     def _rates(
         self,
-        weights: Sequence[Tensor],
-        gradients: Sequence[Tensor],
+        weights: list[Tensor],
+        gradients: list[Tensor],
         lr: float,
         weight_decay: float,
         eta: float,

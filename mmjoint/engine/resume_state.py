@@ -157,7 +157,9 @@ class ResumeHook(Hook):
         loader = runner.train_dataloader
         for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
             # A seed that the config gives to the sampler itself stays.
-            if seed is not None and getattr(sampler, 'seed', None) == runner.seed:
+            if sampler is None or seed is None:
+                continue
+            if getattr(sampler, 'seed', None) == runner.seed:
                 sampler.seed = seed
 
     def _fit_to_epochs(self, runner: Runner, checkpoint: dict) -> None:

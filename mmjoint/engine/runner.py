@@ -1,5 +1,7 @@
 """Building the Runner of a config, guarded."""
 
+from typing import Any
+
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.dist import get_world_size
@@ -63,8 +65,8 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
         _mend_training(runner)
     build_train_loop = runner.build_train_loop
 
-    def build_train_loop_with_batches(loop: object) -> BaseLoop:
-        loop = build_train_loop(loop)
+    def build_train_loop_with_batches(settings: BaseLoop | dict) -> BaseLoop:
+        loop = build_train_loop(settings)
         if len(loop.dataloader) == 0:
             raise ValueError(
                 f'the training set has {len(loop.dataloader.dataset)} images, fewer than one batch '
@@ -98,7 +100,7 @@ def _mend_training(runner: Runner) -> None:
     runner.register_hook(RecordBatchesHook())
     build_train_loop = runner.build_train_loop
 
-    def build_resumable_loop(loop: object) -> BaseLoop:
+    def build_resumable_loop(loop: BaseLoop | dict) -> BaseLoop:
         if isinstance(loop, dict):
             kind = loop.get('type', 'EpochBasedTrainLoop' if loop.get('by_epoch') else None)
             if kind in ('EpochBasedTrainLoop', 'mmengine.EpochBasedTrainLoop', EpochBasedTrainLoop):
@@ -107,7 +109,7 @@ def _mend_training(runner: Runner) -> None:
         return build_train_loop(loop)
 
     def scale_lr(optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
-        if not (auto_scale_lr or {}).get('enable'):
+        if not auto_scale_lr or not auto_scale_lr.get('enable'):
             return
         loader = runner._train_dataloader
         size = loader['batch_size'] if isinstance(loader, dict) else loader.batch_size
@@ -141,7 +143,8 @@ class _Runner(Runner):
 def _summary(runner: Runner, loop: BaseLoop) -> str:
     """Tell in a few lines what a run does."""
     model = unwrapped(runner.model)
-    loader, optimizer = loop.dataloader, (runner.cfg.get('optim_wrapper') or {}).get('optimizer')
+    loader = loop.dataloader
+    optimizer: Any = (runner.cfg.get('optim_wrapper') or {}).get('optimizer') or {}
     weights = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     batch = f'{loader.batch_size} images'
     if get_world_size() > 1:
@@ -159,11 +162,7 @@ def _summary(runner: Runner, loop: BaseLoop) -> str:
             f'  data: {len(loader.dataset)} images of {type(loader.dataset).__name__}, a batch is '
             + batch,
             f'  training: {length}'
-            + (
-                f'; {optimizer.type}, learning rate {optimizer.lr}'
-                if 'lr' in (optimizer or {})
-                else ''
-            )
+            + (f'; {optimizer.type}, learning rate {optimizer.lr}' if 'lr' in optimizer else '')
             + f'; seed {runner.seed}',
             f'  results: {runner.work_dir}',
         )

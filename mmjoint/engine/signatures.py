@@ -45,7 +45,7 @@ def arguments_of(owner: Callable) -> tuple[dict[str, set[type] | None], bool]:
     """
     chain = [owner]
     if isinstance(owner, type):
-        chain = [cls.__init__ for cls in owner.__mro__[:-1] if '__init__' in vars(cls)]
+        chain = [vars(cls)['__init__'] for cls in owner.__mro__[:-1] if '__init__' in vars(cls)]
     known: dict[str, set[type] | None] = {}
     for function in chain:
         parameters = _parameters(function)

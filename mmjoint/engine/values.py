@@ -35,8 +35,8 @@ def parse_value(text: str) -> Any:
     if text[:1] in ('[', '('):
         split_list(text)  # raises if the brackets do not match
     if text[:1] in ('[', '(') and text.endswith(_CLOSING[text[0]]):
-        values = [parse_value(part) for part in split_list(strip_brackets(text))]
-        return tuple(values) if text[0] == '(' else values
+        items = [parse_value(part) for part in split_list(strip_brackets(text))]
+        return tuple(items) if text[0] == '(' else items
     if unquote(text) != text:
         return unquote(text)
     if ',' in text and (parts := split_list(text)) != [text]:

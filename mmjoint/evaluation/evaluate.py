@@ -62,16 +62,19 @@ def evaluate_protocols(
             f'unknown protocol {", ".join(unknown) or "(none)"}; there are {", ".join(PROTOCOLS)}'
         )
     device = choose_device()
-    train, test = (tuple(part.to(device) for part in split) for split in features)
-    results = {}
+    (train, train_labels), (test, test_labels) = (
+        (images.to(device), labels.to(device)) for images, labels in features
+    )
+    data = train, train_labels, test, test_labels
+    results: dict[str, dict] = {}
     if 'knn' in protocols:
-        accuracy = knn_accuracy(*train, *test, k=k, temperature=temperature)
+        accuracy = knn_accuracy(*data, k=k, temperature=temperature)
         results['knn'] = accuracy | dict(k=k, temperature=temperature)
     if 'linear' in protocols:
-        results['linear'] = linear_accuracy(*train, *test)
+        results['linear'] = linear_accuracy(*data)
     if 'few-shot' in protocols:
         results['few-shot'] = {
-            f'{100 * fraction:g}%': few_shot_accuracy(*train, *test, fraction, draws, seed)
+            f'{100 * fraction:g}%': few_shot_accuracy(*data, fraction, draws, seed)
             for fraction in FRACTIONS
         }
     return results

@@ -44,7 +44,7 @@ def use_folder(cfg: Config, folder: str | Path) -> None:
         # One numbering, that of the training images, even where the others lack a class.
         classes = class_folders(folder / splits[0])
         datasets = [
-            dict(
+            dict[str, Any](
                 type='ImageFolder',
                 data_root=str(folder),
                 data_prefix=split,
@@ -75,10 +75,11 @@ def _pipeline(cfg: Config) -> list[dict]:
     size = scale if isinstance(scale, int) else max(scale)
     load = dict(type='LoadImage', on_error='raise')
     if size <= 96:
-        steps = [dict(type='Resize', scale=(size, size), backend='pillow')]
+        steps = [dict[str, Any](type='Resize', scale=(size, size), backend='pillow')]
     else:
-        edge = dict(type='ResizeEdge', scale=round(size * 8 / 7), edge='short', backend='pillow')
-        steps = [edge, dict(type='CenterCrop', crop_size=size)]
+        scale = round(size * 8 / 7)
+        edge = dict(type='ResizeEdge', scale=scale, edge='short', backend='pillow')
+        steps = [edge, dict[str, Any](type='CenterCrop', crop_size=size)]
     return [load, *steps, dict(type='PackInputs')]
 
 

@@ -54,7 +54,7 @@ def extract_features(
     backbone.to(device).eval()
     preprocessor.to(device)
     features, labels = [], []
-    progress = Progress(name, len(dataloader), silent=name is None)
+    progress = Progress(name or '', len(dataloader), silent=name is None)
     for done, batch in enumerate(dataloader, start=1):
         inputs = batch['inputs']
         if not isinstance(inputs, Tensor) and all(isinstance(x, Tensor) for x in inputs):
@@ -208,7 +208,7 @@ def labelled_features(
             f'model.backbone and the labelled data sets {" and ".join(LOADERS)}'
         )
     use_safe_loader()
-    device = choose_device(device)
+    chosen_device = choose_device(device)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model_cfg = copy.deepcopy(cfg.model)
     model_cfg.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
@@ -233,7 +233,7 @@ def labelled_features(
             'their labels mean different things'
         )
     train, test = (
-        extract_features(model.backbone, loader, model.data_preprocessor, device, name)
+        extract_features(model.backbone, loader, model.data_preprocessor, chosen_device, name)
         for loader, name in zip(loaders, ('training images', 'test images'), strict=True)
     )
     return train, test

@@ -86,10 +86,10 @@ def linear_accuracies(
             [part[mask].unflatten(0, (len(subsets), -1)) for part in (train, labels)]
             for mask in (~held_out, held_out)
         )
-        weight, bias = fit_logistic_regressions(*fit_on, num_classes, weight_decays)
-        chosen = _hits(weight, bias, *judged_on).argmax(1).tolist()
+        weight, bias = fit_logistic_regressions(fit_on[0], fit_on[1], num_classes, weight_decays)
+        chosen = _hits(weight, bias, judged_on[0], judged_on[1]).argmax(1).tolist()
 
-    results = [{} for _ in subsets]
+    results: list[dict] = [{} for _ in subsets]
     for index in sorted(set(chosen)):
         own = [i for i, choice in enumerate(chosen) if choice == index]
         decay = weight_decays[index]

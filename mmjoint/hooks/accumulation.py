@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from mmengine.hooks import EMAHook, Hook
@@ -70,7 +71,7 @@ class AccumulationHook(Hook):
                 average = hook.ema_model
                 self._replace(average, 'update_parameters', self._move(runner, average, last=True))
 
-    def _take_over(self, runner: Runner, module: nn.Module) -> None:
+    def _take_over(self, runner: Runner, module: Any) -> None:
         if isinstance(module, BaseAveragedModel):
             self._replace(module, 'update_parameters', self._move(runner, module))
         for name in _MOVES:

@@ -52,6 +52,8 @@ class AtomicCheckpointHook(CheckpointHook):
             an ``out_dir`` on a remote store, keeps its own way of writing.
     """
 
+    backend_args: dict | None  # of mmengine's hook, which tells no types
+
     def before_train(self, runner: Runner) -> None:
         """Choose the way of writing once the folder is known, and clean up after a kill."""
         if self.backend_args is None and '://' not in str(self.out_dir or runner.work_dir):
@@ -90,8 +92,8 @@ class AtomicCheckpointHook(CheckpointHook):
                 for name in sorted(os.listdir(self.out_dir))
                 if (match := re.fullmatch(pattern, name)) and int(match[1]) <= now
             }
-            best = max(found, default=None)
-            own = None if best is None else str(Path(self.out_dir, found[best]))
+            best = max(found, default=-1)
+            own = str(Path(self.out_dir, found[best])) if found else None
             if own is not None and found[best] != known:
                 saved = read_checkpoint(own).get('message_hub', {}).get('runtime_info', {})
                 if f'best_score{suffix}' in saved:

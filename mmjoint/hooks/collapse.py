@@ -1,7 +1,7 @@
 """Detects a collapse of the features while it happens."""
 
 import math
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -252,7 +252,7 @@ class _Recorder:
         return hook
 
     def _take_features(self, waiting: list[Tensor]):
-        def hook(module: nn.Module, args: tuple, output: Tensor | Sequence) -> None:
+        def hook(module: nn.Module, args: tuple, output: Any) -> None:
             while isinstance(output, (tuple, list)):
                 output = output[-1]
             output = output.detach()
@@ -299,7 +299,7 @@ class _Recorder:
         if not found:
             return []
         some = torch.stack([same.any() for _, same, _ in found]).tolist()  # one read for all
-        matches = [[] for _ in self.views]
+        matches: list[list] = [[] for _ in self.views]
         for (number, same, part), any_same in zip(found, some, strict=True):
             if any_same:
                 matches[number].append((same, part))

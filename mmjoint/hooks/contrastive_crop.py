@@ -111,7 +111,9 @@ class ContrastiveCropHook(Hook):
         num_workers: int | None = None,
     ) -> None:
         sizes = [scale, scale] if isinstance(scale, int) else list(scale)
-        integers = dict(warm_up=(warm_up, 0), interval=(interval, 1))
+        integers: dict[str, tuple[int | None, int]] = dict(
+            warm_up=(warm_up, 0), interval=(interval, 1)
+        )
         integers |= dict(batch_size=(batch_size, 1), num_workers=(num_workers, 0))
         for name, (value, least) in integers.items():
             if value is None and name in ('batch_size', 'num_workers'):
@@ -146,8 +148,9 @@ class ContrastiveCropHook(Hook):
             )
         dataset = runner.train_dataloader.dataset
         loader, _ = _split_pipeline(dataset)
-        self.boxes = torch.full((len(dataset), 4), float('nan')).share_memory_()
-        loader.connect(self.boxes)
+        boxes = torch.full((len(dataset), 4), float('nan')).share_memory_()
+        self.boxes = boxes
+        loader.connect(boxes)
         self._find(runner, range(1), num_workers=0)
         if self._refreshes(runner.max_epochs - 1) == 0:
             runner.logger.warning(
@@ -159,14 +162,14 @@ class ContrastiveCropHook(Hook):
                 f'ContrastiveCropHook: no boxes in the checkpoint of epoch {runner.epoch}'
             )
             self._refresh(runner)
-        elif self._refreshes(runner.epoch):
-            if self._loaded.shape != self.boxes.shape:
+        elif self._refreshes(runner.epoch) and self._loaded is not None:
+            if self._loaded.shape != boxes.shape:
                 raise ValueError(
                     f'ContrastiveCropHook: the checkpoint has boxes of {len(self._loaded)} images '
-                    f'and the training set {len(self.boxes)} images: resume with the data set that '
+                    f'and the training set {len(boxes)} images: resume with the data set that '
                     'the run was started with'
                 )
-            self.boxes.copy_(self._loaded)
+            boxes.copy_(self._loaded)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Refresh the boxes when it is time."""
@@ -200,6 +203,7 @@ class ContrastiveCropHook(Hook):
 
     def _refresh(self, runner: Runner) -> None:
         """Make the boxes of all images; each process makes those of its share."""
+        assert self.boxes is not None  # since the run began
         share = range(get_rank(), len(self.boxes), get_world_size())
         boxes = self._find(runner, share, self.num_workers)
         all_reduce(boxes)

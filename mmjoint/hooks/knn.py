@@ -2,14 +2,15 @@
 
 import copy
 import time
+from typing import Any
 
 import torch
+from mmengine.config import ConfigDict
 from mmengine.dist import all_gather, all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from ..evaluation.folders import use_folder
 from ..evaluation.knn import LOADERS, extract_features, knn_accuracy
@@ -68,7 +69,7 @@ class KNNHook(Hook):
         self.k = k
         self.temperature = temperature
         self.max_images = max_images
-        self._loaders: list[DataLoader] = []
+        self._loaders: list[Any] = []
         self._since = 0.0
 
     def before_train(self, runner: Runner) -> None:
@@ -99,7 +100,7 @@ class KNNHook(Hook):
             )
         self._since = time.perf_counter()
 
-    def _build_loader(self, cfg: dict) -> DataLoader:
+    def _build_loader(self, cfg: ConfigDict) -> Any:
         cfg = copy.deepcopy(cfg)
         use_load_image(cfg)
         cfg.persistent_workers = False
@@ -148,17 +149,16 @@ class KNNHook(Hook):
         model = unwrapped(runner.model)
         device = next(model.parameters()).device
         random_state = torch.get_rng_state()  # a data loader draws a seed for its workers
-        own = [
-            tuple(
-                part.to(device)
-                for part in extract_features(
-                    model.backbone, loader, model.data_preprocessor, str(device)
-                )
-            )
+        train, test = (
+            extract_features(model.backbone, loader, model.data_preprocessor, str(device))
             for loader in self._loaders
-        ]
+        )
         torch.set_rng_state(random_state)
-        accuracy = shared_knn_accuracy(*own[0], *own[1], k=self.k, temperature=self.temperature)
+        accuracy = shared_knn_accuracy(
+            *(train[0].to(device), train[1].to(device), test[0].to(device), test[1].to(device)),
+            k=self.k,
+            temperature=self.temperature,
+        )
         now = time.perf_counter()
         share = (now - start) / (now - self._since)
         runner.visualizer.add_scalars(

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -62,7 +62,7 @@ class NonFiniteLossHook(Hook):
         self._simclr = isinstance(model, SimCLR)
         hooks = runner.hooks[: runner.hooks.index(self)]
         self._behind_log = any(isinstance(hook, RuntimeInfoHook) for hook in hooks)
-        modules = {}
+        modules: dict[nn.Module, Callable] = {}
         if isinstance(getattr(model, 'data_preprocessor', None), nn.Module):
             modules[model.data_preprocessor] = self._note_inputs
         projection = getattr(model, 'neck', None) or getattr(model, 'backbone', None)

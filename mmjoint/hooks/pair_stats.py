@@ -98,7 +98,7 @@ class PairStatsHook(Hook):
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: dict | tuple | list | None = None,
+        data_batch: Any = None,
         outputs: dict | None = None,
     ) -> None:
         """Add a batch; log if it is time."""

@@ -67,7 +67,8 @@ class DINONeck(BaseModule):
             raise ValueError(f'DINONeck: num_layers must be at least 1, got {num_layers!r}')
         if norm_cfg is not None and not with_bn:
             raise ValueError('DINONeck: norm_cfg has no effect without with_bn=True')
-        layers, channels = [], in_channels
+        layers: list[nn.Module] = []
+        channels = in_channels
         for _ in range(num_layers - 1):
             layers.append(nn.Linear(channels, hid_channels))
             if with_bn:
@@ -93,8 +94,7 @@ class DINONeck(BaseModule):
         Returns:
             tuple[Tensor]: The logits, (N, out_channels), in [-1, 1] with ``norm_last_layer``.
         """
-        (x,) = x
-        return (self.last_layer(F.normalize(self.mlp(x), dim=-1)),)
+        return (self.last_layer(F.normalize(self.mlp(x[0]), dim=-1)),)
 
 
 @MODELS.register_module()
@@ -197,7 +197,7 @@ class DINOHead(BaseModule):
         ]
         if self.training:
             self._update_center(torch.cat(teacher))
-        return sum(terms) / len(terms)
+        return sum(terms[1:], terms[0]) / len(terms)
 
     @torch.no_grad()
     def _update_center(self, logits: Tensor) -> None:

@@ -82,7 +82,7 @@ class InfoMin(HostFreeMoCo):
         self.jigsaw_weight = jigsaw_weight
 
     def loss(
-        self, inputs: list[Tensor], data_samples: list[DataSample], **kwargs
+        self, inputs: list[Tensor], data_samples: list[DataSample] | None = None, **kwargs
     ) -> dict[str, Tensor]:
         """Compute the two losses and update the queue.
 

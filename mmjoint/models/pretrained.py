@@ -40,6 +40,7 @@ class StrictPretrained:
         load_backbone(module, self.checkpoint, self.prefix)
         # mmpretrain's backbones overwrite the loaded weights unless init_cfg has exactly this type
         # (ResNet zeroes the last norm of each block, ViT draws its position embedding).
-        module.init_cfg = dict(type='Pretrained', checkpoint=self.checkpoint, prefix=self.prefix)
+        loaded = dict(type='Pretrained', checkpoint=self.checkpoint, prefix=self.prefix)
+        vars(module)['init_cfg'] = loaded
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=f'StrictPretrained: load from {self.checkpoint}')

@@ -9,6 +9,7 @@ ones by them.
 
 import math
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,8 @@ def mend_stock_parts(model: nn.Module) -> None:
         model (nn.Module): Any model, wrapped or not; changed in place.
     """
     for module in model.modules():
-        module.__class__ = _MENDED.get(type(module), type(module))
+        if type(module) in _MENDED:
+            module.__class__ = _MENDED[type(module)]
 
 
 class Preprocessor(SelfSupDataPreprocessor):
@@ -43,7 +45,7 @@ class Preprocessor(SelfSupDataPreprocessor):
     ``DataSample`` of every image, which takes tens of milliseconds for a batch of 256.
     """
 
-    def cast_data(self, data: object) -> object:
+    def cast_data(self, data: Any) -> Any:
         """Move data to the device, except samples that hold no tensors."""
         if isinstance(data, DataSample) and not any(
             isinstance(value, Tensor) for value in data.values()
@@ -102,7 +104,9 @@ class _CountedAverage(BaseAveragedModel):
         if self._count is None:  # at the start and after loading a checkpoint
             self._count = int(self.steps)
         source = dict(model.named_parameters())
-        pairs = [(weight, source[name]) for name, weight in self.avg_parameters.items()]
+        pairs: list[tuple[Tensor, Tensor]] = [
+            (weight, source[name]) for name, weight in self.avg_parameters.items()
+        ]
         if self._count == 0:
             _foreach_copy(pairs)
         elif self._count % self.interval == 0:
@@ -319,7 +323,7 @@ class HostFreeMoCoV3Head(MoCoV3Head):
         return self.loss_module(logits, labels)
 
 
-_MENDED = {
+_MENDED: dict[type[nn.Module], type[nn.Module]] = {
     SelfSupDataPreprocessor: Preprocessor,
     ExponentialMovingAverage: MovingAverage,
     CosineEMA: CosineMovingAverage,

@@ -57,6 +57,8 @@ class DistributedSwAVLoss(SwAVLoss):
             training.
     """
 
+    use_queue: bool  # of mmpretrain's, which tells no types
+
     def __init__(
         self, *, num_crops: Sequence[int] = (2,), num_prototypes: int = 3000, **kwargs
     ) -> None:
@@ -94,7 +96,7 @@ class DistributedSwAVLoss(SwAVLoss):
                 if other != view:
                     prediction = F.log_softmax(scores[other] / self.temperature, dim=1)
                     terms.append(-(targets * prediction).sum(1).mean())
-        return sum(terms) / len(terms)
+        return sum(terms[1:], terms[0]) / len(terms)
 
     @torch.no_grad()
     def _assign(self, i: int, scores: Tensor, projections: Tensor) -> Tensor:

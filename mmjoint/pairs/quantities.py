@@ -28,7 +28,8 @@ def quantities_of(views: JointView) -> dict[str, JointQuantity]:
     Raises:
         ValueError: Two transforms declare different quantities under one name.
     """
-    found, owners = {}, {}
+    found: dict[str, JointQuantity] = {}
+    owners: dict[str, str] = {}
     for transform in declarations_of(views):
         for quantity in transform.joint:
             known = found.setdefault(quantity.name, quantity)

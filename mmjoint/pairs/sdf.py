@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..checkpoints import load_backbone
 from ..models.dino_head import DINONeck
+from ..transforms import JointView
 from ..transforms.base import JointQuantity
 from ..utils.device import choose_device
 from .betas import OWN, Betas, beta_label, setting_label
@@ -156,15 +158,16 @@ def measure_sdf(
     if views and not pairs:
         raise ValueError(f'{source.name}: one view an image makes no pairs')
     quantities = quantities_of(views[0]) if views else {}
-    device = choose_device(device)
-    model = _load_model(cfg, checkpoint, layer).to(device).eval()
+    chosen_device = choose_device(device)
+    model = _load_model(cfg, checkpoint, layer).to(chosen_device).eval()
     photos = source.build_dataset()
     if len(photos) < 2:
         raise ValueError(f'{source.name}: its data set has {len(photos)} photos, SDF needs two')
     chosen = np.random.default_rng(seed).permutation(len(photos))[:num_images]
 
     progress = ProgressBar(len(settings) * math.ceil(len(chosen) / batch_size), file=sys.stderr)
-    rows, above = [], {}
+    rows: list[dict] = []
+    above: dict[tuple, Tensor] = {}
     for setting, joint_view in zip(settings, views, strict=True):
         loader = DataLoader(
             _PairDataset(photos, joint_view, source.after, chosen.tolist(), seed),
@@ -173,7 +176,7 @@ def measure_sdf(
             collate_fn=_collate,
         )
         try:
-            measured = _measure(model, loader, pairs, quantities, layer, device, progress)
+            measured = _measure(model, loader, pairs, quantities, layer, chosen_device, progress)
         except Exception as error:
             print(file=sys.stderr)  # ends the line of the progress bar
             if isinstance(error, FloatingPointError):
@@ -211,12 +214,12 @@ def _measure(
     pairs: list[list[tuple[int, int]]],
     quantities: dict[str, JointQuantity],
     layer: str,
-    device: str,
+    device: torch.device,
     progress: ProgressBar,
 ) -> list[tuple[Tensor, dict[str, list[float]]]]:
     """Compute the similarities of each set of pairs, averaged per image, and |t| per quantity."""
-    similarities = [[] for _ in pairs]
-    drawn = [{name: [] for name in quantities} for _ in pairs]
+    similarities: list[list[Tensor]] = [[] for _ in pairs]
+    drawn: list[dict[str, list[float]]] = [{name: [] for name in quantities} for _ in pairs]
     used = sorted({view for pair_set in pairs for pair in pair_set for view in pair})
     for inputs, params in loader:
         features = {view: _features(model, inputs[view].to(device), layer) for view in used}
@@ -261,7 +264,8 @@ def _features(model: BaseSelfSupervisor, view: Tensor, layer: str) -> Tensor:
     output = model.backbone(inputs)
     if layer == 'projector':
         output = _project(model.neck, output)
-    output = output[-1] if isinstance(output, (tuple, list)) else output
+    if isinstance(output, (tuple, list)):
+        output = output[-1]
     if output.ndim not in (2, 4):
         raise ValueError(
             f'the {layer} of {type(model).__name__} gives features of shape '
@@ -275,7 +279,7 @@ def _features(model: BaseSelfSupervisor, view: Tensor, layer: str) -> Tensor:
     return features
 
 
-def _project(neck: nn.Module, output: Tensor | tuple) -> Tensor | tuple:
+def _project(neck: nn.Module, output: Any) -> Any:
     output = output if isinstance(output, (tuple, list)) else (output,)
     if isinstance(neck, SwAVNeck):  # takes several views, one after the other
         return neck([output])
@@ -289,7 +293,7 @@ class _PairDataset(Dataset):
     """The views of some photos, packed as in training, with the parameters drawn for them."""
 
     def __init__(
-        self, photos: Dataset, views: object, after: list, chosen: list[int], seed: int
+        self, photos: Dataset, views: JointView, after: list, chosen: list[int], seed: int
     ) -> None:
         self.photos, self.views, self.chosen, self.seed = photos, views, chosen, seed
         self.after = Compose(after)

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
+from typing import Any
 
 import numpy as np
 
@@ -34,11 +35,12 @@ class Draws:
 
     def mixture(self) -> list[tuple[float, JointDistribution]] | None:
         """Return the distributions and their shares of the pairs; None unless all are known."""
-        known = {id(law): law for law in self.laws}
-        if not known or None in known.values():
+        laws = [law for law in self.laws if law is not None]
+        if not laws or len(laws) < len(self.laws):
             return None
+        known = {id(law): law for law in laws}
         counts = dict.fromkeys(known, 0)
-        for law in self.laws:
+        for law in laws:
             counts[id(law)] += 1
         return [(count / len(self.laws), known[key]) for key, count in counts.items()]
 
@@ -115,7 +117,9 @@ def pair_statistics(
     rounds = -(-num_pairs // min(map(len, sets)))
     pipelines = [_without_pixels(pipeline) for pipeline in views.pipelines]
     quantities = quantities_of(views)
-    collected = [{name: ([], [], []) for name in quantities} for _ in sets]
+    collected: list[dict[str, tuple[list, list, list]]] = [
+        {name: ([], [], []) for name in quantities} for _ in sets
+    ]
     seed_draws(seed)
     for photo in islice(cycle(photos), rounds):
         drawn = []
@@ -123,7 +127,9 @@ def pair_statistics(
             start = [
                 {**photo, 'img': _blank(photo['img'].shape), 'view_params': []} for _ in range(num)
             ]
-            drawn += [view['view_params'] for view in transform_views(pipeline, start)]
+            made = transform_views(pipeline, start)
+            assert made is not None  # what draws without pixels drops no view
+            drawn += [view['view_params'] for view in made]
         for own, pairs in zip(collected, sets, strict=True):
             for i, j in pairs:
                 for name, quantity in quantities.items():
@@ -149,9 +155,10 @@ def _collect(
         next((r for r in records if quantity.declared_by(r[0])), None)
         for records in (first, second)
     ]
-    if None in found:
+    one, other = found
+    if one is None or other is None:
         return
-    (a, declared), (b, declared_too) = found
+    (a, declared), (b, declared_too) = one, other
     t = quantity.compare(a, b)
     if t is None:
         return
@@ -200,7 +207,7 @@ class _SampledView:
 
 
 def _without_pixels(pipeline: list) -> list:
-    outputs = []
+    outputs: list[Any] = []
     for transform in pipeline:
         if isinstance(transform, JointTransform):
             outputs.append(_SampledPair(transform))

@@ -24,7 +24,7 @@ class StockTransform(Declaration):
 
     def __init__(self, transform: Any) -> None:
         self.transform = transform
-        self._record: JointParams | None = None
+        self._record: Any = None  # a JointParams, from the first draw on
 
     def sample(self, results: dict) -> JointParams:
         """Draw as the transform does, without touching a pixel."""
@@ -44,7 +44,8 @@ class StockCrop(StockTransform):
 
     def __init__(self, transform: RandomResizedCrop) -> None:
         super().__init__(transform)
-        self.joint = crop_quantities(JointDistribution(*transform.crop_ratio_range, beta=None))
+        low, high = transform.crop_ratio_range
+        self.joint = crop_quantities(JointDistribution(low, high, beta=None))
         self._draw = transform.rand_crop_params
         transform.rand_crop_params = self._record_draw
 
@@ -103,14 +104,15 @@ class StockColor(StockTransform):
     def __init__(self, transform: ColorJitter | RandomApply) -> None:
         super().__init__(transform)
         self._jitter = transform if isinstance(transform, ColorJitter) else list(transform)[0]
-        limits = {name: getattr(self._jitter, name) for name in self._NAMES}
+        limits = {
+            name: ends for name in self._NAMES if (ends := getattr(self._jitter, name)) is not None
+        }
         self.joint = tuple(
             color_quantity(
                 name,
-                JointDistribution(*ends, None, 'difference' if name == 'hue' else 'ratio'),
+                JointDistribution(low, high, None, 'difference' if name == 'hue' else 'ratio'),
             )
-            for name, ends in limits.items()
-            if ends is not None
+            for name, (low, high) in limits.items()
         )
         self._draw = self._jitter._rand_params
         self._jitter._rand_params = self._record_draw

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
@@ -131,10 +132,10 @@ def _reduce_model(model: ConfigDict, reduction: Reduction) -> None:
 def _reduce_data(cfg: Config, reduction: Reduction) -> None:
     root = Path(reduction.data_root)
     if (root / 'val/val_annotations.txt').is_file():
-        name, dataset = 'split', dict(type='TinyImageNet', data_root=str(root))
+        name, dataset = 'split', dict[str, Any](type='TinyImageNet', data_root=str(root))
     else:
         name = 'data_prefix'
-        dataset = dict(type='ImageFolder', data_root=str(root), with_label=True)
+        dataset = dict[str, Any](type='ImageFolder', data_root=str(root), with_label=True)
 
     pipeline = cfg.train_dataloader.dataset.pipeline
     joint_views = [step for step in pipeline if step.type == 'JointView']

@@ -324,7 +324,7 @@ def evaluate_command(row: Row) -> str:
 
 
 def _gpus(config: str) -> int:
-    return int(re.search(r'[_-](\d+)xb\d+-', config)[1])
+    return int(re.findall(r'[_-](\d+)xb\d+-', config)[0])
 
 
 def format_markdown(table: Table) -> str:

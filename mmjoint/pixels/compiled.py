@@ -57,14 +57,15 @@ class Deferred:
 
     def __init__(self, source: np.ndarray) -> None:
         self.source = source
-        self.box = None
+        self.box: tuple[int, int, int, int] | None = None
         self.steps: list[float] = []
         self.mirrored = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(height, width, 3) of the view that will be drawn."""
-        return self.source.shape if self.box is None else (self.size[1], self.size[0], 3)
+        height, width = self.source.shape[:2] if self.box is None else self.size[::-1]
+        return (height, width, 3)
 
     def crop(
         self, box: tuple[int, int, int, int], size: tuple[int, int], interpolation: str
@@ -187,7 +188,7 @@ def _loops() -> ModuleType:
     """Import the compiled loops; if several processes start at once, the first compiles for all."""
     from . import kernels
 
-    folder = kernels.draw.stats.cache_path
+    folder = _cache_folder(kernels)
     if folder is None:
         print_log(
             'the compiled loops cannot be kept, so that each run compiles them anew: there is no '
@@ -196,7 +197,7 @@ def _loops() -> ModuleType:
         )
     with _one_at_a_time(folder):
         if folder is not None:
-            _drop_stale_cache(kernels)
+            _drop_stale_cache(kernels, folder)
         steps = np.array(_numbered([('hue', 0.0)]), np.float64)
         img = np.zeros((32, 32, 3), np.uint8)
         kernels.apply(kernels.draw(img, 0, 0, 32, 32, 32, 32, False, False, steps), steps)
@@ -206,11 +207,14 @@ def _loops() -> ModuleType:
 @contextmanager
 def _one_at_a_time(folder: str | None) -> Iterator[None]:
     """Let one process at a time use a folder, where the system has file locks."""
+    if folder is None:
+        yield
+        return
     try:
         import fcntl
 
         lock = open(Path(folder, 'mmjoint.lock'), 'a')
-    except (ImportError, OSError, TypeError):  # Windows; a read-only cache; no folder
+    except (ImportError, OSError):  # Windows; a read-only cache
         yield
         return
     with lock:  # closing it, or the end of the process, releases the lock
@@ -219,10 +223,15 @@ def _one_at_a_time(folder: str | None) -> Iterator[None]:
         yield
 
 
-def _drop_stale_cache(loops: ModuleType) -> None:
+def _cache_folder(loops: Any) -> str | None:
+    """Return where numba keeps what it compiles; None if there is no such folder."""
+    return loops.draw.stats.cache_path
+
+
+def _drop_stale_cache(loops: Any, folder: str) -> None:
     """Delete numba's index if any file of ``kernels`` is newer: numba compares only one file."""
     changed = max(file.stat().st_mtime for file in Path(loops.__file__).parent.glob('*.py'))
-    for index in Path(loops.draw.stats.cache_path).glob('*.nbi'):
+    for index in Path(folder).glob('*.nbi'):
         if index.stat().st_mtime < changed:
             with contextlib.suppress(OSError):  # the cache is read-only
                 index.unlink(missing_ok=True)
@@ -237,7 +246,8 @@ def _numbers() -> dict[str, int]:
 
 def _numbered(operations: Iterable[tuple[str, float]]) -> list[float] | None:
     """Encode operations as the loops take them; None if a value is too large for them."""
-    numbers, steps = _numbers(), []
+    numbers = _numbers()
+    steps: list[float] = []
     for name, value in operations:
         if value > _LIMITS[name]:
             return None

@@ -11,7 +11,7 @@ import re
 import tempfile
 import threading
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -108,7 +108,7 @@ def _size_by_pillow(file: BinaryIO) -> tuple[int, int]:
             size = image.size
             if image.format == 'TIFF':  # of these, Pillow's size may be the turned one already
                 size = image.tag_v2[256], image.tag_v2[257]
-            _check_size(*size, MAX_PIXELS)
+            _check_size(size[0], size[1], MAX_PIXELS)
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             return size[::-1] if turned else size
     except UnidentifiedImageError as error:
@@ -156,7 +156,8 @@ def decode(
                 return img
         return _decode_with_opencv(data, header, flag)
     if data[:8] == b'\x89PNG\r\n\x1a\n':
-        _check_size(*(int.from_bytes(data[at : at + 4], 'big') for at in (16, 20)), max_pixels)
+        width, height = (int.from_bytes(data[at : at + 4], 'big') for at in (16, 20))
+        _check_size(width, height, max_pixels)
     else:
         _check_other(data, max_pixels)
     img = _imdecode(data, flag)
@@ -221,7 +222,8 @@ def _jpeg_header(data: bytes) -> _JpegHeader:
 
 def _orientation(exif: bytes) -> int:
     """Return the orientation of EXIF's first directory; 1, upright, if it has none."""
-    order = {b'II': 'little', b'MM': 'big'}.get(exif[:2])
+    orders: dict[bytes, Literal['little', 'big']] = {b'II': 'little', b'MM': 'big'}
+    order = orders.get(exif[:2])
     if order is None:
         return 1
     start = int.from_bytes(exif[4:8], order)
@@ -331,6 +333,7 @@ class _Stderr:
         return self
 
     def __exit__(self, *_: object) -> None:
+        assert self._file is not None
         os.dup2(self._kept, 2)
         os.close(self._kept)
         size = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
@@ -359,7 +362,7 @@ def _check_other(data: bytes, max_pixels: int | None) -> None:
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with Image.open(io.BytesIO(data)) as image:
-            _check_size(*image.size, max_pixels)
+            _check_size(image.width, image.height, max_pixels)
             if image.mode == 'F' or (image.format == 'TIFF' and image.mode == 'I'):
                 raise OSError(
                     f'{image.format} of more than 16 bits a value or with a sign, of which no one '

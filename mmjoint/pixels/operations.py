@@ -82,7 +82,7 @@ def crop(
     Returns:
         np.ndarray | Deferred: A view of size ``size``.
     """
-    if type(img) is Deferred and img.crop(box, size, interpolation):
+    if isinstance(img, Deferred) and img.crop(box, size, interpolation):
         return img
     x, y, width, height = box
     return resize(to_array(img)[y : y + height, x : x + width], size, interpolation)
@@ -108,7 +108,7 @@ def resize(img: np.ndarray, size: tuple[int, int], interpolation: str = 'bilinea
 
 def mirror(img: Image) -> Image:
     """Mirror left to right; the new image has the memory layout of the given one."""
-    if type(img) is Deferred:
+    if isinstance(img, Deferred):
         img.mirror()
         return img
     if img.dtype == np.uint8 and img.ndim == 3 and img.transpose(2, 0, 1).flags.c_contiguous:
@@ -129,7 +129,7 @@ def apply(img: Image, operations: Sequence[tuple[str, float]]) -> Image:
     Returns:
         np.ndarray | Deferred: The given deferred view with the operations recorded, or a new image.
     """
-    if type(img) is Deferred:
+    if isinstance(img, Deferred):
         if img.do(operations):
             return img
         img = img.array()

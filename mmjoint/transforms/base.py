@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from mmcv.transforms import BaseTransform
@@ -12,6 +13,7 @@ from ..distributions import JointDistribution
 Box = tuple[float, float, float, float]
 
 
+@dataclasses.dataclass(frozen=True)
 class JointParams:
     """Base class of the records of what one view drew, which are small frozen dataclasses.
 
@@ -76,7 +78,7 @@ class JointQuantity:
     """
 
     name: str
-    law: JointDistribution | None
+    law: JointDistribution | Any
     title: str = ''
     unit: str = ''
     note: str = ''
@@ -131,7 +133,7 @@ class CenterDistance(JointQuantity):
     """
 
     name: str = 'distance'
-    law: JointDistribution | None = None
+    law: JointDistribution | Any = None
     title: str = 'distance of the centers'
     note: str = 'In widths and heights of the photo, from 0 to 1.41; it has no closed form.'
     space: str = 'pair'
@@ -140,8 +142,8 @@ class CenterDistance(JointQuantity):
         return record.box() is not None
 
     def compare(self, first: JointParams, second: JointParams, done: bool = False) -> float | None:
-        boxes = first.box(), second.box()
-        if None in boxes:
+        boxes = [box for box in (first.box(), second.box()) if box is not None]
+        if len(boxes) < 2:
             return None
         return math.dist(*[(x + width / 2, y + height / 2) for x, y, width, height in boxes])
 
@@ -183,7 +185,7 @@ class PairTransform(BaseTransform):
     #: Whether the input image is left untouched, so that views may share it.
     makes_new_image: bool = False
     #: The pipelines within a transform that holds others; transforms may be replaced in them.
-    pipelines: list[list] = ()
+    pipelines: Sequence[list] = ()
 
     @abstractmethod
     def transform_pair(self, views: list[dict]) -> list[dict] | None:

@@ -137,7 +137,7 @@ class JointColor(JointTransform):
         drawn = {factor.name: factor.sample() for factor in self.joint}
         params = []
         for view in range(2):
-            order = ()
+            order: tuple[str, ...] = ()
             if np.random.random_sample() < self.prob:
                 order = self._orders[int(np.random.random_sample() * len(self._orders))]
             factors = {name: pair[view] for name, pair in drawn.items()}

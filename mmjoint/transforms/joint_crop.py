@@ -39,14 +39,17 @@ class CropParams(JointParams):
         return dict(area=self.area)
 
     def done_values(self) -> dict[str, float | None]:
-        return dict(area=self.width * self.height / math.prod(self.image_shape))
+        return dict(area=self._share())
 
     def box(self) -> Box:
         height, width = self.image_shape
         return self.x / width, self.y / height, self.width / width, self.height / height
 
+    def _share(self) -> float:
+        return self.width * self.height / math.prod(self.image_shape)
+
     def describe(self) -> str:
-        share = self.done_values()['area']
+        share = self._share()
         text = (
             f'crop {self.width} × {self.height} at ({self.x}, {self.y}): {share:.1%} of the photo'
         )
@@ -130,9 +133,10 @@ class JointCrop(JointTransform):
         alpha: float = 0.6,
         interpolation: str = 'bilinear',
     ) -> None:
-        self.scale = (scale, scale) if isinstance(scale, int) else tuple(scale)
-        if len(self.scale) != 2 or any(not isinstance(n, int) or n < 1 for n in self.scale):
+        sizes = (scale, scale) if isinstance(scale, int) else tuple(scale)
+        if len(sizes) != 2 or any(not isinstance(n, int) or n < 1 for n in sizes):
             raise ValueError(f'scale must be a positive int or (width, height), got {scale!r}')
+        self.scale = sizes[0], sizes[1]
         self.crop_ratio_range = check_range('crop_ratio_range', crop_ratio_range)
         if self.crop_ratio_range[1] > 1:
             raise ValueError(f'crop_ratio_range must not exceed 1, got {crop_ratio_range!r}')

@@ -29,7 +29,7 @@ def transform_views(transforms: list, views: list[dict]) -> list[dict] | None:
         list[dict] | None: The result dicts, or None if a transform dropped a view.
     """
     for transform in transforms:
-        sees_pairs, takes_deferred = _traits(type(transform))
+        sees_pairs, takes_deferred = _traits(type(transform))  # type: ignore[arg-type]  # it can be hashed
         if not takes_deferred:
             for view in views:
                 view['img'] = operations.to_array(view['img'])
@@ -93,7 +93,7 @@ def _build_pipelines(name: str, transforms: Sequence[Sequence[Transform]]) -> li
     return pipelines
 
 
-def _makes_new_image(pipelines: list[list]) -> bool:
+def _makes_new_image(pipelines: Sequence[list]) -> bool:
     """Whether every pipeline starts with a transform that leaves its input image untouched."""
     return all(
         pipeline and isinstance(pipeline[0], PairTransform) and pipeline[0].makes_new_image
@@ -163,7 +163,8 @@ class JointView(BaseTransform):
         self, transforms: Sequence[Sequence[Transform]], num_views: int | Sequence[int]
     ) -> None:
         self.pipelines = _build_pipelines('JointView', transforms)
-        self.num_views = list(num_views) if isinstance(num_views, (list, tuple)) else [num_views]
+        given: Any = num_views  # what it holds is checked below
+        self.num_views: list[int] = list(given) if isinstance(given, (list, tuple)) else [given]
         if len(self.num_views) != len(self.pipelines):
             raise ValueError(
                 f'num_views must hold one number for each of the {len(self.pipelines)} groups in '
@@ -191,14 +192,15 @@ class JointView(BaseTransform):
         Returns:
             dict | None: The result dict with the list of views, or None if a transform dropped one.
         """
-        images, params = [], []
+        images: list[np.ndarray] = []
+        params: list[list] = []
         mutable = [
             key for key, value in results.items() if key != 'img' and not _is_immutable(value)
         ]
         for num, pipeline in zip(self.num_views, self.pipelines, strict=True):
             share = _makes_new_image([pipeline])
-            views = [_start_view(results, mutable, share) for _ in range(num)]
-            views = transform_views(pipeline, views)
+            start = [_start_view(results, mutable, share) for _ in range(num)]
+            views = transform_views(pipeline, start)
             if views is None:
                 return None
             images.extend(operations.finish(view['img']) for view in views)
@@ -318,7 +320,7 @@ class JointChoice(PairTransform):
             )
 
     @property
-    def makes_new_image(self) -> bool:
+    def makes_new_image(self) -> bool:  # type: ignore[override]  # as its pipelines do
         return _makes_new_image(self.pipelines)
 
     def transform_pair(self, views: list[dict]) -> list[dict] | None:

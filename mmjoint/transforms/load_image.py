@@ -96,7 +96,8 @@ class LoadImage(LoadImageFromFile):
         """Report a broken file once per run, whichever process meets it first."""
         message = message.encode('utf-8', 'backslashreplace').decode()
         log_file = MMLogger.get_current_instance().log_file
-        number, whose = len(self._broken), 'this loader worker'
+        number: int | None = len(self._broken)
+        whose = 'this loader worker'
         if log_file is not None:
             with contextlib.suppress(OSError):
                 number = add_line(Path(log_file).with_name(BROKEN_LIST), message)

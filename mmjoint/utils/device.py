@@ -59,7 +59,5 @@ def loader_workers(most: int = 16) -> int:
 
 def _default_device() -> torch.device:
     """Return the machine's accelerator; MPS, which has no float64, is for those who ask for it."""
-    if not torch.accelerator.is_available():
-        return torch.device('cpu')
-    device = torch.accelerator.current_accelerator()
-    return torch.device('cpu') if device.type == 'mps' else device
+    device = torch.accelerator.current_accelerator(check_available=True)
+    return torch.device('cpu') if device is None or device.type == 'mps' else device

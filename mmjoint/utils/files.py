@@ -15,12 +15,12 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 try:
     import fcntl
 except ImportError:  # not on Windows, where leftovers stay
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # a module or none
 
 _ASIDE = re.compile(r'\.mmjoint-[0-9a-f]{16}\.partial(\.\w+)?')
 # A file is made first and locked then; one that is older and not locked is nobody's.
@@ -178,7 +178,7 @@ class _Raw(io.FileIO):
         self.name = str(path)
         self.failed: OSError | None = None
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except OSError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:  # Windows has none
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # a module or none
 
 LOCK_FILE = '.lock'
 CHECKPOINTS = ('epoch_{}.pth', 'iter_{}.pth')

@@ -27,8 +27,10 @@ def read_assignments(text: str) -> tuple[dict[str, object], list[str]]:
         return {}, [f'the text is no dumped config ({" ".join(str(error).split())[:80]})']
     for statement in statements:
         try:
-            target = statement.targets[0] if isinstance(statement, ast.Assign) else None
-            if not isinstance(target, ast.Name) or len(statement.targets) > 1:
+            if not isinstance(statement, ast.Assign) or len(statement.targets) > 1:
+                raise _NoData(statement)
+            target = statement.targets[0]
+            if not isinstance(target, ast.Name):
                 raise _NoData(statement)
             values[target.id] = _value(statement.value)
         except _NoData as error:
@@ -51,7 +53,7 @@ def _value(node: ast.AST) -> object:
     if isinstance(node, ast.Tuple):
         return tuple(_value(item) for item in node.elts)
     if isinstance(node, ast.Dict) and None not in node.keys:
-        keys = [_value(key) for key in node.keys]
+        keys = [_value(key) for key in node.keys if key is not None]
         if all(isinstance(key, str | int | float | None) for key in keys):
             return dict(zip(keys, map(_value, node.values), strict=True))
     if isinstance(node, ast.Name) and node.id in _NUMBERS:

@@ -1,10 +1,12 @@
 """Models that a Runner has wrapped for several processes."""
 
+from typing import Any
+
 from mmengine.model import is_model_wrapper
 from torch import nn
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: nn.Module) -> Any:
     """Return the model itself, without the wrapper that spreads it over processes.
 
     Args:

@@ -82,7 +82,10 @@ def browse_views(
             title=f'Pairs of {Path(source.name).stem}',
             facts=_facts(source, views[0], changed, len(photos), seed),
             names=names,
-            photos=[_photo(*item, views[0], source_side, view_side, quality) for item in shown],
+            photos=[
+                _photo(photo, drawn, views[0], source_side, view_side, quality)
+                for photo, drawn in shown
+            ],
             charts=charts,
             broken=broken,
             colors=COLORS,
@@ -141,10 +144,11 @@ def _photo(
     for images, params in drawn:
         shown = []
         for i, (image, records) in enumerate(zip(images, params, strict=True)):
-            box = box_of(records)
-            if box:  # on the photo as shown, should something before the crop have resized it
+            part = box_of(records)
+            box = None
+            if part:  # on the photo as shown, should something before the crop have resized it
                 sides = (width, height, width, height)
-                box = [round(part * side, 2) for part, side in zip(box, sides, strict=True)]
+                box = [round(one * side, 2) for one, side in zip(part, sides, strict=True)]
             shown.append(
                 dict(
                     number=i + 1,
@@ -271,11 +275,12 @@ def _quantity_charts(title: str, draws: list[Draws], names: list[str]) -> list[d
     reference = names.index('None') if 'None' in names else None
     tabs = []
     for i, (name, d) in enumerate(zip(names, draws, strict=True)):
-        curves, outline, text = [], None, _told(d)
+        curves: list[tuple[str, np.ndarray, np.ndarray]] = []
+        outline, text = None, _told(d)
         if independent is not None:
             curves.append(('independent', grid, independent))
-        if expected[i] is not None:
-            curves.append(('expected', grid, expected[i]))
+        if (density := expected[i]) is not None:
+            curves.append(('expected', grid, density))
         if not np.array_equal(d.values, d.done):
             outline = histogram(d.done, limits, _bins(d.done))
         elif not laws and reference not in (None, i):

@@ -40,7 +40,9 @@ class _Axes:
         low, high = self.y_limits
         return self.floor - (self.floor - self.top) * (value - low) / ((high - low) or 1)
 
-    def line(self, kind: str, xs: Sequence[float], ys: Sequence[float]) -> None:
+    def line(
+        self, kind: str, xs: Sequence[float] | np.ndarray, ys: Sequence[float] | np.ndarray
+    ) -> None:
         """Add a line through points, of a class that the page gives a color."""
         points = ' '.join(f'{self.x(a):.1f},{self.y(b):.1f}' for a, b in zip(xs, ys, strict=True))
         self.parts.append(f'<polyline class="{escape(kind)}" points="{points}"/>')
@@ -225,7 +227,8 @@ def _thin(steps: list[int], values: list[float]) -> tuple[np.ndarray, np.ndarray
     groups = min(_MOST_POINTS, len(places))
     if groups == len(places):
         return places, heights
-    return tuple(
+    places, heights = (
         np.array([group.mean() for group in np.array_split(part, groups)])
         for part in (places, heights)
     )
+    return places, heights

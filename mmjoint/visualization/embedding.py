@@ -34,7 +34,7 @@ def add_embedding(
     if run.cfg is None or run.work_dir is None:
         return
     try:
-        checkpoint = find_last_checkpoint(run.work_dir)
+        checkpoint = find_last_checkpoint(str(run.work_dir))
     except (OSError, ValueError) as error:
         run.notes.append(f'no t-SNE: {error}')
         return
@@ -113,4 +113,6 @@ def draw_points(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
     axes.set_axis_off()
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', transparent=True)
-    return cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), cv2.IMREAD_UNCHANGED)
+    picture = cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture is not None  # it has just been written
+    return picture

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import jinja2
 import numpy as np
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS
 
@@ -46,16 +47,16 @@ def add_pairs(run: Run, num: int = 4, seed: int = 0) -> None:
         refuse_code(run.cfg)
         if 'dataset' not in (run.cfg.get('train_dataloader') or {}):
             raise ValueError('the config has no train_dataloader.dataset')
-        total = _num_images(run)
+        total = _num_images(run.cfg)
         indices = [i * total // num for i in range(min(num, total))]
         run.pairs = [draw_pair(*pair) for pair in sample_pairs(run.cfg, indices, seed)]
     except (OSError, ValueError) as error:
         run.notes.append(f'no pairs: {" ".join(str(error).split())}')
 
 
-def _num_images(run: Run) -> int:
-    init_default_scope(run.cfg.get('default_scope', 'mmpretrain'))
-    return len(DATASETS.build({**run.cfg.train_dataloader.dataset, 'pipeline': []}))
+def _num_images(cfg: Config) -> int:
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    return len(DATASETS.build({**cfg.train_dataloader.dataset, 'pipeline': []}))
 
 
 def write_report(
@@ -179,16 +180,16 @@ def sdf_table(runs: Sequence[Run]) -> list[dict[str, str]]:
     Returns:
         list[dict[str, str]]: A row a kind of pairs, ``pairs`` and each run's SDF with its error.
     """
-    measured = [run for run in runs if run.sdf and run.sdf.get('rows')]
-    cells = {}
-    for run in measured:
-        for row in run.sdf['rows']:
+    measured = [(run, rows) for run in runs if run.sdf and (rows := run.sdf.get('rows'))]
+    cells: dict[str, dict[str, str]] = {}
+    for run, rows in measured:
+        for row in rows:
             views = row.get('views') or ()
             name = row['setting'] + (f' (views {"-".join(map(str, views))})' if views else '')
             value = f'{row["sdf"]:.4f} ± {row["standard_error"]:.4f}'
             cells.setdefault(name, {})[run.name] = value
     return [
-        {'pairs': name} | {run.name: values.get(run.name, NO_NUMBER) for run in measured}
+        {'pairs': name} | {run.name: values.get(run.name, NO_NUMBER) for run, _ in measured}
         for name, values in cells.items()
     ]
 

@@ -149,7 +149,7 @@ def read_scalars(work_dir: str | Path, name: str = 'loss') -> Curve:
         FileNotFoundError: There is no such file with that scalar in it.
         ValueError: A line that is not the last is damaged.
     """
-    values = {}
+    values: dict[int, float] = {}
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
         rows = [row for row in _rows(path) if name in row]
         if rows:

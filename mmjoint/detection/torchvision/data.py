@@ -40,7 +40,7 @@ class DetectionImages(Dataset):
         self.training, self.masks = training, masks
         self.category_ids = sorted(category['id'] for category in coco['categories'])
         labels = {category: label for label, category in enumerate(self.category_ids, start=1)}
-        self.objects = {image['id']: [] for image in coco['images']}
+        self.objects: dict[int, list] = {image['id']: [] for image in coco['images']}
         for annotation in coco['annotations']:
             if annotation.get('iscrowd') and not annotation.get('difficult'):
                 continue
@@ -86,9 +86,8 @@ class DetectionImages(Dataset):
                 f'{info["file_name"]}: {width} x {height} pixels, but its annotation says '
                 f'{info["width"]} x {info["height"]}'
             )
-        new_width, new_height = resized(
-            width, height, self.short_sides[rng.integers(len(self.short_sides))], self.max_side
-        )
+        short_side = self.short_sides[int(rng.integers(len(self.short_sides)))]
+        new_width, new_height = resized(width, height, short_side, self.max_side)
         flip = self.training and rng.random() < 0.5
         image = image.resize((new_width, new_height), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
@@ -162,7 +161,7 @@ class BatchSchedule(Sampler):
         return self.stop - self.start
 
     def __iter__(self) -> Iterator[list[tuple[int, tuple[int, int, int]]]]:
-        buckets = {True: [], False: []}
+        buckets: dict[bool, list] = {True: [], False: []}
         epoch = batch = 0
         while batch < self.stop:
             for index in np.random.default_rng((self.seed, epoch)).permutation(len(self.wide)):

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,14 +82,14 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)
         for parameter in module.parameters()
     }
-    groups = [
+    groups: list[dict[str, Any]] = [
         dict(params=[p for p in model.parameters() if id(p) not in norms]),
         dict(params=[p for p in model.parameters() if id(p) in norms], weight_decay=0.0),
     ]
-    options = dict(lr=recipe.lr, weight_decay=recipe.weight_decay)
+    lr, decay = recipe.lr, recipe.weight_decay
     if recipe.optimizer == 'adamw':
-        return torch.optim.AdamW(groups, **options)
-    return torch.optim.SGD(groups, momentum=0.9, **options)
+        return torch.optim.AdamW(groups, lr=lr, weight_decay=decay)
+    return torch.optim.SGD(groups, lr=lr, momentum=0.9, weight_decay=decay)
 
 
 def train(
@@ -149,8 +150,8 @@ def train(
             ) from error
     if machine.rank == 0:
         folder.mkdir(parents=True, exist_ok=True)
-        done = log.read_text().splitlines(keepends=True)[:start] if start else []
-        write_output(log, ''.join(done))
+        kept = log.read_text().splitlines(keepends=True)[:start] if start else []
+        write_output(log, ''.join(kept))
 
     replica = model
     if machine.world_size > 1:
@@ -164,7 +165,7 @@ def train(
     model.train()
     begin = time.monotonic() - seconds
     with contextlib.ExitStack() as stack:
-        lines = stack.enter_context(log.open('a')) if machine.rank == 0 else None
+        file = stack.enter_context(log.open('a')) if machine.rank == 0 else None
         for iteration, (images, targets) in enumerate(machine.load(dataset, batches), start):
             # The losses draw which anchors and proposals to take.
             torch.manual_seed(seed_of(seed, iteration, machine.rank))
@@ -185,8 +186,8 @@ def train(
             scaler.step(optimizer)
             scaler.update()
             done = iteration + 1
-            if lines:
-                print(json.dumps(dict(iteration=iteration, lr=lr) | values), file=lines, flush=True)
+            if file:
+                print(json.dumps(dict(iteration=iteration, lr=lr) | values), file=file, flush=True)
             progress.show(done, f'loss {values["loss"]:.3f}  lr {lr:.2g}')
             if machine.rank == 0 and (done % interval == 0 or done == recipe.iterations):
                 save_whole(
@@ -251,6 +252,7 @@ def precise_batch_norm(
         norm.momentum = momentum
         if machine.world_size > 1:
             for value in (norm.running_mean, norm.running_var):
+                assert value is not None  # these norms track statistics
                 dist.all_reduce(value)
                 value /= machine.world_size
 
@@ -284,7 +286,7 @@ def detect(
             found.extend(_in_coco_form(result, target['image_id'], dataset.category_ids))
         progress.show(done)
     if machine.world_size > 1:
-        gathered = [None] * machine.world_size
+        gathered: list[list[dict]] = [[]] * machine.world_size
         dist.all_gather_object(gathered, found)
         found = [item for part in gathered for item in part]
     return found

@@ -61,7 +61,8 @@ def _draw(
     """Draw an image, scaled to fit a square; the surest detection comes first."""
     image = load_photo(info['file_name'])
     scale = _SIDE / max(image.size)
-    size = tuple(max(1, round(scale * side)) for side in image.size)
+    width, height = (max(1, round(scale * side)) for side in image.size)
+    size = width, height
     image = image.resize(size, Image.Resampling.BICUBIC)
     for item in detections:
         if 'segmentation' in item:

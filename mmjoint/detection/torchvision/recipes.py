@@ -1,10 +1,11 @@
 """How the detectors are trained: the published schedules, and small ones for a CPU."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from .models import ModelSettings
 
-_SMALL_MODEL = dict(
+_SMALL_MODEL: dict[str, Any] = dict(
     # The usual anchors are eight times a level's stride and fit a short side of 800 pixels.
     anchor_sizes=(8, 16, 32, 64, 128),
     fpn_channels=128,

@@ -149,7 +149,7 @@ def read_init(args: argparse.Namespace, machine: Machine) -> tuple[dict | None, 
         convert(source, converted, 'torchvision', args.which, args.trust, depth)
     if machine.world_size > 1:
         dist.barrier()
-    return backbone_weights(converted), read_provenance(converted)
+    return backbone_weights(converted), read_provenance(converted) or {}
 
 
 def run_trial(

@@ -1,6 +1,7 @@
 """What the files of loops share: numeric types and how functions are compiled."""
 
 from collections.abc import Callable
+from typing import Any
 
 from numba import njit, uint64
 
@@ -13,7 +14,7 @@ LANES = uint64(vectors.LANES)
 LANES_3, LANES_4 = LANES * THREE, LANES * uint64(4)
 
 
-def jit(function: Callable, **options: bool) -> Callable:
+def jit(function: Callable, **options: Any) -> Callable:
     """Compile a function at its first call; it releases the GIL and divides as C does."""
     return njit(function, nogil=True, error_model='numpy', **options)
 
