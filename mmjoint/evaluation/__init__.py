@@ -1,4 +1,4 @@
-"""Measures of a pretrained backbone."""
+"""Measures of a pretrained backbone: kNN, linear and few-shot accuracy of frozen features."""
 
 from .evaluate import (
     PROTOCOLS,

@@ -28,7 +28,7 @@ PROTOCOLS = ('knn', 'linear', 'few-shot')
 FRACTIONS = (0.01, 0.1)
 
 Features = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
-# Names of the tensors in a file of features.
+# Names of the tensors in a features file.
 _PARTS = ('train_features', 'train_labels', 'test_features', 'test_labels')
 
 
@@ -45,16 +45,17 @@ def evaluate_protocols(
     Args:
         features (tuple): Features (N, C) and labels (N,) of the training images, and of the test
             images.
-        protocols (Sequence[str]): Of ``'knn'`` (``knn_accuracy``), ``'linear'``
+        protocols (Sequence[str]): Any of ``'knn'`` (``knn_accuracy``), ``'linear'``
             (``linear_accuracy``) and ``'few-shot'`` (``few_shot_accuracy``). Defaults to all.
-        k, temperature: Of kNN.
-        draws, seed: Of the few-shot subsets.
+        k, temperature: Arguments of ``knn_accuracy``.
+        draws, seed: Arguments of ``few_shot_accuracy``.
 
     Returns:
-        dict[str, dict]: By protocol, its accuracies in percent and what was chosen for them.
+        dict[str, dict]: Maps each protocol to its accuracies in percent and the values chosen for
+        them.
 
     Raises:
-        ValueError: A protocol is unknown, or as of the functions.
+        ValueError: A protocol is unknown, or one of the functions raises it.
     """
     unknown = [protocol for protocol in protocols if protocol not in PROTOCOLS]
     if unknown or not protocols:
@@ -89,25 +90,26 @@ def few_shot_accuracy(
     draws: int = 5,
     seed: int = 0,
 ) -> dict:
-    """Linear accuracy where only a fraction of the training labels is known.
+    """Measure linear accuracy when only a fraction of the training labels is known.
 
     Each draw takes the same fraction of every class, at least one image, and trains
     ``linear_accuracy``'s classifier on it.
 
     Args:
-        train_features, train_labels, test_features, test_labels (Tensor): As of
+        train_features, train_labels, test_features, test_labels (Tensor): As documented in
             ``linear_accuracy``.
-        fraction (float): In (0, 1].
+        fraction (float): Fraction of the images of each class, in (0, 1].
         draws (int): Number of subsets. Defaults to 5.
-        seed (int): Of the subsets. Defaults to 0.
+        seed (int): Seed of the draws. Defaults to 0.
 
     Returns:
-        dict: ``top1``, the mean over the draws in percent, ``std``, its standard deviation (None of
-        one draw), ``draws``, each one's accuracy, ``weight_decays``, each one's choice, and
-        ``num_train``, the images of a subset.
+        dict: ``top1``, the mean over the draws in percent; ``std``, its standard deviation (None
+            for a single draw); ``draws``, the accuracy of each draw; ``weight_decays``, the choice
+            of each draw; and ``num_train``, the number of images of a subset.
 
     Raises:
-        ValueError: fraction or draws is out of its range, or as documented in ``linear_accuracy``.
+        ValueError: ``fraction`` or ``draws`` is out of range, or as documented in
+            ``linear_accuracy``.
     """
     if draws < 1:
         raise ValueError(f'draws is {draws}; it must be at least 1')
@@ -130,15 +132,15 @@ def balanced_subset(labels: Tensor, fraction: float, seed: int) -> Tensor:
 
     Args:
         labels (Tensor): Integers, of shape (N,).
-        fraction (float): In (0, 1].
-        seed (int): Of the draw.
+        fraction (float): Fraction of each class, in (0, 1].
+        seed (int): Seed of the draw.
 
     Returns:
-        Tensor: Indices in ascending order; of each class round(fraction * its number), at least
-        one.
+        Tensor: Indices in ascending order; for each class round(fraction * its number of images),
+            at least one.
 
     Raises:
-        ValueError: fraction is out of its range.
+        ValueError: ``fraction`` is out of range.
     """
     if not 0 < fraction <= 1:
         raise ValueError(f'fraction is {fraction}; it must be in (0, 1]')
@@ -161,8 +163,8 @@ def cached_features(
 
     Args:
         cfg, checkpoint: As documented in ``labelled_features``.
-        cache (str | Path | None): Folder of such files, made if need be; None for no files. A
-            random initialization is never cached.
+        cache (str | Path | None): Folder for the files, made if it does not exist; None for no
+            files. Features of a random initialization are never cached.
 
     Returns:
         tuple: As documented in ``labelled_features``.
@@ -211,7 +213,7 @@ def _fingerprint(cfg: Config, checkpoint: str | Path) -> str:
 
 
 def _file_behind(path: str, data_root: str | None) -> str:
-    """Return the file that holds an image: itself, or a shard, or one of STL-10's."""
+    """Return the file that holds an image: the image file, a shard, or one of STL-10's files."""
     if path.startswith('tar://'):
         return path.partition('@')[2].rpartition('#')[0]
     if os.path.isfile(path):
@@ -220,15 +222,15 @@ def _file_behind(path: str, data_root: str | None) -> str:
 
 
 def provenance(cfg: Config, checkpoint: str | Path | None) -> dict:
-    """Tell what was measured.
+    """Describe what was measured.
 
     Args:
-        cfg (Config): With ``knn_train_dataloader`` and ``knn_val_dataloader``.
-        checkpoint (str | Path | None): None for the random initialization.
+        cfg (Config): A config with ``knn_train_dataloader`` and ``knn_val_dataloader``.
+        checkpoint (str | Path | None): The checkpoint; None for the random initialization.
 
     Returns:
-        dict: Config file, checkpoint with its SHA-256, epoch and iteration (None if the file does
-        not tell), the data sets' folders and the versions.
+        dict: The config file; the checkpoint with its SHA-256, epoch and iteration (None if the
+            file does not contain them); the data sets' folders; and the versions.
     """
     meta = {} if checkpoint is None else read_checkpoint(checkpoint).get('meta') or {}
     return dict(
@@ -251,5 +253,5 @@ def provenance(cfg: Config, checkpoint: str | Path | None) -> dict:
 
 
 def write_evaluation(path: str | Path, result: dict) -> None:
-    """Write a result as JSON, aside first and then into place."""
+    """Write a result as JSON, to a temporary file that is then moved into place."""
     write_output(path, json.dumps(result, indent=2) + '\n')

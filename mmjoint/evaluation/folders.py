@@ -13,12 +13,12 @@ _CROPS = ('JointCrop', 'RandomResizedCrop', 'ResNetRandomResizedCrop', 'Efficien
 
 
 def use_folder(cfg: Config, folder: str | Path) -> None:
-    """Have a config evaluate on a folder of labeled images.
+    """Make a config evaluate on a folder of labeled images.
 
-    The folder is Tiny-ImageNet as published, or holds ``train`` and ``val`` (or ``test``), each
-    with a subfolder a class. Images are prepared as the config's own ``knn_val_dataloader`` does;
-    without one, for views of S pixels: resized to S x S up to 96, above that the short side to 8/7
-    S and the central S x S cut out.
+    The folder is Tiny-ImageNet as published, or it holds ``train`` and ``val`` (or ``test``), each
+    with one subfolder per class. Images are prepared as in the config's own ``knn_val_dataloader``.
+    Without one, for views of S pixels up to 96, they are resized to S x S; for larger S their short
+    side is resized to 8/7 S and the central S x S pixels are cut out.
 
     Args:
         cfg (Config): A pretraining config; its ``knn_train_dataloader`` and ``knn_val_dataloader``
@@ -26,7 +26,8 @@ def use_folder(cfg: Config, folder: str | Path) -> None:
         folder (str | Path): The folder.
 
     Raises:
-        ValueError: The folder has neither layout, or the config has no crop that tells the size.
+        ValueError: The folder has neither layout, or the config has no crop from which to read the
+            size.
     """
     folder = Path(folder)
     if (folder / 'val/val_annotations.txt').is_file() and (folder / 'val/images').is_dir():
@@ -41,7 +42,8 @@ def use_folder(cfg: Config, folder: str | Path) -> None:
                 f'{folder}: expected a folder with train/CLASS/IMAGE and val/CLASS/IMAGE (or '
                 "test/), or Tiny-ImageNet's own layout"
             )
-        # One numbering, that of the training images, even where the others lack a class.
+        # Both sets share the class numbers of the training images, even if a class is missing in
+        # one.
         classes = class_folders(folder / splits[0])
         datasets = [
             dict[str, Any](
@@ -84,7 +86,7 @@ def _pipeline(cfg: Config) -> list[dict]:
 
 
 def _crop_scale(value: Any) -> int | tuple[int, int] | None:
-    """Return the scale of the first random crop below a part of a config."""
+    """Return the scale of the first random crop inside a part of a config."""
     if isinstance(value, dict):
         if str(value.get('type')).rpartition('.')[2] in _CROPS and 'scale' in value:
             return value['scale']

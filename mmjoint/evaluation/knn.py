@@ -36,18 +36,18 @@ def extract_features(
 
     Args:
         backbone (nn.Module): An mmpretrain backbone.
-        dataloader (DataLoader): Gives batches of ``PackInputs``, one view an image.
+        dataloader (DataLoader): A loader of batches of ``PackInputs``, with one view per image.
         preprocessor (nn.Module): The model's data preprocessor.
         device (str | torch.device): Where to compute. Defaults to ``'cpu'``.
-        name (str, optional): What the progress shown on stderr is called. Defaults to None, for
-            none.
+        name (str, optional): Label of the progress shown on stderr. Defaults to None, which shows
+            no progress.
 
     Returns:
         tuple[Tensor, Tensor]: Features, float32 of shape (N, C), and labels, int64 of shape (N,),
         on the CPU in the loader's order.
 
     Raises:
-        ValueError: If there are no images, several views an image, no labels, or the backbone's
+        ValueError: If there are no images, several views per image, no labels, or the backbone's
             output is neither a map nor a vector.
     """
     was_training = backbone.training
@@ -62,7 +62,7 @@ def extract_features(
                 batch['inputs'] = torch.stack(inputs)  # pseudo_collate leaves this to the model
         if not isinstance(batch['inputs'], Tensor):
             raise ValueError(
-                'the kNN data loader gives several views an image; kNN needs one, by a pipeline '
+                'the kNN data loader gives several views per image; kNN needs one, by a pipeline '
                 'without JointView or MultiView'
             )
         samples = batch['data_samples']
@@ -94,12 +94,13 @@ def knn_accuracy(
     chunk: int = 4096,
     num_classes: int | None = None,
 ) -> dict[str, float]:
-    """Classify test images by the vote of their nearest training images, as DINO does.
+    """Classify test images by the votes of their nearest training images, as DINO does.
 
-    Each of the ``k`` training images of highest cosine similarity s votes for its class with
-    weight exp(s / temperature). Exact, in blocks of ``chunk`` x ``chunk`` similarities. Which of
-    equally similar training images vote is arbitrary where not all of them can; of classes with
-    equal votes the lower number comes first. A class without a vote is never counted as predicted.
+    Each of the ``k`` training images with the highest cosine similarity s votes for its class with
+    weight exp(s / temperature). The search is exact, in blocks of ``chunk`` x ``chunk``
+    similarities. If equally similar training images compete for the last votes, the choice is
+    arbitrary; of classes with equal votes the lower number comes first. A class without a vote is
+    never counted as predicted.
 
     Source: DINO (arXiv 2104.14294), section 4.2, which takes it from arXiv 1805.01978.
 
@@ -110,16 +111,17 @@ def knn_accuracy(
         test_labels (Tensor): Integers from 0, of shape (M,).
         k (int): Number of neighbors that vote. Defaults to 20.
         temperature (float): Similarity over which a vote's weight falls by e. Defaults to 0.07.
-        chunk (int): Side of the blocks; it bounds the memory and changes no more than ties.
-            Defaults to 4096.
-        num_classes (int, optional): Number of classes. Defaults to None, the highest label and one.
+        chunk (int): Side of the blocks; it bounds the memory and only affects ties. Defaults to
+            4096.
+        num_classes (int, optional): Number of classes. Defaults to None, the highest label plus
+            one.
 
     Returns:
         dict[str, float]: ``top1`` and, with more than five classes, ``top5``, in percent.
 
     Raises:
-        ValueError: If shapes do not fit, features are not finite, there are no images, k is not
-            in 1..N, temperature or chunk is not positive, or a label is not below num_classes.
+        ValueError: If shapes do not match, features are not finite, there are no images, k is not
+            in 1..N, temperature or chunk is not positive, or a label is not below ``num_classes``.
     """
     for name, features, labels in (
         ('train', train_features, train_labels),
@@ -155,7 +157,7 @@ def knn_accuracy(
     hits = dict.fromkeys((1, 5) if num_classes > 5 else (1,), 0)
     for queries, labels in zip(test_features.split(chunk), test_labels.split(chunk), strict=True):
         similarities, neighbors = _nearest(queries, train_features, k, chunk)
-        # The nearest one's weight is set to 1, so that a low temperature does not overflow.
+        # The weight of the nearest one is set to 1, so that a low temperature does not overflow.
         weights = ((similarities - similarities[:, :1]) / temperature).exp()
         votes = weights.new_zeros(len(queries), num_classes)
         votes.scatter_add_(1, train_labels[neighbors], weights)
@@ -168,7 +170,7 @@ def knn_accuracy(
 
 
 def _nearest(queries: Tensor, bank: Tensor, k: int, chunk: int) -> tuple[Tensor, Tensor]:
-    """Return similarities and indices of each query's k nearest, both (M, k), the nearest first."""
+    """Return similarities and indices of each query's k nearest, both (M, k), nearest first."""
     similarities = queries.new_empty(len(queries), 0)
     indices = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
     for start in range(0, len(bank), chunk):
@@ -189,8 +191,9 @@ def labelled_features(
     Args:
         cfg (Config): A config with ``model.backbone``, ``knn_train_dataloader`` and
             ``knn_val_dataloader``; images are normalized by its data preprocessor.
-        checkpoint (str | Path | None): Where the backbone's weights come from, strictly; None for
-            the random initialization, drawn with ``randomness.seed`` (0 if the config has none).
+        checkpoint (str | Path | None): The checkpoint from which the backbone's weights are loaded,
+            strictly; None for the random initialization, drawn with ``randomness.seed`` (0 if the
+            config has none).
         device (str, optional): Where to compute, as documented in ``choose_device``. Defaults to
             the GPU if there is one.
 
@@ -205,7 +208,7 @@ def labelled_features(
     if lacking or 'backbone' not in cfg.model:
         raise ValueError(
             f'{cfg.filename}: has no {", ".join(lacking) or "model.backbone"}; kNN needs '
-            f'model.backbone and the labelled data sets {" and ".join(LOADERS)}'
+            f'model.backbone and the labeled data sets {" and ".join(LOADERS)}'
         )
     use_safe_loader()
     chosen_device = choose_device(device)
@@ -213,7 +216,7 @@ def labelled_features(
     model_cfg = copy.deepcopy(cfg.model)
     model_cfg.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
     if 'checkpoint' in (model_cfg.backbone.get('init_cfg') or {}):
-        # A linear probe's backbone names weights of its own; those asked for here count.
+        # The config of a linear probe names backbone weights; the checkpoint asked for here counts.
         model_cfg.backbone.pop('init_cfg')
     if checkpoint is None:
         set_random_seed((cfg.get('randomness') or {}).get('seed') or 0)
@@ -240,7 +243,7 @@ def labelled_features(
 
 
 def _with_workers(cfg: ConfigDict) -> ConfigDict:
-    """Have a loader use as many workers as the machine feeds; none where the config says 0."""
+    """Make a loader use as many workers as the machine supports; none if the config says 0."""
     cfg = copy.deepcopy(cfg)
     if cfg.get('num_workers') != 0:
         cfg.num_workers = loader_workers()
@@ -259,14 +262,14 @@ def evaluate_knn(
     Args:
         cfg, checkpoint, device: As documented in :func:`labelled_features`.
         k (int): Number of neighbors. Defaults to 20.
-        temperature (float): Of the votes. Defaults to 0.07.
+        temperature (float): Temperature of the votes. Defaults to 0.07.
 
     Returns:
         dict[str, float]: ``top1`` and ``top5`` as documented in :func:`knn_accuracy`, and the
         numbers of images, ``num_train`` and ``num_test``.
 
     Raises:
-        ValueError: As of the two functions.
+        ValueError: As documented in the two functions.
     """
     train, test = labelled_features(cfg, checkpoint, device)
     accuracy = knn_accuracy(*train, *test, k=k, temperature=temperature)

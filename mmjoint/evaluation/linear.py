@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .logistic import fit_logistic_regressions
 
-# Tried in this order; the first of equally good ones is taken.
+# Tried in this order; of equally good ones the first is taken.
 WEIGHT_DECAYS = (1e-1, 1e-2, 1e-3, 1e-4)
 
 
@@ -18,22 +18,24 @@ def linear_accuracy(
 ) -> dict[str, float]:
     """Classify test images by a linear classifier trained on frozen features.
 
-    Features are standardized by the training set's mean and standard deviation; a channel that
-    does not vary is left out. The weight decay is the one that does best on every fifth training
-    image of each class (the last of two to four) after training on the others; the classifier is
-    then trained on all of them. Where no class has two images, the first weight decay is taken. No
-    augmentation and no random number is involved, so the result is quick and repeatable; the
-    papers' probes, which train with augmentation, are the configs in ``configs/benchmarks``.
+    Features are standardized by the training set's mean and standard deviation; a channel that does
+    not vary is left out. The weight decay is the one that performs best on every fifth training
+    image of each class (on the last image of a class of two to four) after training on the others;
+    the classifier is then trained on all images. If no class has two images, the first weight decay
+    is taken. No augmentation and no random number is involved, so the result is quick and
+    repeatable; the papers' probes, which train with augmentation, are the configs in
+    ``configs/benchmarks``.
 
     Args:
         train_features (Tensor): Float, of shape (N, C).
         train_labels (Tensor): Integers from 0, of shape (N,).
         test_features (Tensor): Float, of shape (M, C).
         test_labels (Tensor): Integers from 0, of shape (M,).
-        weight_decays (tuple[float]): To choose from. Defaults to 0.1, 0.01, 0.001, 0.0001.
+        weight_decays (tuple[float]): Candidates to choose from. Defaults to 0.1, 0.01, 0.001,
+            0.0001.
 
     Returns:
-        dict[str, float]: ``top1``, percent, and the ``weight_decay`` chosen.
+        dict[str, float]: ``top1`` in percent and the chosen ``weight_decay``.
 
     Raises:
         ValueError: Features are not finite, or there are fewer than two training images.
@@ -53,16 +55,16 @@ def linear_accuracies(
     subsets: Tensor,
     weight_decays: tuple[float, ...] = WEIGHT_DECAYS,
 ) -> list[dict[str, float]]:
-    """``linear_accuracy`` trained on each of some subsets of the training images, all at once.
+    """Compute ``linear_accuracy`` for several subsets of the training images, all at once.
 
     Args:
-        train_features, train_labels, test_features, test_labels, weight_decays: As of
+        train_features, train_labels, test_features, test_labels, weight_decays: As documented in
             ``linear_accuracy``.
-        subsets (Tensor): Indices of training images, of shape (S, n). All have the same number of
-            images of each class.
+        subsets (Tensor): Indices of training images, of shape (S, n). All subsets have the same
+            number of images of each class.
 
     Returns:
-        list[dict[str, float]]: The result of each.
+        list[dict[str, float]]: The result for each subset.
 
     Raises:
         ValueError: As documented in ``linear_accuracy``.
@@ -102,9 +104,10 @@ def linear_accuracies(
 
 
 def _hits(weight: Tensor, bias: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-    """Count what classifiers (G, D, K, C), (G, D, K) get right of (G, N, C), (G, N): (G, D).
+    """Count the correct predictions of classifiers (G, D, K, C), (G, D, K): (G, D).
 
-    One at a time: all scores together would be large for a large test set.
+    Features are (G, N, C), labels (G, N). The classifiers are applied one at a time, since all
+    scores together would be large for a large test set.
     """
     counts = [
         ((own @ w.T + b).argmax(1) == truth).sum()
@@ -115,7 +118,7 @@ def _hits(weight: Tensor, bias: Tensor, features: Tensor, labels: Tensor) -> Ten
 
 
 def _held_out(labels: Tensor) -> Tensor:
-    """Mark every fifth image of each class, the last one of a class of two to four."""
+    """Mark every fifth image of each class, or the last image of a class of two to four."""
     mask = torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
     for label in labels.unique():
         own = (labels == label).nonzero()[:, 0]

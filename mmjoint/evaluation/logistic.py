@@ -6,11 +6,11 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-# A regression is finished when its objective is this share above the minimum or less, by the
+# A regression is finished when its objective exceeds the minimum by at most this share, by the
 # quasi-Newton estimate, half of gradient * inverse Hessian * gradient.
 TOLERANCE = 1e-6
 MAX_ITERATIONS = 500
-# Iterations between two looks at what is finished: the only times that the device is waited for.
+# Iterations between two checks of what is finished; only these checks wait for the device.
 _LOOK = 10
 _MEMORY = 10
 
@@ -21,13 +21,14 @@ def fit_logistic_regressions(
 ) -> tuple[Tensor, Tensor]:
     """Minimize mean cross-entropy + weight_decay / 2 * |W|^2 over W and b, for G sets of images.
 
-    All sets and all weight decays are solved together by L-BFGS: matrix products and sums on the
-    features' device. The features are first turned to their principal axes, which leaves the
-    problem as it is and brings the Hessian near its diagonal, from which each iteration starts. The
-    minimum is that of scikit-learn's ``LogisticRegression(C=1 / (weight_decay * N))``.
+    All sets and all weight decays are solved together by L-BFGS, with matrix products and sums on
+    the features' device. The features are first rotated to their principal axes, which does not
+    change the problem and makes the Hessian nearly diagonal; each iteration starts from that
+    diagonal. The minimum is that of scikit-learn's ``LogisticRegression(C=1 / (weight_decay *
+    N))``.
 
-    Memory: some six arrays of G * N * D * num_classes floats beside the features, 5 GB for 50,000
-    images, four weight decays and 1,000 classes.
+    Memory: about six arrays of G * N * D * num_classes floats in addition to the features, 5 GB for
+        50,000 images, four weight decays and 1,000 classes.
 
     Args:
         features (Tensor): Float, of shape (G, N, C).
@@ -43,7 +44,7 @@ def fit_logistic_regressions(
     decays = features.new_tensor(weight_decays)[:, None, None].repeat(1, 1, axes.shape[2] + 1)
     decays[..., -1] = 0
     problem = _Problem(torch.cat([features @ axes, ones], 2), labels, decays, num_classes)
-    # The finished ones leave the rest; these say which ones it is made of.
+    # Finished regressions are removed; these indices say which ones remain.
     sets = torch.arange(len(features), device=features.device)
     columns = torch.arange(len(decays), device=features.device)
     found = problem.weight.clone()
@@ -69,13 +70,13 @@ def fit_logistic_regressions(
 
 
 class _Problem:
-    """Where G x D regressions stand, and one more iteration of them all.
+    """The state of G x D regressions, and the next iteration of all of them.
 
     Args:
-        data (Tensor): (G, N, R), the last column ones, for the bias.
-        labels (Tensor): (G, N).
-        decays (Tensor): (D, 1, R).
-        num_classes (int): K.
+        data (Tensor): Features, (G, N, R); the last column is ones, for the bias.
+        labels (Tensor): Labels, (G, N).
+        decays (Tensor): Weight decays, (D, 1, R).
+        num_classes (int): Number of classes K.
     """
 
     def __init__(self, data: Tensor, labels: Tensor, decays: Tensor, num_classes: int) -> None:
@@ -88,12 +89,12 @@ class _Problem:
         self._differentiate()
 
     def _forward(self, weight: Tensor) -> Tensor:
-        """(G, D, K, R) to (G, N, D, K)."""
+        """Compute scores (G, N, D, K) from weights (G, D, K, R)."""
         flat = weight.flatten(1, 2).transpose(1, 2)
         return (self.data @ flat).unflatten(2, weight.shape[1:3])
 
     def _backward(self, values: Tensor, data: Tensor) -> Tensor:
-        """Mean over the images of (G, N, D, K) times data: (G, D, K, R)."""
+        """Compute the mean over the images of (G, N, D, K) times data: (G, D, K, R)."""
         flat = values.flatten(2).transpose(1, 2) @ data
         return flat.unflatten(1, values.shape[2:]) / data.shape[1]
 
@@ -106,13 +107,13 @@ class _Problem:
         self.gradient = self._backward(chances, self.data) + self.decays * self.weight
 
     def objective(self) -> Tensor:
-        """Of each regression, (G, D)."""
+        """Return the objective of each regression, (G, D)."""
         own = self.scores.gather(3, self.labels)[..., 0]
         loss = (self.scores.logsumexp(3) - own).mean(1)
         return loss + (self.decays * self.weight.square()).sum((2, 3)) / 2
 
     def step(self) -> Tensor:
-        """Iterate; return how far above their minima the objectives were before, (G, D)."""
+        """Make one iteration; return by how much the objectives exceeded their minima, (G, D)."""
         direction = self._direction()
         excess = -_dot(self.gradient, direction)[..., 0, 0] / 2
         along = self._forward(direction)
@@ -127,7 +128,7 @@ class _Problem:
         return excess
 
     def _direction(self) -> Tensor:
-        """L-BFGS's two loops; pairs without curvature, which rounding can give, are left out."""
+        """Compute L-BFGS's two loops; pairs whose curvature rounding made negative are left out."""
         wanted, shares = -self.gradient, []
         for moved, changed in reversed(self.history):
             curvature = _dot(moved, changed)
@@ -146,7 +147,7 @@ class _Problem:
         return wanted
 
     def _length(self, direction: Tensor, along: Tensor) -> Tensor:
-        """Minimize along the direction, by two of Newton's steps from length 1: (G, D, 1, 1)."""
+        """Minimize along the direction by two Newton steps, starting at length 1: (G, D, 1, 1)."""
         own = along.gather(3, self.labels)[..., 0].mean(1)
         linear = _dot(self.decays * direction, self.weight)[..., 0, 0] - own
         square = _dot(self.decays * direction, direction)[..., 0, 0]
@@ -161,7 +162,7 @@ class _Problem:
         return length[..., None, None]
 
     def keep(self, sets: Tensor, columns: Tensor) -> None:
-        """Go on with some sets of images and some weight decays only, given as masks."""
+        """Continue with only some sets of images and some weight decays, given as masks."""
 
         def part(value: Tensor) -> Tensor:
             return value[sets][:, columns]
@@ -175,12 +176,12 @@ class _Problem:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product of each regression's coefficients: (G, D, K, R) to (G, D, 1, 1)."""
+    """Compute the inner products of the regressions' coefficients: (G, D, K, R) to (G, D, 1, 1)."""
     return (a * b).sum((2, 3), keepdim=True)
 
 
 def _principal_axes(features: Tensor) -> Tensor:
-    """Return an orthonormal basis (G, C, R) of what the features span, along their variance."""
+    """Return an orthonormal basis (G, C, R) of the span of the features, along their variance."""
     basis = None
     if features.shape[1] < features.shape[2]:
         basis = torch.linalg.qr(features.transpose(1, 2)).Q

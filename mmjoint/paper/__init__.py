@@ -1,1 +1,1 @@
-"""The tables of the paper (arXiv 2412.16522): rows, runs at a reduced size, results."""
+"""The tables of the paper (arXiv 2412.16522): their rows, runs at a reduced size, and results."""

@@ -1,4 +1,4 @@
-"""A pretraining config at a size that a CPU trains in minutes, with the same method and views."""
+"""Reduces a pretraining config to a size that a CPU trains in minutes, keeping method and views."""
 
 import copy
 from dataclasses import dataclass
@@ -9,36 +9,39 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
 
-# Wider layers of necks and heads are cut down to this.
+# Wider layers of necks and heads are reduced to this width.
 _WIDEST = 512
-# Highest rate for 256 images of a method with a queue. At the 0.25 of the recipes for small images
-# MoCo v2's features fell together within 20 steps and did not part in 400; at 0.06 they did.
+# Highest learning rate per 256 images of a method with a queue. At the 0.25 of the recipes for
+# small images MoCo v2's features collapsed within 20 steps and did not separate in 400; at 0.06
+# they did.
 _QUEUE_RATE = 0.06
-# Lowest rate of DINO's SGD for 256 images. Its features start close together; at the recipe's 0.03
-# they had hardly parted after 400 steps.
+# Lowest learning rate per 256 images of DINO's SGD. Its features start close together; at the 0.03
+# of the recipe they had hardly separated after 400 steps.
 _DINO_RATE = 0.2
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """What a reduced run trains on, and for how long.
+    """The data, the length and the size of a reduced run.
 
     Args:
-        data_root (str): Folder with ``train`` and ``val``, each with a folder a class, or
+        data_root (str): Folder with ``train`` and ``val``, each with one subfolder per class, or
             Tiny-ImageNet as it is published.
-        epochs (int): Of the run; warm-up, steps and whatever else the recipe counts in epochs
-            shrink in proportion.
-        images (int, optional): Training images, evenly spread over the set. Defaults to None: all.
-        batch_size (int): Images a step; the learning rate follows in proportion (with a queue to
-            at most 0.06 for 256: more collapses in so short a run; DINO's SGD to at least 0.2, with
-            batch norm in its head: else its features hardly part). Defaults to 128.
-        size (int): Side of the largest views, pixels; smaller ones shrink in proportion. Defaults
-            to 64.
-        width (int): Channels of the first stage of the ResNet-18 that takes the backbone's place
-            (64 in the papers). Defaults to 32.
+        epochs (int): Number of epochs; warm-up, steps and everything else that the recipe counts in
+            epochs shrink in proportion.
+        images (int, optional): Number of training images, evenly spaced in the set. Defaults to
+            None, all.
+        batch_size (int): Images per step; the learning rate scales in proportion. With a queue the
+            rate is at most 0.06 per 256 images, since a higher one collapses in such a short run.
+            DINO's SGD gets at least 0.2 and batch norm in its head, since its features hardly
+            separate otherwise. Defaults to 128.
+        size (int): Side of the largest views in pixels; smaller views shrink in proportion.
+            Defaults to 64.
+        width (int): Number of channels in the first stage of the ResNet-18 that replaces the
+            backbone (64 in the papers). Defaults to 32.
         queue (int): Length of a queue. Defaults to 1024.
-        momentum (float): The least share of new weights in a momentum encoder: in a short run the
-            recipes' own would hardly move it. Defaults to 0.01.
+        momentum (float): Smallest share of new weights in a momentum encoder: the recipes' own
+            would hardly move it in a short run. Defaults to 0.01.
 
     Raises:
         ValueError: A number is not positive.
@@ -61,15 +64,15 @@ class Reduction:
 
 
 def reduce_config(cfg: Config, reduction: Reduction, seed: int) -> Config:
-    """Cut a pretraining config down; its method, views, joint numbers and loss stay.
+    """Reduce a pretraining config; its method, views, joint quantities and loss stay the same.
 
     Args:
-        cfg (Config): A config of ``configs/``; not changed.
+        cfg (Config): A config of ``configs/``; it is not changed.
         reduction (Reduction): The size.
-        seed (int): Of the run.
+        seed (int): Seed of the run.
 
     Returns:
-        Config: The reduced config, whose data are those of ``reduction.data_root`` throughout.
+        Config: The reduced config, all of whose data sets come from ``reduction.data_root``.
 
     Raises:
         ValueError: The config has no backbone, no base batch size or no ``JointView``.
@@ -121,7 +124,7 @@ def _reduce_model(model: ConfigDict, reduction: Reduction) -> None:
         if model.get(key) is not None:
             model[key].in_channels = reduction.width * 8
     if model.get('neck', {}).get('type') == 'DINONeck':
-        model.neck.with_bn = True  # without it features part only after thousands of steps
+        model.neck.with_bn = True  # without it features separate only after thousands of steps
     if 'queue_len' in model:
         model.queue_len = reduction.queue
     for key in ('momentum', 'base_momentum'):
@@ -141,7 +144,7 @@ def _reduce_data(cfg: Config, reduction: Reduction) -> None:
     joint_views = [step for step in pipeline if step.type == 'JointView']
     if not joint_views:
         raise ValueError('a config to reduce needs a JointView in its training pipeline')
-    # Views that are cut from decoded images (STL-10) are cut from files here.
+    # Views that are cut from decoded images (STL-10) are cut from image files here.
     if not any('Load' in step.type and step.type != 'LoadSemanticBox' for step in pipeline):
         pipeline = [ConfigDict(type='LoadImage'), *pipeline]
     views = _dicts(joint_views[0].transforms)
@@ -150,7 +153,7 @@ def _reduce_data(cfg: Config, reduction: Reduction) -> None:
         if step.get('type') == 'JigsawPatches':
             step['size'] = round(step['size'] * share)
         elif 'scale' in step:
-            # A multiple of three, for the jigsaw of three by three.
+            # A multiple of three, for the jigsaw of three by three patches.
             multiple = 3 if step.type == 'RandomResizedCrop' else 1
             side = round(_side(step.scale) * share / multiple) * multiple
             step.scale = side if isinstance(step.scale, int) else (side, side)
@@ -175,7 +178,7 @@ def _reduce_data(cfg: Config, reduction: Reduction) -> None:
 
 
 def _spread(cfg: Config, images: int) -> list[int]:
-    """Return the indices of so many images of the training set, evenly spread."""
+    """Return the indices of the given number of training images, evenly spaced."""
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         num = len(DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[])))
     if images > num:
@@ -204,7 +207,7 @@ def _side(scale: int | tuple) -> int:
 
 
 def _dicts(config: object) -> list[ConfigDict]:
-    """Every dict in a nested config."""
+    """Return every dict in a nested config."""
     if isinstance(config, dict):
         return [config, *(inner for value in config.values() for inner in _dicts(value))]
     if isinstance(config, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Results of the rows of a table: found below a folder of runs, and compared with the baseline."""
+"""Results of the rows of a table: found in a folder of runs and compared with the baseline."""
 
 import json
 import math
@@ -14,20 +14,20 @@ METRICS = ('linear', 'knn')
 
 
 def find_results(work_dirs: str | Path, rows: Sequence[Row]) -> dict[str, list[dict]]:
-    """Find what has been measured of the rows.
+    """Find the measured results of the rows.
 
-    Two kinds of files count: ``result.json`` of a reduced run, which names its config, and the log
-    of a linear probe whose backbone is a checkpoint in a folder of a row's name, as
-    ``work_dirs/<config>/epoch_100.pth``.
+    Two kinds of files count: the ``result.json`` of a reduced run, which names its config, and the
+    log of a linear probe whose backbone is a checkpoint in a folder with the name of a row's
+    config, such as ``work_dirs/<config>/epoch_100.pth``.
 
     Args:
-        work_dirs (str | Path): Folder to look in, at any depth.
-        rows (Sequence[Row]): The rows; those of detectors have no result here.
+        work_dirs (str | Path): Folder to search, at any depth.
+        rows (Sequence[Row]): The rows; rows of detectors have no results here.
 
     Returns:
-        dict[str, list[dict]]: By config the results, in the order of their paths: ``path``,
-        ``scale`` (what was reduced; None for nothing), ``seed`` (None if not known) and, percent,
-        ``linear`` and maybe ``knn``.
+        dict[str, list[dict]]: Maps each config to its results, in the order of their paths. A
+        result has ``path``, ``scale`` (what was reduced; None for nothing), ``seed`` (None if not
+        known) and, in percent, ``linear`` and possibly ``knn``.
 
     Raises:
         ValueError: A result file cannot be read; the message names it.
@@ -68,8 +68,8 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
         values (Sequence[float]): At least one value.
 
     Returns:
-        tuple[float, float | None]: The mean, and the sample standard deviation over the root of
-        their number; None for a single value.
+        tuple[float, float | None]: The mean, and the sample standard deviation divided by the
+        square root of the number of values; None for a single value.
     """
     mean = statistics.fmean(values)
     if len(values) < 2:
@@ -80,15 +80,15 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
 def paired_differences(
     results: Sequence[dict], baseline: Sequence[dict], metric: str
 ) -> list[float]:
-    """Return what results have more than the baseline's of the same seed.
+    """Return the differences of results from the baseline's results with the same seed.
 
     Args:
-        results, baseline (Sequence[dict]): With ``seed`` and the metric.
+        results, baseline (Sequence[dict]): Results with ``seed`` and the metric.
         metric (str): ``'linear'`` or ``'knn'``.
 
     Returns:
-        list[float]: A difference for each seed that both have, by seed; results without a seed or
-        without the metric do not count.
+        list[float]: One difference for each seed that both have, sorted by seed; results without a
+        seed or without the metric are ignored.
     """
     ours, theirs = (
         {r['seed']: r[metric] for r in group if r.get('seed') is not None and metric in r}
@@ -98,15 +98,15 @@ def paired_differences(
 
 
 def format_table(table: Table, results: dict[str, list[dict]]) -> str:
-    """Lay a table out: the paper's numbers and what has been found, mean and standard error.
+    """Format a table as text: the paper's numbers and the results, as mean and standard error.
 
     Args:
         table (Table): The table.
         results (dict[str, list[dict]]): From :func:`find_results`.
 
     Returns:
-        str: Lines of text. Reduced runs of different settings and full-size ones are not mixed:
-        each has lines of its own.
+        str: Lines of text. Reduced runs of different settings and full-size runs are not mixed:
+            each kind has separate lines.
     """
     found = [r for row in table.rows for r in results.get(row.config, [])]
     scales = {json.dumps(r['scale'], sort_keys=True): r['scale'] for r in found}

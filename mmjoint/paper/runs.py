@@ -1,4 +1,4 @@
-"""Reduced runs of a table: every row trained at a size for one machine, and evaluated."""
+"""Reduced runs of a table: every row is trained at a size for one machine, and evaluated."""
 
 import json
 import subprocess
@@ -25,11 +25,11 @@ from .reduced import Reduction, reduce_config
 from .results import RESULT_FILE
 from .tables import Row, get_table
 
-_EVALUATION = threading.Lock()  # mmengine's registries are the process's
+_EVALUATION = threading.Lock()  # mmengine's registries belong to the whole process
 
 
 def choose_rows(args: Namespace) -> tuple[Row, ...]:
-    """Return the rows of the table, of the methods asked for."""
+    """Return the rows of the table for the requested methods."""
     rows = get_table(args.table).rows
     if args.run and rows[0].probe.endswith('.sh'):
         raise ValueError(
@@ -48,7 +48,7 @@ def choose_rows(args: Namespace) -> tuple[Row, ...]:
 
 
 def make_reduction(args: Namespace) -> Reduction:
-    """Read the size of the runs."""
+    """Read the size of the runs from the command line."""
     if not Path(args.data_root, 'train').is_dir() or not Path(args.data_root, 'val').is_dir():
         raise FileNotFoundError(
             f'--data-root {args.data_root}: it must hold train/<class>/* and val/<class>/*'
@@ -67,7 +67,7 @@ def run_cell(
     amp: bool,
     beta: str | None = None,
 ) -> dict:
-    """Train and evaluate one row with one seed, or read what an earlier start did."""
+    """Train and evaluate one row with one seed, or read the result of an earlier start."""
     scale = dict(asdict(reduction), amp=amp)
     scale['data_root'] = Path(scale['data_root']).name
     if beta:
@@ -114,15 +114,15 @@ def run_cell(
 
 
 def run_table(root: Path, args: Namespace, rows: Sequence[Row]) -> None:
-    """Run all rows with all seeds; print each result as it comes and the time that is left.
+    """Run all rows with all seeds; print each result and the remaining time as it comes.
 
     Args:
         root (Path): The folder that holds ``configs`` and ``tools``.
-        args (Namespace): Of ``tools/paper.py``.
-        rows (Sequence[Row]): Those to run.
+        args (Namespace): The arguments of ``tools/paper.py``.
+        rows (Sequence[Row]): The rows to run.
     """
     reduction, beta = make_reduction(args), args.beta and setting_label(args.beta)
-    # Seed by seed: every row has its first result before any has its second.
+    # Seed by seed, so that every row has its first result before any row has its second.
     cells = [(row, seed) for seed in range(args.seeds) for row in rows]
     total, start, trained, done = len(cells), time.time(), 0, 0
     print(f'{total} runs below {args.work_dirs.resolve()}', flush=True)

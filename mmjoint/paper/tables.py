@@ -1,6 +1,7 @@
-"""The tables of the paper (arXiv 2412.16522): which config makes which row, and its accuracy there.
+"""The tables of the paper (arXiv 2412.16522): the config of each row, and its reported accuracy.
 
-The one place for them: ``configs/README.md`` is made from it and ``tools/paper.py`` runs it.
+This is the only place for them: ``configs/README.md`` is made from it and ``tools/paper.py`` runs
+it.
 """
 
 import re
@@ -21,12 +22,12 @@ class Row:
 
     Args:
         method (str): The contrastive method, such as ``'MoCo v2'``.
-        variant (str): What is changed, such as ``'J-Crop(0)'``; ``'baseline'`` for nothing.
+        variant (str): The change to the method, such as ``'J-Crop(0)'``; ``'baseline'`` for none.
         config (str): The pretraining config, as ``'folder/name'`` below ``configs``, without .py.
         probe (str): The config of the linear probe below ``configs/benchmarks``, or the script of
             the detector below ``transfer/detectron2``.
-        accuracy (float): Top-1 accuracy, or the AP of boxes, that the paper reports, percent.
-        data (str): The data set, where a table has several.
+        accuracy (float): Top-1 accuracy, or the AP of boxes, that the paper reports, in percent.
+        data (str): The data set, if the table has several.
     """
 
     method: str
@@ -38,19 +39,19 @@ class Row:
 
     @property
     def group(self) -> tuple[str, str]:
-        """Method and data: the rows that share a baseline."""
+        """The method and the data set; rows with the same group share a baseline."""
         return self.method, self.data
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the paper, or a sentence of it that has numbers.
+    """A table of the paper, or a sentence of it that contains numbers.
 
     Args:
-        name (str): What ``--table`` takes.
-        title (str): What it measures.
+        name (str): The value that ``--table`` takes.
+        title (str): What the table measures.
         rows (tuple[Row, ...]): Its numbers; the first of each method and data set is the baseline.
-        note (str): What the paper leaves open, and what we took.
+        note (str): What the paper does not specify, and what is used here.
     """
 
     name: str
@@ -60,18 +61,18 @@ class Table:
 
     @property
     def label(self) -> str:
-        """How the paper calls it."""
+        """The name of the table in the paper."""
         return {'F': 'Appendix F', '4.6': 'Section 4.6'}.get(self.name, f'Table {self.name}')
 
     def baseline_of(self, row: Row) -> Row:
-        """Return the baseline that a row is compared with."""
+        """Return the baseline with which a row is compared."""
         return next(other for other in self.rows if other.group == row.group)
 
 
 def _rows(
     method: str, baseline: str, probe: str, accuracies: dict[str, float], data: str = ''
 ) -> list[Row]:
-    """Rows of one method: ``baseline`` is its config, ``accuracies`` is by tag of the variant."""
+    """Make the rows of one method; ``accuracies`` maps the tag of each variant to its number."""
     folder, name = baseline.split('/')
     method_arch, tail = name.rsplit('_', 2)[0], '_'.join(name.rsplit('_', 2)[1:])
     rows = []
@@ -81,7 +82,7 @@ def _rows(
     return rows
 
 
-# How the configs and the paper call the variants.
+# The names of the variants in the configs and in the paper.
 VARIANTS = {
     '': 'baseline',
     'jointcrop2': 'J-Crop(2)',
@@ -307,14 +308,14 @@ def get_table(name: str) -> Table:
 
 
 def pretrain_command(row: Row) -> str:
-    """Return the shell command that pretrains a row at full size, with eight GPUs a machine."""
+    """Return the command that pretrains a row at full size, with eight GPUs per machine."""
     gpus = _gpus(row.config)
     several = f'NNODES={gpus // 8} NODE_RANK=... MASTER_ADDR=... ' if gpus > 8 else ''
     return f'{several}bash tools/dist_train.sh configs/{row.config}.py {min(gpus, 8)}'
 
 
 def evaluate_command(row: Row) -> str:
-    """Return the shell command that evaluates a row's checkpoint as the paper does."""
+    """Return the command that evaluates a row's checkpoint as the paper does."""
     if row.probe.endswith('.sh'):
         return f'bash transfer/detectron2/{row.probe} CKPT 8'
     return (
@@ -328,7 +329,7 @@ def _gpus(config: str) -> int:
 
 
 def format_markdown(table: Table) -> str:
-    """Lay a table out for the index of the configs, ``configs/README.md``."""
+    """Format a table for the index of the configs, ``configs/README.md``."""
     lines = [f'### {table.label}: {table.title}', '']
     if table.note:
         lines += [table.note, '']

@@ -1,4 +1,4 @@
-"""Pictures of pairs and the report page of a run."""
+"""Pictures of pairs, plots, and the pages about views and runs."""
 
 from .browse import browse_views
 from .embedding import add_embedding

@@ -1,4 +1,4 @@
-"""The page that shows what a config's pairs look like, and how they get harder with beta."""
+"""The page that shows the pairs of a config, and how they get harder with beta."""
 
 import base64
 import math
@@ -19,10 +19,10 @@ from ..transforms import JointView
 from ..transforms.base import Declaration, JointParams, JointQuantity, PairTransform
 from .charts import density_chart, histogram, number_ticks, ratio_ticks
 
-# Okabe and Ito's palette, by number of the view; white text is readable on all.
+# Okabe and Ito's palette, indexed by the number of the view; white text is readable on all.
 COLORS = ('#0072b2', '#b86e00', '#007d5a', '#a34f82', '#b94a00', '#31688e', '#6b6b00', '#8a3b3b')
 MAX_BYTES = 4_800_000
-# (longer side of the source, of a view, JPEG quality), the first that fits MAX_BYTES.
+# (longer side of the source, of a view, JPEG quality): the first that fits in MAX_BYTES is used.
 _SIZES = ((480, 224, 85), (400, 160, 80), (320, 128, 75), (240, 96, 70), (160, 64, 60))
 
 
@@ -33,22 +33,22 @@ def browse_views(
     num_pairs: int = 4000,
     seed: int = 0,
 ) -> tuple[str, list[str]]:
-    """Make the page: photos with the crops of their views, the views, what was drawn, statistics.
+    """Make the page: photos with the crops of their views, the views, the draws and statistics.
 
-    The photos and their views are those of training; every beta gets the same photos.
+    Photos and views are made as in training; every beta gets the same photos.
 
     Args:
-        source (PairSource): Photos and views.
-        betas (Sequence[dict], optional): Settings to show, as ``betas.split_settings`` gives them;
-            ``[]`` for the config as it is. Defaults to None: the config as it is and, if the views
-            hold a joint augmentation, None, 2, 0 and -2 for what the config makes joint.
-        num_photos (int): Photos shown. Defaults to 6.
-        num_pairs (int): Pairs for the statistics. Defaults to 4000.
-        seed (int): Of the photos and of all draws. Defaults to 0.
+        source (PairSource): The source of photos and views.
+        betas (Sequence[dict], optional): Settings to show, as ``betas.split_settings`` returns
+            them; ``[]`` for the config as it is. Defaults to None: the config as it is and, if the
+            views hold a joint augmentation, None, 2, 0 and -2 for what the config makes joint.
+        num_photos (int): Number of photos shown. Defaults to 6.
+        num_pairs (int): Number of pairs for the statistics. Defaults to 4000.
+        seed (int): Seed of the choice of photos and of all draws. Defaults to 0.
 
     Returns:
-        tuple[str, list[str]]: The page, below 5 MB, and what was wrong with photos that could not
-        be read, for which others are shown.
+        tuple[str, list[str]]: The page, below 5 MB, and messages about photos that could not be
+        read, which other photos replace.
 
     Raises:
         ValueError: An argument is out of range, no photo can be read, or the page would be larger.
@@ -96,7 +96,7 @@ def browse_views(
 
 
 def _read_photos(source: PairSource, num: int, seed: int) -> tuple[list[dict], list[str]]:
-    """Read some photos, drawn without replacement; leave out and tell of those that fail."""
+    """Read some photos, drawn without replacement; report and leave out those that fail."""
     dataset = source.build_dataset()
     photos, broken = [], []
     for index in np.random.default_rng(seed).permutation(len(dataset)):
@@ -146,7 +146,7 @@ def _photo(
         for i, (image, records) in enumerate(zip(images, params, strict=True)):
             part = box_of(records)
             box = None
-            if part:  # on the photo as shown, should something before the crop have resized it
+            if part:  # on the photo as shown, even if it was resized before the crop
                 sides = (width, height, width, height)
                 box = [round(one * side, 2) for one, side in zip(part, sides, strict=True)]
             shown.append(
@@ -170,7 +170,7 @@ def _photo(
 
 
 def describe_params(record: Any) -> str:
-    """Say in a line what was drawn for a view.
+    """Describe in one line what was drawn for a view.
 
     Args:
         record (Any): A record of ``view_params``.
@@ -181,7 +181,7 @@ def describe_params(record: Any) -> str:
 
 
 def _compare(params: list, i: int, j: int, quantities: dict[str, JointQuantity]) -> str:
-    """Say how the views of a pair differ."""
+    """Describe how much the views of a pair differ."""
     differences = pair_differences(params[i], params[j], quantities, done=True)
     told = [quantities[name].describe(t) for name, t in differences.items()]
     missing = [
@@ -227,7 +227,7 @@ def _data_uri(image: np.ndarray, side: int, quality: int) -> str:
 
 
 def _charts(statistics: list[list[PairStatistics]], names: list[str]) -> list[dict]:
-    """Draw the charts of every set of pairs: for each quantity one a tab, on the same scales."""
+    """Draw the charts of every set of pairs: per quantity one chart per tab, on the same scales."""
     sets = []
     for number, first in enumerate(statistics[0]):
         quantities = []
@@ -245,12 +245,12 @@ def _charts(statistics: list[list[PairStatistics]], names: list[str]) -> list[di
 
 
 def _bins(values: np.ndarray) -> int:
-    """Return how many bins show the shape rather than the noise."""
+    """Return a number of bins that shows the shape rather than the noise."""
     return min(48, max(12, len(values) // 60))
 
 
 def _limits(draws: list[Draws]) -> tuple[float, float]:
-    """Return the ends of the axis: those of the widest law, or else of the values."""
+    """Return the ends of the axis: those of the widest distribution, or else of the values."""
     laws = [law for d in draws for law in d.laws if law is not None]
     limit = max((law.limit for law in laws), default=math.inf)
     if not math.isfinite(limit):
@@ -293,7 +293,7 @@ def _quantity_charts(title: str, draws: list[Draws], names: list[str]) -> list[d
 
 
 def _told(draws: Draws) -> str:
-    """Say in a line what pairs drew of a quantity."""
+    """Describe in one line what pairs drew of a quantity."""
     num, size = len(draws.values), np.abs(draws.values)
     if not num:
         return 'no pairs'

@@ -1,4 +1,4 @@
-"""Charts as small SVG elements whose colors are the page's: densities, and curves over time."""
+"""Charts as small SVG elements in the colors of the page: densities, and curves over time."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ _MOST_POINTS = 200
 
 
 class _Axes:
-    """A drawing area of an SVG element, whose coordinates are those of the values.
+    """A drawing area of an SVG element, whose coordinates are the values that are drawn.
 
     Args:
         size (tuple[int, int]): Width and height of the element in pixels.
         margins (tuple[int, int, int, int]): Left, right, top and bottom of the drawing area.
-        x_limits, y_limits (tuple[float, float]): The values at its edges; a range without width
-            is drawn at its beginning.
+        x_limits, y_limits (tuple[float, float]): The values at its edges; if both are equal, points
+            are drawn at the left or lower edge.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class _Axes:
     def line(
         self, kind: str, xs: Sequence[float] | np.ndarray, ys: Sequence[float] | np.ndarray
     ) -> None:
-        """Add a line through points, of a class that the page gives a color."""
+        """Add a line through points; the page gives its class a color."""
         points = ' '.join(f'{self.x(a):.1f},{self.y(b):.1f}' for a, b in zip(xs, ys, strict=True))
         self.parts.append(f'<polyline class="{escape(kind)}" points="{points}"/>')
 
     def floor_line(self, ticks: Sequence[tuple[float, str]]) -> None:
-        """Add the horizontal axis with its ticks, places and texts."""
+        """Add the horizontal axis with its ticks, given as positions and texts."""
         self.parts.append(
             f'<line class="axis" x1="{self.left}" x2="{self.right}" y1="{self.floor}" '
             f'y2="{self.floor}"/>'
@@ -61,7 +61,7 @@ class _Axes:
             )
 
     def grid(self, ticks: Sequence[float]) -> None:
-        """Add horizontal lines with their values to the left."""
+        """Add horizontal lines with their values at the left."""
         for tick in ticks:
             self.parts.append(
                 f'<line class="grid" x1="{self.left}" x2="{self.right}" y1="{self.y(tick):.1f}" '
@@ -73,9 +73,9 @@ class _Axes:
         """Return the element.
 
         Args:
-            kind (str): Its class.
-            label (str): What a screen reader says.
-            title (str): What a pointer that rests on it shows. Defaults to nothing.
+            kind (str): The class of the element.
+            label (str): The text for screen readers.
+            title (str): The text shown when a pointer rests on the element. Defaults to ''.
         """
         told = f'<title>{escape(title)}</title>' if title else ''
         return Markup(
@@ -88,12 +88,12 @@ def histogram(values: np.ndarray, limits: tuple[float, float], bins: int) -> np.
     """Estimate a density by a histogram.
 
     Args:
-        values (np.ndarray): One-dimensional.
-        limits (tuple[float, float]): Of the histogram; values beyond count in its end bins.
-        bins (int): How many.
+        values (np.ndarray): One-dimensional array of values.
+        limits (tuple[float, float]): Limits of the histogram; values outside count in its end bins.
+        bins (int): Number of bins.
 
     Returns:
-        np.ndarray: Density in each bin, float64; all 0 without values.
+        np.ndarray: Density in each bin, float64; all 0 if there are no values.
     """
     counts, _ = np.histogram(np.clip(values, *limits), bins, limits)
     return counts * bins / ((limits[1] - limits[0]) * max(1, len(values)))
@@ -111,13 +111,13 @@ def density_chart(
     """Draw densities over one quantity.
 
     Args:
-        label (str): What a screen reader says.
-        limits (tuple[float, float]): The least and the greatest value of the quantity.
-        top (float): Density at the upper edge.
+        label (str): The text for screen readers.
+        limits (tuple[float, float]): The smallest and the largest value of the quantity.
+        top (float): The density at the upper edge.
         bars (np.ndarray): Densities in equal bins, filled (class ``bars``).
         outline (np.ndarray, optional): Densities in equal bins, as a line (class ``outline``).
-        curves (Sequence[tuple]): Class, places and densities of lines.
-        ticks (Sequence[tuple]): Places and texts below the axis.
+        curves (Sequence[tuple]): Class, positions and densities of lines.
+        ticks (Sequence[tuple]): Positions and texts below the axis.
 
     Returns:
         Markup: An SVG element.
@@ -145,10 +145,10 @@ def line_chart(label: str, unit: str, curves: list[tuple[int, list[int], list[fl
     """Draw curves over iterations on one pair of axes.
 
     Args:
-        label (str): What a screen reader says.
-        unit (str): What is drawn.
-        curves (list[tuple]): Number of the run (its color: class ``run0``, ``run1``, ...),
-            iterations and values. More than 200 points are averaged in groups.
+        label (str): The text for screen readers.
+        unit (str): The unit or name of the values.
+        curves (list[tuple]): Number of the run (which gives the color: class ``run0``, ``run1``,
+            ...), iterations and values. More than 200 points are averaged in groups.
 
     Returns:
         Markup: An SVG element; values that are not finite are left out.
@@ -161,7 +161,7 @@ def line_chart(label: str, unit: str, curves: list[tuple[int, list[int], list[fl
     first = min(0.0, *(float(steps[0]) for _, steps, _ in drawn))
     low = min(float(values.min()) for _, _, values in drawn)
     high = max(float(values.max()) for _, _, values in drawn)
-    if low == high:  # one point: room above and below, and round numbers beside it
+    if low == high:  # one point: room above and below, with round numbers at the axis
         room = abs(low) / 20 or 1.0
         low, high = low - room, high + room
     heights = round_numbers(low, high)
@@ -204,11 +204,11 @@ def round_numbers(low: float, high: float, most: int = 6) -> list[float]:
 
     Args:
         low, high (float): The range.
-        most (int): How many at most, about. Defaults to 6.
+        most (int): Largest number of them, approximately. Defaults to 6.
 
     Returns:
-        list[float]: Multiples of 1, 2 or 5 times a power of ten, from the first at or above low to
-        the last at or below high; the two ends of a range without width.
+        list[float]: Multiples of 1, 2 or 5 times a power of ten, from the first at or above ``low``
+        to the last at or below ``high``; both ends if the range has no width.
     """
     if not high > low:
         return [low]
@@ -220,7 +220,7 @@ def round_numbers(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def _thin(steps: list[int], values: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Leave out what is not finite and average groups so that few points are left."""
+    """Drop values that are not finite and average groups so that few points remain."""
     places, heights = np.asarray(steps, float), np.asarray(values, float)
     finite = np.isfinite(heights)
     places, heights = places[finite], heights[finite]

@@ -21,15 +21,15 @@ MISSING = "scikit-learn is not installed: pip install 'mmjoint[embedding]'"
 def add_embedding(
     run: Run, folder: str | Path | None = None, num: int = 1000, seed: int = 0
 ) -> None:
-    """Picture the test images of a run by the t-SNE of its backbone's features.
+    """Add a picture of a run's test images: the t-SNE of the features of its backbone.
 
     Args:
-        run (Run): Its ``embedding`` is set; where something is missing (scikit-learn, a checkpoint,
-            labeled images), its ``notes`` say so instead.
+        run (Run): The run, whose ``embedding`` is set. If something is missing (scikit-learn, a
+            checkpoint, labeled images), its ``notes`` say so instead.
         folder (str | Path, optional): Labeled images, as documented in ``use_folder``. Defaults to
             None, the config's kNN data loaders.
-        num (int): Test images, evenly spaced ones. Defaults to 1000.
-        seed (int): Of t-SNE. Defaults to 0.
+        num (int): Number of test images, evenly spaced in the set. Defaults to 1000.
+        seed (int): Seed of t-SNE. Defaults to 0.
     """
     if run.cfg is None or run.work_dir is None:
         return
@@ -58,8 +58,8 @@ def add_embedding(
 def _test_features(cfg, checkpoint: str, num: int) -> tuple[Tensor, Tensor]:
     for name in ('knn_train_dataloader', 'knn_val_dataloader'):
         if name not in cfg:
-            raise ValueError(f'the config has no {name}: name a folder of labelled images')
-    # Both loaders give the same test images, so that the training images need not be read.
+            raise ValueError(f'the config has no {name}: name a folder of labeled images')
+    # Both loaders get the test images, so that the training images need not be read.
     cfg.knn_train_dataloader = cfg.knn_val_dataloader.copy()
     (features, labels), _ = labelled_features(cfg, checkpoint)
     keep = np.arange(min(num, len(labels))) * len(labels) // min(num, len(labels))
@@ -70,11 +70,11 @@ def tsne(features: Tensor, seed: int = 0) -> np.ndarray:
     """Place features in the plane.
 
     Args:
-        features (Tensor): (N, C), N at least 4; compared by cosine.
-        seed (int): Of t-SNE. Defaults to 0.
+        features (Tensor): Features of shape (N, C), N at least 4; they are compared by cosine.
+        seed (int): Seed of t-SNE. Defaults to 0.
 
     Returns:
-        np.ndarray: (N, 2), float32.
+        np.ndarray: Positions of shape (N, 2), float32.
 
     Raises:
         ImportError: scikit-learn is not installed.
@@ -93,10 +93,10 @@ def tsne(features: Tensor, seed: int = 0) -> np.ndarray:
 
 
 def draw_points(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Draw points, a color a class.
+    """Draw points with one color per class.
 
     Args:
-        points (np.ndarray): (N, 2).
+        points (np.ndarray): Positions, (N, 2).
         labels (np.ndarray): Integers, (N,).
 
     Returns:

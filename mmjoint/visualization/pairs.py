@@ -10,7 +10,7 @@ from ..pairs.quantities import box_of
 from ..pairs.source import PairSource
 from ..pixels.operations import resize
 
-# BGR; distinguishable by color-blind readers (Okabe and Ito's blue and orange).
+# BGR; readers with color blindness can tell them apart (Okabe and Ito's blue and orange).
 VIEW_COLORS = ((178, 114, 0), (0, 159, 230))
 
 
@@ -20,16 +20,16 @@ def sample_pairs(cfg: Config, indices: list[int], seed: int = 0) -> list[tuple]:
     Args:
         cfg (Config): A pretraining config whose training pipeline holds a ``JointView`` or a
             ``MultiView``.
-        indices (list[int]): Of images in the training set; in place of one that cannot be read,
-            the next that can.
-        seed (int): Of NumPy's generator. Defaults to 0.
+        indices (list[int]): Indices of images in the training set; an image that cannot be read is
+            replaced by the next one that can.
+        seed (int): Seed of NumPy's generator. Defaults to 0.
 
     Returns:
-        list[tuple]: For each image (source, views, params): BGR arrays and, for each view, its
-        ``view_params``.
+        list[tuple]: For each image (source, views, params): source and views are BGR arrays; params
+        holds the ``view_params`` of each view.
 
     Raises:
-        ValueError: The pipeline holds neither.
+        ValueError: The pipeline holds neither transform.
         OSError: No photo can be read.
     """
     source = PairSource(cfg)
@@ -61,15 +61,15 @@ def draw_pair(
     Args:
         source (np.ndarray): The photo, BGR uint8.
         views (list[np.ndarray]): The views, BGR uint8.
-        params (list[list]): Each view's ``view_params``.
-        height (int): Of the picture, pixels. Defaults to 180.
+        params (list[list]): The ``view_params`` of each view.
+        height (int): Height of the picture in pixels. Defaults to 180.
 
     Returns:
         np.ndarray: BGR uint8, of the given height.
     """
     scale = height / source.shape[0]
     canvas = resize(source, (max(1, round(source.shape[1] * scale)), height))
-    canvas = np.ascontiguousarray(canvas)  # OpenCV draws on no other
+    canvas = np.ascontiguousarray(canvas)  # OpenCV draws only on contiguous arrays
     tiles = []
     for view, drawn, color in zip(views[:2], params[:2], VIEW_COLORS, strict=True):
         box = box_of(drawn)

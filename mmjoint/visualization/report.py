@@ -1,4 +1,4 @@
-"""The report page of some runs side by side: one file, no network."""
+"""The report page that shows runs side by side: one file that needs no network."""
 
 import base64
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from .runs import Run, config_differences
 
 _TEMPLATE = Path(__file__).with_name('report.html')
 _MOST_DIFFERENCES = 40
-# Title, what it shows, the scalar's name and the text below.
+# Title, name of the scalar, and the text below the chart.
 _CHARTS = (
     ('Training loss', 'loss', ''),
     ('kNN top-1', 'knn/top1', 'percent, of the backbone while it trains (KNNHook)'),
@@ -33,13 +33,13 @@ NO_NUMBER = '–'
 
 
 def add_pairs(run: Run, num: int = 4, seed: int = 0) -> None:
-    """Draw pairs of a run's training images, evenly spaced ones, as training would.
+    """Add pictures of pairs of a run's training images, evenly spaced, drawn as in training.
 
     Args:
-        run (Run): Its ``pairs`` are set; where its config or its images are not at hand, its
+        run (Run): The run, whose ``pairs`` are set. If its config or its images are missing, its
             ``notes`` say so instead.
-        num (int): How many. Defaults to 4.
-        seed (int): Of the draws. Defaults to 0.
+        num (int): Number of images. Defaults to 4.
+        seed (int): Seed of the draws. Defaults to 0.
     """
     if run.cfg is None:
         return
@@ -66,13 +66,13 @@ def write_report(
     facts: dict[str, str] | None = None,
     runs: Sequence[Run] = (),
 ) -> None:
-    """Write the page, aside first and then into place.
+    """Write the page to a temporary file that is then moved into place.
 
     Args:
-        path (str | Path): Of the HTML file.
-        title (str): Its heading. Defaults to 'Runs side by side'.
-        note (str): What the reader must know before reading a number. Defaults to none.
-        facts (dict[str, str], optional): What was run, name to value.
+        path (str | Path): The HTML file.
+        title (str): The heading of the page. Defaults to 'Runs side by side'.
+        note (str): What the reader must know before reading a number. Defaults to ''.
+        facts (dict[str, str], optional): Names and values that describe what was run.
         runs (Sequence[Run]): The runs, as documented in ``read_run``.
 
     Raises:
@@ -122,8 +122,8 @@ def results_table(runs: Sequence[Run]) -> list[dict[str, str]]:
         runs (Sequence[Run]): The runs.
 
     Returns:
-        list[dict[str, str]]: A row a run, name of the column to text; a column only if a run has
-        a number for it.
+        list[dict[str, str]]: One row per run, which maps column names to texts; a column exists
+        only if a run has a number for it.
     """
     rows = [_numbers(run) for run in runs]
     columns = list(dict.fromkeys(name for row in rows for name in row))
@@ -175,10 +175,11 @@ def sdf_table(runs: Sequence[Run]) -> list[dict[str, str]]:
     """Put the pair difficulties of runs into rows.
 
     Args:
-        runs (Sequence[Run]): The runs; those with an ``sdf``.
+        runs (Sequence[Run]): The runs; those without an ``sdf`` are ignored.
 
     Returns:
-        list[dict[str, str]]: A row a kind of pairs, ``pairs`` and each run's SDF with its error.
+        list[dict[str, str]]: One row per kind of pairs, with ``pairs`` and the SDF of each run with
+        its error.
     """
     measured = [(run, rows) for run in runs if run.sdf and (rows := run.sdf.get('rows'))]
     cells: dict[str, dict[str, str]] = {}
@@ -198,10 +199,10 @@ def detection_table(runs: Sequence[Run]) -> list[dict[str, str]]:
     """Put the detection results of runs into rows.
 
     Args:
-        runs (Sequence[Run]): The runs; those with ``detection``.
+        runs (Sequence[Run]): The runs; those without ``detection`` are ignored.
 
     Returns:
-        list[dict[str, str]]: A row a result, in percent, with the standard deviation where there
+        list[dict[str, str]]: One row per result, in percent, with the standard deviation if there
         are several trials.
     """
     rows = []

@@ -1,4 +1,4 @@
-"""What a training run has left in its work directory, read for the report."""
+"""The content of a training run's work directory, read for the report."""
 
 import json
 import statistics
@@ -14,7 +14,7 @@ from ..engine.options import TOP_LEVEL_KEYS
 
 Curve = tuple[list[int], list[float]]
 
-# Read for the report's charts, where a run has logged them.
+# Scalars that the report's charts show, if a run has logged them.
 CURVES = (
     'loss',
     'knn/top1',
@@ -24,9 +24,9 @@ CURVES = (
     'collapse/negative',
     'lr',
 )
-# What a run computes follows from these. The named parts that a config is made of, such as `views`,
-# are told by the settings that they went into; the others say where a run was made or how it is
-# told about.
+# The settings that determine what a run computes. The named parts of which a config is made, such
+# as `views`, are covered by the settings into which they went; the others only say where a run was
+# made or how it is reported.
 _SETTINGS = TOP_LEVEL_KEYS - {
     'experiment_name',
     'launcher',
@@ -40,18 +40,18 @@ _SETTINGS = TOP_LEVEL_KEYS - {
 
 @dataclass
 class Run:
-    """One run of a report; all but the name may be missing.
+    """One run of a report; everything except the name may be missing.
 
     Args:
-        name (str): What the report calls it.
-        work_dir (Path, optional): Its folder.
+        name (str): The name of the run in the report.
+        work_dir (Path, optional): The folder of the run.
         cfg (Config, optional): Its config.
-        curves (dict[str, tuple]): Logged scalars, name to (iterations, values).
-        step_time, data_time (float, optional): Median seconds an iteration, and those of them spent
-            waiting for data.
-        evaluation (dict, optional): What ``tools/evaluate.py`` wrote.
-        sdf (dict, optional): What ``tools/measure_sdf.py`` wrote.
-        detection (list[dict]): What the engines in ``transfer/`` wrote.
+        curves (dict[str, tuple]): Logged scalars: maps each name to (iterations, values).
+        step_time, data_time (float, optional): Median seconds per iteration, and the seconds of
+            them spent waiting for data.
+        evaluation (dict, optional): The result of ``tools/evaluate.py``.
+        sdf (dict, optional): The result of ``tools/measure_sdf.py``.
+        detection (list[dict]): The results of the engines in ``transfer/``.
         predictions (Path, optional): A picture of detections.
         pairs (list[np.ndarray]): Pictures of pairs, BGR.
         embedding (np.ndarray, optional): Picture of the features in two dimensions, BGR or
@@ -79,13 +79,13 @@ def read_run(work_dir: str | Path, name: str | None = None) -> Run:
 
     Args:
         work_dir (str | Path): The folder.
-        name (str, optional): What the report calls the run. Defaults to the folder's name.
+        name (str, optional): The name of the run in the report. Defaults to the folder's name.
 
     Returns:
-        Run: Without pictures.
+        Run: The run, without pictures.
 
     Raises:
-        FileNotFoundError: There is no such folder, or no log of a loss in it.
+        FileNotFoundError: There is no such folder, or it contains no log of a loss.
         ValueError: A JSON file is damaged.
     """
     work_dir = Path(work_dir)
@@ -135,8 +135,8 @@ def _read_json(path: Path) -> dict | None:
 def read_scalars(work_dir: str | Path, name: str = 'loss') -> Curve:
     """Read the curve of a scalar that mmengine's LocalVisBackend wrote.
 
-    A resumed run has one file a start; where they overlap, the later start counts. The last line of
-    a file may be cut off, as a kill leaves it.
+    A resumed run has one file per start; where they overlap, the later start counts. The last line
+    of a file may be cut off, as after a kill.
 
     Args:
         work_dir (str | Path): The run's work directory.
@@ -146,7 +146,7 @@ def read_scalars(work_dir: str | Path, name: str = 'loss') -> Curve:
         tuple[list[int], list[float]]: Iterations, ascending, and the value logged at each.
 
     Raises:
-        FileNotFoundError: There is no such file with that scalar in it.
+        FileNotFoundError: No file contains that scalar.
         ValueError: A line that is not the last is damaged.
     """
     values: dict[int, float] = {}
@@ -173,15 +173,15 @@ def _rows(path: Path) -> list[dict]:
 
 
 def config_differences(cfgs: list[Config | None]) -> dict[str, list[str]]:
-    """Tell which settings differ between configs.
+    """Find the settings in which configs differ.
 
     Args:
-        cfgs (list[Config | None]): The configs; None for one that is not known.
+        cfgs (list[Config | None]): The configs; None for a config that is not known.
 
     Returns:
-        dict[str, list[str]]: The setting's dotted name, such as
+        dict[str, list[str]]: Maps the dotted name of a setting, such as
         ``train_dataloader.dataset.pipeline.1.transforms.0.0.beta``, to its value in each config, as
-        text; empty where a config lacks it. Where a run was made is not a setting, nor is a
+        text; empty if a config lacks it. The place where a run was made is not a setting, nor is a
         variable of the config file.
     """
     flat = [_flatten(cfg.to_dict()) if cfg is not None else None for cfg in cfgs]
