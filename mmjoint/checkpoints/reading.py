@@ -98,7 +98,7 @@ def _read_safetensors(path: Path) -> OrderedDict:
             f"{path}: safetensors is not installed: pip install 'mmjoint[transfer]'"
         ) from error
     with safe_open(path, framework='pt') as file:
-        weights = OrderedDict((name, file.get_tensor(name)) for name in file.keys())
+        weights = OrderedDict((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118 (no dict)
         vars(weights)['metadata'] = file.metadata() or {}
     return weights
 

@@ -82,7 +82,7 @@ class ImageFolder(_ListedDataset):
     """
 
     def __init__(
-        self, data_root: str, data_prefix: str = '', with_label: bool = False, **kwargs
+        self, data_root: str, data_prefix: str = '', with_label: bool = False, **kwargs: Any
     ) -> None:
         kwargs.setdefault('extensions', EXTENSIONS)
         super().__init__(data_root, data_prefix, with_label=with_label, **kwargs)

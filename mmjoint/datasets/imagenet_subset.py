@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
@@ -35,7 +36,7 @@ class ImageNetSubset(BaseDataset):
     """
 
     def __init__(
-        self, data_root: str, split: str = 'train', class_list: str = 'imagenet100', **kwargs
+        self, data_root: str, split: str = 'train', class_list: str = 'imagenet100', **kwargs: Any
     ) -> None:
         if split not in ('train', 'val'):
             raise ValueError(f"split must be 'train' or 'val', got {split!r}")

@@ -6,6 +6,7 @@ and sizes of the shards, and a run resumes as it does from a folder. The price i
 image, as in a folder; what is saved are the look-ups of millions of small files.
 """
 
+import io
 import logging
 import os
 import re
@@ -13,6 +14,7 @@ import tarfile
 from functools import lru_cache
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.dist import get_dist_info
@@ -58,7 +60,7 @@ def _read(tar: str, offset: int, size: int) -> bytes:
 
 
 @lru_cache(maxsize=256)  # a process may hold 1024 files open on most systems
-def _open(tar: str):
+def _open(tar: str) -> io.FileIO:
     return open(tar, 'rb', buffering=0)
 
 
@@ -105,7 +107,7 @@ class WebDatasetShards(BaseDataset):
         data_root: str = '',
         with_label: bool = False,
         extensions: tuple[str, ...] = EXTENSIONS,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         self.shards = find_shards(shards, data_root)
         self.with_label = with_label

@@ -1,6 +1,7 @@
 """TinyImageNet: the 200 classes of 64 px photos, in the layout of its archive or one of folders."""
 
 from pathlib import Path
+from typing import Any
 
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
@@ -33,7 +34,7 @@ class TinyImageNet(BaseDataset):
         ValueError: The split holds no image, or ``val`` a class that ``train`` lacks.
     """
 
-    def __init__(self, data_root: str, split: str = 'train', **kwargs) -> None:
+    def __init__(self, data_root: str, split: str = 'train', **kwargs: Any) -> None:
         if split not in ('train', 'val'):
             raise ValueError(f"split must be 'train' or 'val', got {split!r}")
         self.split = split

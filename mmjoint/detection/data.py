@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +69,7 @@ def summarise(trials: Sequence[dict]) -> tuple[dict, dict | None]:
     if 'bbox' not in kinds:
         raise ValueError(f'trial with seed {trials[0].get("seed")} has no bbox: {trials[0]}')
 
-    def over_trials(statistic) -> dict:
+    def over_trials(statistic: Callable) -> dict:
         return {
             kind: {
                 metric: statistic([trial[kind][metric] for trial in trials]) for metric in METRICS
@@ -83,7 +83,7 @@ def summarise(trials: Sequence[dict]) -> tuple[dict, dict | None]:
     return mean, over_trials(lambda values: _or_none(values, lambda v: np.std(v, ddof=1)))
 
 
-def _or_none(values: list, statistic) -> float | None:
+def _or_none(values: list, statistic: Callable) -> float | None:
     if any(value is None or not math.isfinite(value) for value in values):
         return None
     return float(statistic(np.asarray(values, dtype=np.float64)))

@@ -1,6 +1,7 @@
 """Detects a collapse of the features while it happens."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -244,14 +245,14 @@ class _Recorder:
         self.views = [inputs] if isinstance(inputs, Tensor) else list(inputs)
 
     @staticmethod
-    def _take_images(waiting: list[Tensor]):
+    def _take_images(waiting: list[Tensor]) -> Callable:
         def hook(module: nn.Module, args: tuple) -> None:
             if args and isinstance(args[0], Tensor):
                 waiting.append(_signature(args[0]))
 
         return hook
 
-    def _take_features(self, waiting: list[Tensor]):
+    def _take_features(self, waiting: list[Tensor]) -> Callable:
         def hook(module: nn.Module, args: tuple, output: Any) -> None:
             while isinstance(output, (tuple, list)):
                 output = output[-1]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from copy import deepcopy
 from itertools import chain, groupby
+from typing import Any
 
 import torch
 from mmcv.cnn.bricks import DropPath
@@ -119,7 +120,7 @@ class DINO(BaseSelfSupervisor):
             )
         return self.base_momentum * (1 + math.cos(math.pi * step / max_iters)) / 2
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._steps = None
 
@@ -140,7 +141,7 @@ class DINO(BaseSelfSupervisor):
         self._steps += 1
 
     def loss(
-        self, inputs: list[Tensor], data_samples: list[DataSample] | None = None, **kwargs
+        self, inputs: list[Tensor], data_samples: list[DataSample] | None = None, **kwargs: Any
     ) -> dict[str, Tensor]:
         """Compute the loss; in training also update the teacher and the center.
 

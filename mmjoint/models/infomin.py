@@ -1,5 +1,7 @@
 """InfoMin: MoCo v2 with a jigsaw branch."""
 
+from typing import Any
+
 import torch.nn.functional as F
 from mmengine.dist import get_rank
 from mmengine.model import BaseModule
@@ -74,7 +76,7 @@ class InfoMin(HostFreeMoCo):
         ValueError: ``jigsaw_weight`` is out of range, or the inputs are not two views and patches.
     """
 
-    def __init__(self, jigsaw_neck: dict, jigsaw_weight: float = 0.5, **kwargs) -> None:
+    def __init__(self, jigsaw_neck: dict, jigsaw_weight: float = 0.5, **kwargs: Any) -> None:
         if not 0 <= jigsaw_weight <= 1:
             raise ValueError(f'jigsaw_weight must be in [0, 1], got {jigsaw_weight!r}')
         super().__init__(**kwargs)
@@ -82,7 +84,7 @@ class InfoMin(HostFreeMoCo):
         self.jigsaw_weight = jigsaw_weight
 
     def loss(
-        self, inputs: list[Tensor], data_samples: list[DataSample] | None = None, **kwargs
+        self, inputs: list[Tensor], data_samples: list[DataSample] | None = None, **kwargs: Any
     ) -> dict[str, Tensor]:
         """Compute the two losses and update the queue.
 

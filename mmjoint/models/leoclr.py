@@ -1,5 +1,7 @@
 """LeOCLR: MoCo v2 whose query is the whole image."""
 
+from typing import Any
+
 import torch
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -34,7 +36,7 @@ class LeOCLR(HostFreeMoCo):
     """
 
     def loss(
-        self, inputs: list[Tensor], data_samples: list[DataSample] | None = None, **kwargs
+        self, inputs: list[Tensor], data_samples: list[DataSample] | None = None, **kwargs: Any
     ) -> dict[str, Tensor]:
         """Compute the loss, update the momentum encoder and fill the queue.
 

@@ -1,5 +1,7 @@
 """SimCLR whose gradient does not depend on the number of processes."""
 
+from typing import Any
+
 from mmengine.dist import get_world_size
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -24,7 +26,7 @@ class DistributedSimCLR(HostFreeSimCLR):
     """
 
     def loss(
-        self, inputs: list[Tensor], data_samples: list[DataSample], **kwargs
+        self, inputs: list[Tensor], data_samples: list[DataSample], **kwargs: Any
     ) -> dict[str, Tensor]:
         """Compute the loss over the pairs of all processes.
 

@@ -84,7 +84,7 @@ class _CountedAverage(BaseAveragedModel):
 
     _count: int | None = None
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._count = None
 
@@ -157,7 +157,7 @@ class HostFreeSimCLR(SimCLR):
     """mmpretrain's SimCLR, which finds the pairs by their positions instead of by masks."""
 
     def loss(
-        self, inputs: list[Tensor], data_samples: list[DataSample], **kwargs
+        self, inputs: list[Tensor], data_samples: list[DataSample], **kwargs: Any
     ) -> dict[str, Tensor]:
         """Compute the loss over the pairs of all processes.
 
@@ -207,7 +207,7 @@ class HostFreeMoCo(MoCo):
 
     _place: int | None = None
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._place = None
 
@@ -228,7 +228,7 @@ class HostFreeMoCo(MoCo):
         self.queue_ptr.fill_(self._place)
 
     def loss(
-        self, inputs: list[Tensor], data_samples: list[DataSample] | None = None, **kwargs
+        self, inputs: list[Tensor], data_samples: list[DataSample] | None = None, **kwargs: Any
     ) -> dict[str, Tensor]:
         """Compute the loss, update the momentum encoder and fill the queue.
 
@@ -267,7 +267,7 @@ class HostFreeSwAV(SwAV):
     """mmpretrain's SwAV, which groups views by size without tensors."""
 
     def loss(
-        self, inputs: list[Tensor], data_samples: list[DataSample], **kwargs
+        self, inputs: list[Tensor], data_samples: list[DataSample], **kwargs: Any
     ) -> dict[str, Tensor]:
         """Compute the loss.
 

@@ -1,6 +1,7 @@
 """SwAV whose assignments do not depend on the number of processes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce
@@ -60,7 +61,7 @@ class DistributedSwAVLoss(SwAVLoss):
     use_queue: bool  # of mmpretrain's, which tells no types
 
     def __init__(
-        self, *, num_crops: Sequence[int] = (2,), num_prototypes: int = 3000, **kwargs
+        self, *, num_crops: Sequence[int] = (2,), num_prototypes: int = 3000, **kwargs: Any
     ) -> None:
         if not isinstance(num_prototypes, int):
             raise TypeError(f'num_prototypes must be an int, got {num_prototypes!r}')

@@ -103,7 +103,7 @@ class StockColor(StockTransform):
 
     def __init__(self, transform: ColorJitter | RandomApply) -> None:
         super().__init__(transform)
-        self._jitter = transform if isinstance(transform, ColorJitter) else list(transform)[0]
+        self._jitter = transform if isinstance(transform, ColorJitter) else next(iter(transform))
         limits = {
             name: ends for name in self._NAMES if (ends := getattr(self._jitter, name)) is not None
         }

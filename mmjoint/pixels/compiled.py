@@ -51,7 +51,7 @@ class Deferred:
             first operation.
     """
 
-    __slots__ = ('source', 'box', 'size', 'cubic', 'mirrored', 'steps')
+    __slots__ = ('box', 'cubic', 'mirrored', 'size', 'source', 'steps')
     dtype = np.dtype(np.uint8)
     ndim = 3
 
@@ -213,7 +213,7 @@ def _one_at_a_time(folder: str | None) -> Iterator[None]:
     try:
         import fcntl
 
-        lock = open(Path(folder, 'mmjoint.lock'), 'a')
+        lock = open(Path(folder, 'mmjoint.lock'), 'a')  # noqa: SIM115 (closed below)
     except (ImportError, OSError):  # Windows; a read-only cache
         yield
         return

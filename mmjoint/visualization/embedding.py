@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from mmengine.config import Config
 from torch import Tensor
 
 from ..engine import find_last_checkpoint
@@ -55,7 +56,7 @@ def add_embedding(
         run.embedding = draw_points(tsne(features, seed), labels.numpy())
 
 
-def _test_features(cfg, checkpoint: str, num: int) -> tuple[Tensor, Tensor]:
+def _test_features(cfg: Config, checkpoint: str, num: int) -> tuple[Tensor, Tensor]:
     for name in ('knn_train_dataloader', 'knn_val_dataloader'):
         if name not in cfg:
             raise ValueError(f'the config has no {name}: name a folder of labeled images')

@@ -1,7 +1,7 @@
 """The report page that shows runs side by side: one file that needs no network."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -107,7 +107,7 @@ def write_report(
     write_output(path, page)
 
 
-def _charts(runs: Sequence[Run]):
+def _charts(runs: Sequence[Run]) -> Iterator[dict]:
     for title, name, text in _CHARTS:
         curves = [(i % 6, *run.curves[name]) for i, run in enumerate(runs) if name in run.curves]
         shown = [run for run in runs if name in run.curves]

@@ -38,7 +38,7 @@ def losses(folder):
 @pytest.mark.parametrize('amp', [False, True])
 def test_losses_fall_and_boxes_are_found(amp, coco_of, tmp_path):  # noqa: F811
     coco = coco_of(tmp_path / 'images')
-    model, data, machine = run(coco, tmp_path / 'run', amp, 30, masks=True)
+    model, _, machine = run(coco, tmp_path / 'run', amp, 30, masks=True)
     values = losses(tmp_path / 'run')
     assert sum(values[-5:]) < 0.9 * sum(values[:5])
     test = DetectionImages(coco, (48,), 64, False)

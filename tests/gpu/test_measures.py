@@ -29,7 +29,7 @@ def test_the_device_that_is_chosen(device):
 
 def test_evaluate_and_knn(trained, labelled, run_tool, tmp_path):
     arguments = [*trained, '--data', labelled, '--k', 3, '--draws', 2]
-    status, out, err = run_tool('evaluate.py', *arguments, '--json', 'a.json')
+    status, _, err = run_tool('evaluate.py', *arguments, '--json', 'a.json')
     assert status == 0, err
     results = json.loads((tmp_path / 'a.json').read_text())['results']
     assert results['knn']['top1'] > 50 and results['linear']['top1'] > 50  # chance is 33

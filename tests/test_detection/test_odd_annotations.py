@@ -1,6 +1,7 @@
 """Odd annotation files are read in their one meaning or refused by name, before anything else."""
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def perfect_detector(coco: dict, masks: bool) -> list[dict]:
 def check(case: Case, folder: Path, read_case: Callable[[Path, Case], DataSets]) -> None:
     """Hold what is read, or the refusal, against what is right."""
     if case.refused:
-        with pytest.raises(ValueError) as error:
+        with pytest.raises(ValueError, match=re.escape(str(folder))) as error:
             read_case(folder, case)
         message = str(error.value)
         assert '\n' not in message and str(folder) in message

@@ -172,10 +172,15 @@ def test_sparse_gradients_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    'arguments', [dict(lr=-1), dict(lr=1.0, momentum=-1), dict(lr=1.0, nesterov=True)]
+    'arguments, word',
+    [
+        (dict(lr=-1), 'learning rate'),
+        (dict(lr=1.0, momentum=-1), 'momentum'),
+        (dict(lr=1.0, nesterov=True), 'Nesterov'),
+    ],
 )
-def test_wrong_arguments(arguments: dict) -> None:
-    with pytest.raises(ValueError):
+def test_wrong_arguments(arguments: dict, word: str) -> None:
+    with pytest.raises(ValueError, match=word):
         ForeachLARS([nn.Parameter(torch.zeros(1))], **arguments)
 
 

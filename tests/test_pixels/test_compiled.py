@@ -112,7 +112,7 @@ def test_no_index_leaves_its_array(monkeypatch):
 
     def inside(array, start, length):
         calls.append(start)
-        assert 0 <= int(start) and int(start) + length <= array.size
+        assert int(start) >= 0 and int(start) + length <= array.size
 
     def transpose_tile(src, start, step, dst, to, dst_step):
         inside(src, start, 15 * int(step) + 16)

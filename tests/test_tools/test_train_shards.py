@@ -118,7 +118,7 @@ def test_resumed_run_goes_on_in_the_same_order(
     seen = run('cut', first) + run('cut', last, '--resume')
     assert len(seen) == batches
     # In six batches of 8 no image comes twice, and none is left out.
-    images = sum(seen, [])
+    images = [image for batch in seen for image in batch]
     for epoch in range(0, len(images), 48):
         part = images[epoch : epoch + 48]
         assert len(set(part)) == len(part)

@@ -78,7 +78,7 @@ def _draw(
         colour = colours[item['category_id']]
         draw.rectangle(corners, outline=colour, width=3)
         text = f'{names[item["category_id"]]} {item["score"]:.2f}'
-        left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+        _, _, right, bottom = draw.textbbox((0, 0), text, font=font)
         x = min(max(0, corners[0]), max(0, size[0] - right - 6))
         y = min(max(0, corners[1] - bottom - 4), size[1] - bottom - 4)
         draw.rectangle((x, y, x + right + 6, y + bottom + 4), fill=colour)

@@ -11,8 +11,8 @@ from .recipes import CONFIGS, RECIPES, View
 
 __all__ = [
     'CONFIGS',
-    'Maker',
     'RECIPES',
+    'Maker',
     'View',
     'benchmark_loader',
     'benchmark_views',
