@@ -1,6 +1,6 @@
 """Checkpoints: reading them safely, and one key map between mm, detectron2, torchvision and timm.
 
-Needs PyTorch alone: an environment that converts checkpoints may have no mm stack.
+It needs only PyTorch: an environment that converts checkpoints may have no mm stack.
 """
 
 from .conversion import TARGETS, backbone_weights, convert, read_provenance

@@ -1,4 +1,4 @@
-"""The files that ``torch.save`` writes: zip archives, and what PyTorch wrote before 1.6."""
+"""Reads the files that ``torch.save`` writes: zip archives, and the format before PyTorch 1.6."""
 
 import io
 import mmap
@@ -13,22 +13,22 @@ from torch import Tensor
 from .unpickling import RefusedError, SafeUnpickler
 
 _ZIP = b'PK\x03\x04'
-# What the older format starts with: this number, and the version of the format.
+# The older format starts with this number and the version of the format.
 _MAGIC = (0x1950A86A20F9469CFC6C, 1001)
 _CHUNK = 1 << 22
 
 
 def load_file(path: Path) -> object:
-    """Read a file of ``torch.save`` to the CPU, without running code and whole or not at all.
+    """Load a file of ``torch.save`` to the CPU, completely and without running code.
 
     Args:
         path (Path): The file.
 
     Returns:
-        object: What was saved, of containers, texts, numbers, arrays and dense tensors.
+        object: The saved object, made of containers, texts, numbers, arrays and dense tensors.
 
     Raises:
-        Exception: Of many types, with a message that says why the file is not read.
+        Exception: An error of one of many types, whose message says why the file cannot be read.
     """
     with open(path, 'rb') as file:
         is_zip = file.read(4) == _ZIP
@@ -40,7 +40,7 @@ def load_file(path: Path) -> object:
 
 
 def check_sums(path: Path) -> None:
-    """Compare a zip archive's records with their checksums; other files have none.
+    """Compare the records of a zip archive with their checksums; other files have none.
 
     Raises:
         Exception: As documented in ``load_file``.
@@ -53,7 +53,7 @@ def check_sums(path: Path) -> None:
 
 
 class _Archive(zipfile.ZipFile):
-    """A zip archive of ``torch.save``."""
+    """A zip archive written by ``torch.save``."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -65,14 +65,14 @@ class _Archive(zipfile.ZipFile):
             raise RefusedError('compressed records, which torch.save does not write')
         if sum(record.file_size for record in records) > path.stat().st_size:
             raise RefusedError('records that are together larger than the file')
-        # PyTorch can be told to leave the checksums out (torch.serialization.set_crc32_options).
+        # PyTorch can be told to omit the checksums (torch.serialization.set_crc32_options).
         self._unchecked = all(record.CRC == 0 for record in records)
         self._names = set(names)
         self._read: set[str] = set()
         self._storages: dict[str, Tensor] = {}
 
     def load(self) -> object:
-        """Return what was saved, and check the records that it does not refer to."""
+        """Return the saved object, and check the records to which it does not refer."""
         roots = [name for name in self._names if name.endswith('/data.pkl')]
         if len(roots) != 1:
             raise RefusedError('no record data.pkl')
@@ -98,7 +98,7 @@ class _Archive(zipfile.ZipFile):
         view = memoryview(values.numpy())  # type: ignore[arg-type]  # an array is a buffer
         with cast(io.BufferedIOBase, self.open(record)) as file:
             start = 0
-            # One more read than there are bytes: the checksum is compared at the end.
+            # Read once more than there are bytes: the checksum is compared at the end.
             while count := file.readinto(view[start : start + _CHUNK] or bytearray(1)):
                 start += count
         if start != len(values):
@@ -141,7 +141,7 @@ def _load_legacy(content: mmap.mmap) -> object:
 
     for expected in _MAGIC:
         if SafeUnpickler(content).load() != expected:
-            raise ValueError('it starts as no file of torch.save does')
+            raise ValueError('it does not start like a file of torch.save')
     system = SafeUnpickler(content).load()
     if not isinstance(system, dict) or system.get('little_endian') != (sys.byteorder == 'little'):
         raise RefusedError('values in the byte order of another machine')

@@ -1,4 +1,4 @@
-"""Backbones out of any known checkpoint into any known format, whole or not at all."""
+"""Converts backbones from any known checkpoint to any known format, completely or not at all."""
 
 import io
 import json
@@ -20,17 +20,17 @@ from .reading import CheckpointError, file_sha256, read_checkpoint
 def backbone_weights(
     path: str | Path, which: str = 'online', trust: bool = False
 ) -> OrderedDict[str, Tensor]:
-    """Read a ResNet backbone out of a checkpoint, strictly.
+    """Read a ResNet backbone from a checkpoint, strictly.
 
     Args:
-        path (str | Path): A checkpoint of a program that ``key_maps.SOURCES`` lists, or one that
+        path (str | Path): A checkpoint of one of the programs in ``key_maps.SOURCES``, or one that
             ``convert`` wrote.
         which (str): ``'online'``, the network trained by gradients (DINO's student), or
             ``'momentum'``, its moving average (DINO's teacher). Defaults to ``'online'``.
-        trust (bool): Let the file run code. Defaults to False.
+        trust (bool): Whether the file may run code. Defaults to False.
 
     Returns:
-        OrderedDict[str, Tensor]: Under torchvision's names, in the network's order.
+        OrderedDict[str, Tensor]: The weights under torchvision's names, in the network's order.
 
     Raises:
         CheckpointError: If the file cannot be read, has no such backbone, or has missing,
@@ -40,13 +40,14 @@ def backbone_weights(
 
 
 def read_provenance(path: str | Path) -> dict | None:
-    """Read where the weights of a file that ``convert`` wrote came from.
+    """Read the origin of the weights in a file that ``convert`` wrote.
 
     Args:
         path (str | Path): The file.
 
     Returns:
-        dict | None: As ``convert`` returned it; None for a file that another program wrote.
+        dict | None: The value that ``convert`` returned; None for a file that another program
+        wrote.
 
     Raises:
         CheckpointError: If the file cannot be read.
@@ -71,24 +72,24 @@ def convert(
         to (str): ``'detectron2'`` (.pkl), ``'torchvision'`` (.pth), ``'timm'`` (.pth or
             .safetensors), ``'mmdet'`` or ``'mm'`` (.pth; keys under ``backbone.``).
         which (str): ``'online'`` or ``'momentum'``. Defaults to ``'online'``.
-        trust (bool): Let the checkpoint run code. Defaults to False.
-        depth (int, optional): The depth that the backbone must have. Defaults to None: any.
+        trust (bool): Whether the checkpoint may run code. Defaults to False.
+        depth (int, optional): The depth that the backbone must have. Defaults to None, any depth.
 
     Returns:
-        dict: Where the weights came from, as recorded in the file: ``source`` (the file's name),
-        ``sha256``, ``format``, ``which`` of the ``available`` backbones, ``prefix``,
-        ``algorithm``, ``epoch`` and ``iter`` (None where the checkpoint does not say), ``depth``,
-        ``stem``, ``facts`` (what the file tells of the network besides: style, strides, dilations,
-        eps of the norms), ``mmjoint`` (version), and ``origin``, the same of the checkpoint itself
-        if ``convert`` had written it.
+        dict: The origin of the weights, as recorded in the file: ``source`` (the file's name),
+            ``sha256``, ``format``, ``which`` of the ``available`` backbones, ``prefix``,
+            ``algorithm``, ``epoch`` and ``iter`` (None if the checkpoint does not contain them),
+            ``depth``, ``stem``, ``facts`` (what else the file says about the network: style,
+            strides, dilations, eps of the norms), ``mmjoint`` (version), and ``origin``, the same
+            values of the checkpoint itself if ``convert`` wrote it.
 
     Raises:
-        CheckpointError: If the checkpoint is not fit for it (see ``backbone_weights``), or the
-            target cannot hold the backbone or does not have such files.
+        CheckpointError: If the checkpoint is not suitable (see ``backbone_weights``), or the target
+            cannot hold the backbone or does not use such files.
     """
     ckpt, out = Path(ckpt), Path(out)
     if to not in TARGETS:
-        raise CheckpointError(f'{to!r} is no target; expected one of {", ".join(TARGETS)}')
+        raise CheckpointError(f'{to!r} is not a target; expected one of {", ".join(TARGETS)}')
     if out.suffix not in TARGETS[to]:
         raise CheckpointError(
             f'{out}: {to} reads {" or ".join(TARGETS[to])} files; name the output so'
@@ -118,7 +119,7 @@ def _read(path: Path, which: str, trust: bool, to: str) -> tuple[OrderedDict[str
     source, container = found[which]
     weights, depth, stem = pick_backbone(source, container, path)
     facts = resnet_facts(checkpoint)
-    # Whoever builds an mm backbone gives it these arguments; the other programs have none for them.
+    # Arguments with which an mm backbone is built; the other programs have none for these facts.
     told = differences(facts, {'depth': depth} | (plain_network() if to != 'mm' else {}))
     if told:
         raise CheckpointError(
@@ -168,7 +169,7 @@ def _detectron2_pkl(weights: OrderedDict, provenance: dict) -> bytes:
     names = {left: right for left, right, _ in resnet_keys(provenance['depth'])}
     content = {
         'model': {names[key]: value.numpy() for key, value in weights.items()},
-        # With these two, detectron2 matches names by their ends: `res2...` is
+        # With these two entries detectron2 matches the ends of names: `res2...` matches
         # `backbone.res2...` in C4 and `backbone.bottom_up.res2...` in FPN.
         '__author__': 'mmjoint',
         'matching_heuristics': True,
@@ -178,8 +179,8 @@ def _detectron2_pkl(weights: OrderedDict, provenance: dict) -> bytes:
 
 
 def _plain_pth(weights: OrderedDict, provenance: dict) -> bytes:
-    # An attribute of the state dict, as PyTorch's own `_metadata`: the file stays what
-    # `load_state_dict` takes.
+    # An attribute of the state dict, like PyTorch's own `_metadata`, so that `load_state_dict`
+    # still accepts the file.
     vars(weights)['mmjoint'] = provenance
     return _saved(weights)
 
@@ -205,7 +206,7 @@ def _safetensors(weights: OrderedDict, provenance: dict) -> bytes:
     return save(dict(weights), {'format': 'pt', 'mmjoint': json.dumps(provenance)})
 
 
-# How each kind of file is made.
+# Functions that write the files of each target.
 TARGETS: dict[str, dict[str, Callable[[OrderedDict, dict], bytes]]] = {
     'detectron2': {'.pkl': _detectron2_pkl},
     'torchvision': {'.pth': _plain_pth},
@@ -213,5 +214,5 @@ TARGETS: dict[str, dict[str, Callable[[OrderedDict, dict], bytes]]] = {
     'mmdet': {'.pth': _mm_pth},
     'mm': {'.pth': _mm_pth},
 }
-# Their stem is a module that can be replaced, or mmpretrain's ResNet_CIFAR.
+# Networks whose stem is a module that can be replaced, or mmpretrain's ResNet_CIFAR.
 SMALL_STEM_TARGETS = ('torchvision', 'timm', 'mm')

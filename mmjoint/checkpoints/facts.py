@@ -1,4 +1,4 @@
-"""What a checkpoint tells about its network that names and shapes of weights do not."""
+"""Facts about a checkpoint's network that names and shapes of weights do not show."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from torch import nn
 
 from ..utils.literals import read_assignments
 
-# Of mmpretrain's ResNet, where the config does not say.
+# Defaults of mmpretrain's ResNet, used where the config does not set a value.
 _DEFAULTS = dict(style='pytorch', strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1), eps=1e-5)
 
 
@@ -15,10 +15,10 @@ def saved_config(checkpoint: Mapping) -> dict[str, object]:
     """Read the config that mmengine saves as text; it is never run.
 
     Args:
-        checkpoint (Mapping): As read.
+        checkpoint (Mapping): The content of the file.
 
     Returns:
-        dict[str, object]: Its settings; empty where there is none.
+        dict[str, object]: The settings; empty if there is no config.
     """
     meta = checkpoint.get('meta')
     text = meta.get('cfg', meta.get('config')) if isinstance(meta, dict) else None
@@ -33,15 +33,15 @@ def algorithm(checkpoint: Mapping) -> str | None:
 
 
 def resnet_facts(checkpoint: Mapping) -> dict[str, object]:
-    """Tell how the ResNet of a checkpoint differs in ways that its weights' shapes do not show.
+    """Return properties of a checkpoint's ResNet that the shapes of its weights do not show.
 
     Args:
-        checkpoint (Mapping): As read.
+        checkpoint (Mapping): The content of the file.
 
     Returns:
-        dict[str, object]: ``style``, ``strides``, ``dilations``, ``eps`` of the norms and maybe
-        ``depth``, of a saved config whose backbone is a ResNet; ``depth`` of an ``arch`` such as
-        ``'resnet50'``; empty where the file tells nothing.
+        dict[str, object]: ``style``, ``strides``, ``dilations``, ``eps`` of the norms and possibly
+        ``depth``, from a saved config whose backbone is a ResNet; ``depth`` from an ``arch`` such
+        as ``'resnet50'``; empty if the file says nothing about it.
     """
     arch = checkpoint.get('arch')
     named = re.fullmatch(r'resnet(\d+)', arch) if isinstance(arch, str) else None
@@ -65,14 +65,14 @@ def _plain(value: object) -> object:
 
 
 def differences(facts: Mapping[str, object], network: Mapping[str, object]) -> str:
-    """Say where a network is another than the one that a checkpoint tells of.
+    """Describe how a network differs from the one that a checkpoint describes.
 
     Args:
-        facts (Mapping[str, object]): Of ``resnet_facts``.
-        network (Mapping[str, object]): The same of the network; what it lacks is not compared.
+        facts (Mapping[str, object]): Facts from ``resnet_facts``.
+        network (Mapping[str, object]): Facts of the network; facts that it lacks are not compared.
 
     Returns:
-        str: One line; empty if there is no such place.
+        str: One line; empty if there is no difference.
     """
     return ', '.join(
         f'{key} {value!r} instead of {network[key]!r}'
@@ -82,14 +82,14 @@ def differences(facts: Mapping[str, object], network: Mapping[str, object]) -> s
 
 
 def contradiction(model: nn.Module, checkpoint: Mapping) -> str:
-    """Say where a backbone is another than the one that a checkpoint tells of.
+    """Describe how a backbone differs from the one that a checkpoint describes.
 
     Args:
         model (nn.Module): A backbone.
-        checkpoint (Mapping): As read.
+        checkpoint (Mapping): The content of the file.
 
     Returns:
-        str: One line; empty if there is no such place or nothing is told.
+        str: One line; empty if there is no difference or the file says nothing about it.
     """
     network = {
         key: _plain(getattr(model, key))
@@ -104,5 +104,5 @@ def contradiction(model: nn.Module, checkpoint: Mapping) -> str:
 
 
 def plain_network() -> dict[str, object]:
-    """Return the facts of the ResNet that torchvision, timm and the detection recipes have."""
+    """Return the facts of the ResNet that torchvision, timm and the detection recipes use."""
     return dict(_DEFAULTS)

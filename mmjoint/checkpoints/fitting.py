@@ -1,4 +1,4 @@
-"""Whether weights fit a model: their names, shapes and types, and values that weights can have."""
+"""Checks whether weights fit a model: names, shapes, types and values."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,12 +21,12 @@ def abridge(names: Sequence[str], limit: int = 3) -> str:
 def describe_faults(
     found: Mapping[str, object], expected: Mapping[str, Tensor | Sequence[int]]
 ) -> str:
-    """Say which weights are missing, unexpected, wrongly shaped or of values that cannot be.
+    """Describe which weights are missing, unexpected, wrongly shaped or of impossible values.
 
     Args:
-        found (Mapping[str, object]): The weights there are.
-        expected (Mapping[str, Tensor | Sequence[int]]): Name and shape of those that must be there,
-            or the tensors that they are to replace, whose kind of number then counts too.
+        found (Mapping[str, object]): The weights of the file.
+        expected (Mapping[str, Tensor | Sequence[int]]): Names and shapes of the weights that must
+            be there, or the tensors that they replace, whose kind of number is then checked too.
 
     Returns:
         str: One line; empty if all fit.
@@ -39,13 +39,13 @@ def describe_faults(
 
 
 def describe_misfits(found: Mapping[str, object], expected: Mapping[str, Tensor]) -> str:
-    """Say the same as ``describe_faults`` of the weights that are in both alone."""
+    """Do the same as ``describe_faults`` for the weights that are in both."""
     there = {key: value for key, value in expected.items() if key in found}
     return _listed(_misfits(found, there))
 
 
 def describe_values(found: Mapping[str, object], expected: Mapping[str, Tensor]) -> str:
-    """Say which weights in both are of values that no weight has, whatever their shape."""
+    """Describe which weights in both have values that no weight has, whatever their shape."""
     there = {key: value for key, value in expected.items() if key in found}
     return _listed(_misfits(found, there)[1:])
 
@@ -80,11 +80,11 @@ def _misfits(
 
 
 def _is_weight(key: str, value: Tensor, wanted: Tensor | Sequence[int]) -> bool:
-    """Tell whether a tensor's numbers are of the kind that its place takes."""
+    """Tell whether a tensor's numbers are of the kind that its place requires."""
     if value.layout != torch.strided or value.is_quantized or value.device.type == 'meta':
         return False
     if key.endswith(COUNTER) and value.is_floating_point():
-        return bool((value == value.round()).all())  # an average of networks has such
+        return bool((value == value.round()).all())  # averages of networks have such counters
     if isinstance(wanted, Tensor):
         if wanted.is_floating_point():
             return value.is_floating_point()
@@ -99,30 +99,30 @@ def _is_weight(key: str, value: Tensor, wanted: Tensor | Sequence[int]) -> bool:
 def _is_finite(value: Tensor, wanted: Tensor | Sequence[int]) -> bool:
     if not value.is_floating_point() or torch.isfinite(value.float().sum()):
         return True
-    finite = torch.isfinite(value.float())  # float64 may be beyond float32
+    finite = torch.isfinite(value.float())  # a float64 may exceed the range of float32
     if isinstance(wanted, Tensor) and wanted.is_floating_point():
         finite |= value == wanted.to(value)  # a mask of infinities
     return bool(finite.all())
 
 
 def load_backbone(model: nn.Module, path: str | Path, prefix: str = 'backbone.') -> None:
-    """Load a backbone's weights out of a checkpoint; every key must fit, both ways.
+    """Load a backbone's weights from a checkpoint; every key must fit, in both directions.
 
-    A file whose keys do not match would otherwise leave the model at its random initialization
-    with a log line at most. Keys that do not start with ``prefix`` (neck, head, queue) are not
-    the backbone's and are left aside. The model is unchanged if an error is raised.
+    A file whose keys do not match would otherwise leave the model at its random initialization with
+    at most a line in the log. Keys that do not start with ``prefix`` (neck, head, queue) do not
+    belong to the backbone and are ignored. The model is unchanged if an error is raised.
 
     Args:
         model (nn.Module): The backbone, as built from a config's ``model.backbone``.
         path (str | Path): An mmengine checkpoint (weights under ``state_dict``) or a plain state
             dict.
-        prefix (str): What the backbone's keys start with in the file, with its dot; ``''`` for a
-            file that holds the backbone alone. Defaults to ``'backbone.'``.
+        prefix (str): The prefix of the backbone's keys in the file, with its dot; ``''`` for a file
+            that contains only the backbone. Defaults to ``'backbone.'``.
 
     Raises:
         CheckpointError: If the file cannot be read, has no key with the prefix, has missing,
-            unexpected or differently shaped weights or values that no weight has, which the message
-            names, or says that it is of another backbone.
+            unexpected or differently shaped weights or impossible values, which the message names,
+            or says that it contains another backbone.
     """
     checkpoint = read_checkpoint(path)
     weights = state_dict_of(checkpoint, path)
@@ -144,19 +144,19 @@ def load_backbone(model: nn.Module, path: str | Path, prefix: str = 'backbone.')
 
 
 def state_dict_of(checkpoint: Mapping, path: object) -> dict:
-    """Return the weights of mmengine's checkpoints and of plain ones.
+    """Return the weights of mmengine's checkpoints and of plain state dicts.
 
     Args:
-        checkpoint (Mapping): As read.
+        checkpoint (Mapping): The content of the file.
         path (object): The file, for the message.
 
     Returns:
-        dict: Names to values.
+        dict: Maps names to values.
 
     Raises:
         CheckpointError: If there is no such mapping.
     """
     weights = checkpoint.get('state_dict', checkpoint)
     if not isinstance(weights, dict) or not all(isinstance(key, str) for key in weights):
-        raise CheckpointError(f'{path}: its state_dict is no mapping of names to tensors')
+        raise CheckpointError(f'{path}: its state_dict is not a mapping of names to tensors')
     return weights

@@ -1,7 +1,7 @@
-"""Names and shapes of a ResNet's weights in every format, as one table read both ways.
+"""Names and shapes of a ResNet's weights in every format, as one table read in both directions.
 
-mm, torchvision and timm share their names; detectron2 has its own. Everything here is about names
-and shapes: reading files is in ``reading.py``, writing them in ``conversion.py``.
+mm, torchvision and timm share their names; detectron2 has its own. This file deals only with names
+and shapes: ``reading.py`` reads files, ``conversion.py`` writes them.
 """
 
 import re
@@ -15,13 +15,13 @@ from torch import Tensor
 from .fitting import COUNTER, abridge, describe_faults
 from .reading import CheckpointError
 
-# Blocks of each stage; 18 and 34 are of basic blocks, the others of bottlenecks.
+# Number of blocks per stage; 18 and 34 have basic blocks, the others bottlenecks.
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
-# The second is that of small images: stride 1, no max-pooling after it.
+# The second stem is for small images: stride 1, and no max-pooling after it.
 STEMS = {'7x7': (64, 3, 7, 7), '3x3': (64, 3, 3, 3)}
 
-# torchvision's, mm's and timm's name of each module beside detectron2's. Stages count from 1 on the
-# left and from 2 on the right; {conv} is that of a convolution within its block.
+# The name of each module in torchvision, mm and timm next to its name in detectron2. Stages count
+# from 1 on the left and from 2 on the right; {conv} is the number of a convolution in its block.
 MODULE_NAMES = {
     'stem': ('conv1', 'stem.conv1'),
     'stem norm': ('bn1', 'stem.conv1.norm'),
@@ -31,29 +31,29 @@ MODULE_NAMES = {
     'shortcut norm': ('layer{stage}.{block}.downsample.1', 'res{res}.{block}.shortcut.norm'),
 }
 _BATCH_NORM = ('weight', 'bias', 'running_mean', 'running_var', COUNTER)
-# Children of torchvision's ResNet by number, as nn.Sequential(*model.children()) names them.
+# Children of torchvision's ResNet by index, as nn.Sequential(*model.children()) names them.
 _CHILDREN = {
     '0': 'conv1', '1': 'bn1', '4': 'layer1', '5': 'layer2', '6': 'layer3', '7': 'layer4',
 }  # fmt: skip
-# What torch.compile puts before the names of the module that it wraps.
+# Prefix that torch.compile adds to the names of the module that it wraps.
 _COMPILED = '_orig_mod.'
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a backbone lies in the checkpoints of one program.
+    """Where a backbone lies in the checkpoints of a program.
 
     Attributes:
-        format (str): Whose checkpoints they are.
+        format (str): The program that writes the checkpoints.
         which (str): ``'online'``, the network trained by gradients, or ``'momentum'``, its moving
             average.
-        prefix (str): What the backbone's keys start with.
-        container (str): Entry of the file that holds the weights, with dots between the entries to
-            go down; ``''`` for ``state_dict``, ``model`` or the file itself, whichever there is.
-        aside (tuple[str]): What other keys with the prefix start with after it: heads.
+        prefix (str): The prefix of the backbone's keys.
+        container (str): The entry of the file that holds the weights, with dots between nested
+            entries; ``''`` for ``state_dict``, ``model`` or the file itself, whichever exists.
+        aside (tuple[str]): The beginnings, after the prefix, of other keys with the prefix: heads.
         names (str): ``'torchvision'``, ``'detectron2'`` or ``'sequential'``, the children's
-            numbers. Defaults to ``'torchvision'``.
-        beside (str): Entry that the file must have too. Defaults to ``''``: none.
+            indices. Defaults to ``'torchvision'``.
+        beside (str): An entry that the file must have too. Defaults to ``''``, none.
     """
 
     format: str
@@ -66,7 +66,7 @@ class Source:
 
     @property
     def place(self) -> str:
-        """Say in words where the weights lie."""
+        """Describe where the weights lie."""
         return f'{self.prefix or "no prefix"}{f" of {self.container!r}" * bool(self.container)}'
 
 
@@ -75,9 +75,9 @@ _EMA = 'ema_state_dict'
 _LIGHTNING = 'pytorch-lightning_version'
 _TRUNK = 'classy_state_dict.base_model.model.trunk'
 
-# The first that a file has is taken.
+# The first source that matches a file is used.
 SOURCES = (
-    # mmengine's EMAHook puts the average in the place of the weights that it is of.
+    # mmengine's EMAHook stores the average in place of the weights that it averages.
     Source('mm with EMAHook', 'online', 'module.backbone.', _EMA),
     Source('mm with EMAHook', 'momentum', 'module.encoder_k.module.0.', _EMA),
     Source('mm with EMAHook', 'momentum', 'module.target_net.module.0.', _EMA),
@@ -123,7 +123,7 @@ SOURCES = (
     Source('lightly', 'online', 'backbone.', names='sequential'),
     Source('lightly', 'momentum', 'backbone_momentum.', names='sequential'),
     Source('lightly', 'momentum', 'momentum_backbone.', names='sequential'),
-    # SwAV's release has its heads beside a bare trunk.
+    # SwAV's release has its heads next to a trunk without a prefix.
     Source('torchvision', 'online', '', aside=('fc.', 'projection_head.', 'prototypes.')),
     Source('torchvision', 'online', 'module.', aside=('fc.', 'projection_head.', 'prototypes.')),
     Source('torchvision', 'momentum', 'module.', 'model_ema', aside=_FC),
@@ -134,7 +134,7 @@ _FIRST_STAGE = {'torchvision': 'layer1.', 'detectron2': 'res2.', 'sequential': '
 
 
 def _modules(depth: int) -> Iterable[tuple[str, str, tuple[int, ...] | int]]:
-    """Yield torchvision's name, detectron2's name and shape (channels of a batch norm) of each."""
+    """Yield the name in torchvision, in detectron2, and the shape (a batch norm: channels)."""
     yield *MODULE_NAMES['stem'], STEMS['7x7']
     yield *MODULE_NAMES['stem norm'], 64
     channels = 64
@@ -163,10 +163,11 @@ def resnet_keys(depth: int, stem: str = '7x7') -> list[tuple[str, str, tuple[int
 
     Args:
         depth (int): 18, 34, 50 or 101.
-        stem (str): ``'7x7'``, or ``'3x3'`` for that of small images. Defaults to ``'7x7'``.
+        stem (str): ``'7x7'``, or ``'3x3'`` for the stem of small images. Defaults to ``'7x7'``.
 
     Returns:
-        list[tuple]: Name in torchvision, mm and timm, name in detectron2, and shape of each.
+        list[tuple]: The name in torchvision, mm and timm, the name in detectron2, and the shape of
+        each.
     """
     keys: list[tuple[str, str, tuple[int, ...]]] = []
     for left, right, shape in _modules(depth):
@@ -185,15 +186,15 @@ def find_backbones(checkpoint: dict, path: object) -> dict[str, tuple[Source, di
     """Find the backbones in a checkpoint.
 
     Args:
-        checkpoint (dict): As read from the file.
+        checkpoint (dict): The content of the file.
         path (object): The file, for messages.
 
     Returns:
-        dict[str, tuple[Source, dict]]: ``'online'``, ``'momentum'`` or both, to where it lies and
-        the mapping of names to tensors that it lies in.
+        dict[str, tuple[Source, dict]]: Maps ``'online'``, ``'momentum'`` or both to the place of
+        the backbone and the mapping of names to tensors that contains it.
 
     Raises:
-        CheckpointError: If there is none that any row of ``SOURCES`` describes.
+        CheckpointError: If no row of ``SOURCES`` describes a backbone in the file.
     """
     found = {}
     for source in SOURCES:
@@ -235,21 +236,21 @@ def _without_wrappers(weights: Mapping, path: object) -> dict[str, object]:
 def pick_backbone(
     source: Source, weights: dict, path: object
 ) -> tuple[dict[str, Tensor], int, str]:
-    """Take a backbone's weights out of a checkpoint under torchvision's names.
+    """Take a backbone's weights from a checkpoint, under torchvision's names.
 
     Args:
-        source (Source): Where they lie.
-        weights (dict): The mapping they lie in.
+        source (Source): The place of the weights.
+        weights (dict): The mapping that contains them.
         path (object): The file, for messages.
 
     Returns:
-        tuple[dict[str, Tensor], int, str]: The weights (float32 and int64, of their own memory) in
-        the network's order, its depth and its stem (``'7x7'`` or ``'3x3'``). Batch counters, which
-        older programs do not write, are 0 if the file has none.
+        tuple[dict[str, Tensor], int, str]: The weights (float32 and int64, with memory of their
+        own) in the network's order, the depth and the stem (``'7x7'`` or ``'3x3'``). Batch
+        counters, which older programs do not write, are 0 if the file has none.
 
     Raises:
-        CheckpointError: If a key is missing, unexpected or wrongly shaped, or a value is none that
-            a weight can have; the message names the keys.
+        CheckpointError: If a key is missing, unexpected or wrongly shaped, or a value is impossible
+            for a weight; the message names the keys.
     """
     where = f'{path}: the weights under {source.place}'
     start = len(source.prefix)
@@ -282,7 +283,7 @@ def pick_backbone(
 
 
 def _closest_depth(found: Iterable[str], side: Literal[0, 1]) -> int:
-    """Return the depth whose keys differ least, so that what is said to be missing makes sense."""
+    """Return the depth whose keys differ least, so that the list of missing keys makes sense."""
     found = {key for key in found if not key.endswith(COUNTER)}
 
     def difference(depth: int) -> int:
@@ -292,6 +293,6 @@ def _closest_depth(found: Iterable[str], side: Literal[0, 1]) -> int:
 
 
 def _own(value: Tensor, shape: Sequence[int]) -> Tensor:
-    """Copy a weight: a view would take all of its storage into the file."""
+    """Copy a weight; a view would store its whole storage in the output file."""
     dtype = torch.float32 if shape else torch.int64
     return value.detach().to(dtype=dtype, copy=True, memory_format=torch.contiguous_format)

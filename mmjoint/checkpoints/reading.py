@@ -1,4 +1,4 @@
-"""Reading checkpoints: as data, whole, and of the values that weights can have."""
+"""Reads checkpoints as data, and checks that they are whole and that their values are possible."""
 
 import hashlib
 import mmap
@@ -19,30 +19,30 @@ class CheckpointError(ValueError):
 
 
 def read_checkpoint(path: str | Path, trust: bool = False) -> dict:
-    """Read a checkpoint to the CPU without running any code that the file may carry.
+    """Read a checkpoint to the CPU without running any code that the file may contain.
 
-    Unlike PyTorch's and mmengine's loaders it calls nothing that the file names, checks the
-    checksums of the archive, and refuses what would exhaust the machine.
+    Unlike the loaders of PyTorch and mmengine it calls nothing that the file names, verifies the
+    checksums of the archive, and refuses files that would exhaust the machine.
 
     Args:
         path (str | Path): A file written by ``torch.save`` (an mmengine checkpoint, a plain state
-            dict, ...), a ``.safetensors`` file, or a ``.pkl`` file of detectron2's.
-        trust (bool): Let the file run code, which any unpickling does: for a file whose writer you
-            trust and that holds more than is read otherwise. A line on stderr says so. Defaults to
-            False.
+            dict, ...), a ``.safetensors`` file, or a ``.pkl`` file from detectron2.
+        trust (bool): Whether the file may run code, as any unpickling does. Use it only for a file
+            whose writer you trust and that contains more than can be read otherwise. A line on
+            stderr reports it. Defaults to False.
 
     Returns:
-        dict: The content of the file; without ``trust``, what is neither a weight, an array, a
-        number, a text nor a container of them (log histories, arguments of the command line) is
-        replaced by an object that is of no use but to be skipped.
+        dict: The content of the file. Without ``trust``, everything that is not a weight, an array,
+            a number, a text or a container of them (log histories, command-line arguments) is
+            replaced by a placeholder object that can only be skipped.
 
     Raises:
-        CheckpointError: If the file is missing, damaged, no dict, or, without ``trust``, holds
-            objects that no known program puts in a checkpoint; the message says what.
+        CheckpointError: If the file is missing, damaged or not a dict, or, without ``trust``,
+            contains objects that no known program stores in a checkpoint; the message says which.
     """
     path = Path(path)
     if not path.is_file():
-        remote = '; it is no local file, download it first' if ':/' in str(path) else ''
+        remote = '; it is not a local file, download it first' if ':/' in str(path) else ''
         raise CheckpointError(f'{path}: no such checkpoint file{remote}')
     if trust:
         print(f'{path}: trusted, any code that it carries is run', file=sys.stderr)
@@ -67,7 +67,7 @@ def read_checkpoint(path: str | Path, trust: bool = False) -> dict:
         ) from error
     except RefusedError as error:
         raise CheckpointError(f'{path}: holds {_line(error)}') from error
-    except Exception as error:  # a dozen types, by the kind of damage
+    except Exception as error:  # one of a dozen types, depending on the damage
         raise CheckpointError(
             f'{path}: not a readable PyTorch checkpoint ({type(error).__name__}: {_line(error)})'
         ) from error
@@ -92,7 +92,7 @@ def _read_pickle(path: Path, trust: bool) -> object:
 
 def _read_safetensors(path: Path) -> OrderedDict:
     try:
-        from safetensors import safe_open  # an extra: few need it
+        from safetensors import safe_open  # an optional dependency
     except ImportError as error:
         raise CheckpointError(
             f"{path}: safetensors is not installed: pip install 'mmjoint[transfer]'"
@@ -112,7 +112,7 @@ def _to_tensors(value: object) -> object:
 
 
 def file_sha256(path: str | Path) -> str:
-    """Compute the SHA-256 of a file, hexadecimal."""
+    """Compute the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         while block := file.read(1 << 20):

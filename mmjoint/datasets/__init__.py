@@ -1,4 +1,4 @@
-"""Data sets: readers that mmpretrain lacks, and the embedded one."""
+"""Data sets: readers that mmpretrain lacks, and the embedded data set."""
 
 from .image_folder import ImageFolder, ImageNet1K
 from .imagenet_subset import ImageNetSubset

@@ -1,4 +1,4 @@
-"""ImageFolder: a folder of images, with its subfolders as labels or without labels."""
+"""ImageFolder: a folder of images, with or without its subfolders as labels."""
 
 import logging
 from pathlib import Path
@@ -12,7 +12,7 @@ from .listing import EXTENSIONS, class_folders, list_images
 
 
 class _ListedDataset(CustomDataset):
-    """``CustomDataset`` without hidden files and folders, whose errors name the folder."""
+    """``CustomDataset`` without hidden files and folders, with errors that name the folder."""
 
     def _find_samples(self) -> list:
         folder = Path(self.img_prefix)
@@ -43,7 +43,7 @@ class _ListedDataset(CustomDataset):
         return samples
 
     def _class_numbers(self, folder: Path) -> dict[str, int]:
-        """Number the classes: as the sorted folders, or by the names that ``classes`` gives."""
+        """Number the classes in the order of the sorted folders or, if given, of ``classes``."""
         folders = class_folders(folder)
         if self.CLASSES is None:
             self._metainfo['classes'] = tuple(folders)
@@ -68,14 +68,16 @@ class ImageFolder(_ListedDataset):
 
     Args:
         data_root (str): The folder.
-        data_prefix (str): A folder in it, such as ``'train'``. Defaults to ``''``.
-        with_label (bool): Whether each subfolder is a class; its number is its place among the
-            sorted names, or among ``metainfo['classes']`` if that names them. Defaults to False.
-        **kwargs: As for ``CustomDataset``: ``pipeline``, ``indices``, ``test_mode`` and so on.
+        data_prefix (str): A folder inside it, such as ``'train'``. Defaults to ``''``.
+        with_label (bool): Whether each subfolder is a class. The number of a class is its index
+            among the sorted names, or in ``metainfo['classes']`` if that is given. Defaults to
+            False.
+        **kwargs: Arguments of ``CustomDataset``: ``pipeline``, ``indices``, ``test_mode`` and so
+            on.
 
     Raises:
         FileNotFoundError: There is no such folder.
-        ValueError: It holds no image, or, with labels, none in a subfolder.
+        ValueError: The folder contains no image, or, with labels, no image in a subfolder.
 
     Examples:
         >>> dict(type='ImageFolder', data_root='data/images', pipeline=[dict(type='LoadImage')])
@@ -90,11 +92,11 @@ class ImageFolder(_ListedDataset):
 
 @DATASETS.register_module()
 class ImageNet1K(_ListedDataset, ImageNet):
-    """mmpretrain's ``ImageNet`` that takes no hidden files and folders for images and classes.
+    """mmpretrain's ``ImageNet``, which ignores hidden files and folders.
 
     Args:
-        **kwargs: As for mmpretrain's ``ImageNet``: ``data_root``, ``split``, ``pipeline`` and so
-            on.
+        **kwargs: Arguments of mmpretrain's ``ImageNet``: ``data_root``, ``split``, ``pipeline`` and
+            so on.
 
     Raises:
         FileNotFoundError, ValueError: As documented in :class:`ImageFolder`.

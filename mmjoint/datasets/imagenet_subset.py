@@ -16,23 +16,25 @@ _WNID = re.compile(r'n\d{8}')
 class ImageNetSubset(BaseDataset):
     """The classes of ImageNet-1K that a list names, with labels 0, 1, ... in sorted order.
 
-    The images need not be sorted out beforehand. Reads the layouts that mmpretrain's ``ImageNet``
-    reads: a folder a class, ``data_root/<split>/<wnid>/*``, or, where there is no such folder,
-    ``data_root/meta/<split>.txt`` with a line ``FILE LABEL`` an image. There the number of a class
-    is what ``meta/train.txt`` gives to the files that start with its wnid.
+    The images need not be sorted beforehand. The data set reads the layouts that mmpretrain's
+    ``ImageNet`` reads: one folder per class, ``data_root/<split>/<wnid>/*``, or, if there is no
+    such folder, ``data_root/meta/<split>.txt`` with one line ``FILE LABEL`` per image. In the
+    second layout the number of a class is the label in ``meta/train.txt`` of the files whose names
+    start with its wnid.
 
     Args:
         data_root (str): The folder that holds ``train`` and ``val``.
         split (str): ``'train'`` or ``'val'``. Defaults to ``'train'``.
-        class_list (str): A text file with a WordNet id a line (``#`` starts a comment), or
-            ``'imagenet100'``, the list that was published with CMC (arXiv 1906.05849) and that
-            most ImageNet-100 numbers refer to. Defaults to ``'imagenet100'``.
-        **kwargs: As for mmpretrain's ``BaseDataset``: ``pipeline``, ``indices``, ``test_mode``
-            and so on.
+        class_list (str): A text file with one WordNet id per line (``#`` starts a comment), or
+            ``'imagenet100'``, the list that was published with CMC (arXiv 1906.05849) and to which
+            most ImageNet-100 numbers refer. Defaults to ``'imagenet100'``.
+        **kwargs: Arguments of mmpretrain's ``BaseDataset``: ``pipeline``, ``indices``,
+            ``test_mode`` and so on.
 
     Raises:
-        FileNotFoundError: The class list, or images in either layout, are missing.
-        ValueError: The list holds no ids, one that is none or one twice; a class has no image.
+        FileNotFoundError: The class list is missing, or images are missing in either layout.
+        ValueError: The list is empty, contains an invalid id or an id twice; or a class has no
+            image.
     """
 
     def __init__(
@@ -97,10 +99,10 @@ def read_class_list(class_list: str) -> tuple[str, ...]:
     """Read the WordNet ids of a class list.
 
     Args:
-        class_list (str): A text file, or the name of a list of the package, ``'imagenet100'``.
+        class_list (str): A text file, or ``'imagenet100'``, the name of a list of the package.
 
     Returns:
-        tuple[str, ...]: The ids, sorted.
+        tuple[str, ...]: The WordNet ids, sorted.
 
     Raises:
         FileNotFoundError, ValueError: As documented in :class:`ImageNetSubset`.
@@ -110,15 +112,15 @@ def read_class_list(class_list: str) -> tuple[str, ...]:
         path = Path(class_list)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path}: no such class list (a file with a wnid a line, or 'imagenet100')"
+            f"{path}: no such class list (a file with one wnid per line, or 'imagenet100')"
         )
     lines = [line.split('#')[0].strip() for line in path.read_text().splitlines()]
     wnids = sorted(line for line in lines if line)
     wrong = [wnid for wnid in wnids if not _WNID.fullmatch(wnid)]
     twice = [wnid for wnid, following in zip(wnids, wnids[1:], strict=False) if wnid == following]
     if wrong or twice or not wnids:
-        fault = f'{wrong[0]!r} is no WordNet id such as n01440764' if wrong else 'it names no class'
-        raise ValueError(f'{path}: {f"{twice[0]} stands there twice" if twice else fault}')
+        fault = f'{wrong[0]!r} is not a wnid such as n01440764' if wrong else 'it names no class'
+        raise ValueError(f'{path}: {f"{twice[0]} is there twice" if twice else fault}')
     return tuple(wnids)
 
 

@@ -1,4 +1,4 @@
-"""What a folder of images holds: the one listing, for all data sets and tools."""
+"""Lists the images of a folder, in the same way for all data sets and tools."""
 
 import logging
 import os
@@ -8,12 +8,12 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 EXTENSIONS = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
-# What macOS adds to zips and Synology to folders of photos.
+# Folders that macOS adds to zips and Synology to folders of photos.
 _NOT_OURS = ('__MACOSX', '@eaDir')
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder is another program's: ``.ipynb_checkpoints``, ``._a.jpg``."""
+    """Tell whether a name is another program's, such as ``.ipynb_checkpoints`` or ``._a.jpg``."""
     return name.startswith('.') or name in _NOT_OURS
 
 
@@ -30,14 +30,14 @@ def list_images(
 ) -> list[str]:
     """List the images of a folder, without hidden files and folders.
 
-    Links are followed. Those that lead nowhere, and what has an image's name but is no file, are
-    left out and told in the log.
+    Links are followed. Broken links, and entries that have an image's name but are not files, are
+    left out and reported in the log.
 
     Args:
         folder (str | Path): The folder.
-        extensions (Iterable[str]): What their names may end in, whatever the case. Defaults to the
+        extensions (Iterable[str]): Endings of the names, in upper or lower case. Defaults to the
             common formats.
-        deep (bool): Whether folders in it are searched too. Defaults to True.
+        deep (bool): Whether subfolders are searched too. Defaults to True.
 
     Returns:
         list[str]: Paths relative to the folder, sorted.
@@ -80,5 +80,5 @@ def list_images(
 
 
 def printable(path: str | Path) -> str:
-    """Return a path as text that every file and terminal takes, whatever bytes its name has."""
+    """Return a path as text that every file and terminal accepts, whatever bytes its name has."""
     return os.fsencode(path).decode('utf-8', 'backslashreplace')

@@ -1,4 +1,4 @@
-"""Writing a folder of images as shards of the WebDataset format."""
+"""Writes a folder of images as shards of the WebDataset format."""
 
 from pathlib import Path
 
@@ -11,16 +11,16 @@ from .shards import _NO_WEBDATASET, read_indices
 def write_shards(
     folder: str | Path, out: str | Path, images_per_shard: int = 2000, with_label: bool = False
 ) -> tuple[int, int]:
-    """Write the images of a folder, at any depth and in sorted order, as they are into tar files.
+    """Write the images of a folder unchanged into tar files, at any depth and in sorted order.
 
-    ``train/n01440764/a.JPEG`` becomes ``n01440764/a.jpeg``, with ``n01440764/a.cls`` beside it if
+    ``train/n01440764/a.JPEG`` becomes ``n01440764/a.jpeg``, followed by ``n01440764/a.cls`` if
     labels are written. Each tar gets its index (see :class:`WebDatasetShards`).
 
     Args:
-        folder (str | Path): As ``ImageFolder`` reads it.
-        out (str | Path): The folder to make, of ``000000.tar``, ``000001.tar`` and so on. It
-            appears when all is written.
-        images_per_shard (int): Defaults to 2000.
+        folder (str | Path): A folder that ``ImageFolder`` can read.
+        out (str | Path): The folder to make, with ``000000.tar``, ``000001.tar`` and so on. It
+            appears when everything is written.
+        images_per_shard (int): Largest number of images per tar file. Defaults to 2000.
         with_label (bool): Whether each subfolder is a class. Defaults to False.
 
     Returns:
@@ -28,8 +28,8 @@ def write_shards(
 
     Raises:
         FileExistsError: ``out`` exists already.
-        ValueError: Two images differ in nothing but their extension, there is none, or not all
-            that were written can be read back.
+        ValueError: Two images differ only in their extension, there is no image, or not all written
+            images can be read back.
     """
     folder, out = Path(folder), Path(out)
     if images_per_shard < 1:
@@ -60,7 +60,7 @@ def _write(
             info = images.get_data_info(i)
             path = Path(info['img_path'])
             name = Path(printable(path.relative_to(folder)))
-            # The first dot of a name ends a sample's key.
+            # The key of a sample ends at the first dot of a name.
             key = (name.parent / name.stem.replace('.', '_')).as_posix()
             if key == last:
                 raise ValueError(f'{path}: another image has the same name but for its extension')

@@ -1,9 +1,9 @@
-"""WebDatasetShards: images in tar files of the WebDataset format, read in any order.
+"""WebDatasetShards: images in tar files of the WebDataset format, readable in any order.
 
-An index of each tar says where its files lie, so that shards are a data set like a folder: it has a
-length, mmengine's samplers shuffle it and split it among processes and workers, whatever the number
-and sizes of the shards, and a run resumes as it does from a folder. The price is one random read an
-image, as in a folder; what is saved are the look-ups of millions of small files.
+An index of each tar says where its files lie, so that shards form a data set like a folder: it has
+a length, mmengine's samplers shuffle it and split it among processes and workers, whatever the
+number and sizes of the shards, and a run resumes as from a folder. The price is one random read per
+image, as with a folder; the look-ups of millions of small files are saved.
 """
 
 import io
@@ -28,27 +28,27 @@ from ..utils.files import write_output
 EXTENSIONS = ('jpg', 'jpeg', 'png', 'webp', 'bmp', 'tif', 'tiff', 'ppm')
 INDEX_VERSION = b'v1.2'
 _INDEX_LINE = re.compile(rb'(?m)^(?:[^ \n]+ \d+ \d+ [^ \n]+(?: |$))+$')
-# webdataset's own: what describes a shard, and no sample.
+# Extensions that webdataset uses for descriptions of a shard, which are not samples.
 _META = re.compile(r'__[^/]*__($|/)')
 _NO_WEBDATASET = "shards need the package webdataset: pip install 'mmjoint[shards]'"
 
 
 @register_backend('tar', prefixes='tar')
 class TarBackend(BaseStorageBackend):
-    """Reads ``tar://OFFSET+SIZE@TAR#NAME``, so that every loading transform reads from shards."""
+    """Reads ``tar://OFFSET+SIZE@TAR#NAME``, so that every loading transform can read shards."""
 
     def get(self, filepath: str) -> bytes:
-        """Read a file of a tar.
+        """Read a file of a tar archive.
 
         Raises:
-            OSError: There is no such tar, or it ends before the file does.
+            OSError: There is no such tar archive, or it ends before the file does.
         """
         place, _, rest = str(filepath).removeprefix('tar://').partition('@')
         offset, size = map(int, place.split('+'))
         return _read(rest.rpartition('#')[0], offset, size)
 
     def get_text(self, filepath: str, encoding: str = 'utf-8') -> str:
-        """Read a file of a tar as text."""
+        """Read a file of a tar archive as text."""
         return self.get(filepath).decode(encoding)
 
 
@@ -59,7 +59,7 @@ def _read(tar: str, offset: int, size: int) -> bytes:
     return data
 
 
-@lru_cache(maxsize=256)  # a process may hold 1024 files open on most systems
+@lru_cache(maxsize=256)  # most systems allow a process 1024 open files
 def _open(tar: str) -> io.FileIO:
     return open(tar, 'rb', buffering=0)
 
@@ -68,33 +68,35 @@ def _open(tar: str) -> io.FileIO:
 class WebDatasetShards(BaseDataset):
     """Images in local tar files of the WebDataset format, in the order of the shards.
 
-    Consecutive files whose paths are equal up to the first dot of the name are a sample:
+    Consecutive files whose paths are equal up to the first dot of the name form a sample:
     ``000017.jpg`` and ``000017.cls``. The pipeline and the sampler are those of a folder, and
     ``LoadImageFromFile`` reads from shards as ``LoadImage`` does.
 
-    Beside each tar lies its index, ``train-0001.idx``, in the format of NVIDIA DALI's ``wds2idx``
-    (version 1.2). A missing one, or one older than its tar, is made when the data set is built; the
-    processes of a run share that work. Nothing else is read then. Samples without an image, such
-    as what remains of a download that failed, are left out and told in the log.
+    Each tar has its index next to it, ``train-0001.idx``, in the format of NVIDIA DALI's
+    ``wds2idx`` (version 1.2). If an index is missing or older than its tar, it is made when the
+    data set is built; the processes of a run share that work. Otherwise nothing but the indices is
+    read at the start. Samples without an image, such as the remains of a failed download, are left
+    out and reported in the log.
 
     Its data info holds:
 
     - img_path (str): ``tar://OFFSET+SIZE@TAR#NAME``, for mmengine's file client.
-    - gt_label (int): With ``with_label``.
+    - gt_label (int): The label, if ``with_label`` is True.
 
     Args:
-        shards (str | list[str]): Paths of the tars, with ``{000..127}`` and ``*``.
-        data_root (str): The folder they are relative to. Defaults to ``''``.
+        shards (str | list[str]): Paths of the tar files, with ``{000..127}`` and ``*``.
+        data_root (str): The folder to which they are relative. Defaults to ``''``.
         with_label (bool): Whether to read each sample's ``cls``, a class number. Defaults to False.
-        extensions (tuple[str]): What an image may be called in a sample, lower case; the first
-            that is there is taken. Defaults to those of the common formats.
-        **kwargs: As for mmpretrain's ``BaseDataset``: ``pipeline``, ``indices``, ``test_mode``
-            and so on.
+        extensions (tuple[str]): Extensions of images in a sample, in lower case; the first that a
+            sample has is used. Defaults to those of the common formats.
+        **kwargs: Arguments of mmpretrain's ``BaseDataset``: ``pipeline``, ``indices``,
+            ``test_mode`` and so on.
 
     Raises:
         FileNotFoundError: A shard does not exist, or a pattern matches none.
-        ValueError: A shard is truncated or no uncompressed tar, its index is none or damaged, no
-            sample holds an image or, with ``with_label``, one holds no class number.
+        ValueError: A shard is truncated or is not an uncompressed tar, its index is damaged or is
+            not an index, no sample contains an image or, with ``with_label``, one contains no class
+            number.
 
     Examples:
         >>> dict(type='WebDatasetShards', data_root='data/imagenet_shards',
@@ -121,7 +123,7 @@ class WebDatasetShards(BaseDataset):
         texts = read_indices(self.shards)
         self._text = np.frombuffer(b''.join(texts), np.uint8)
         self._ends = np.flatnonzero(self._text == ord('\n'))
-        # The first sample of each shard, and one past the last: where the texts start in _ends.
+        # The first sample of each shard, and one past the last; _ends uses the same numbering.
         starts = np.cumsum([0, *map(len, texts)])
         self._firsts = np.searchsorted(self._ends, starts)
         if not len(self._ends):
@@ -153,7 +155,7 @@ class WebDatasetShards(BaseDataset):
         return samples
 
     def _lacking(self, extensions: tuple[str, ...]) -> np.ndarray:
-        """Return the numbers of the samples that have no file of such an extension."""
+        """Return the numbers of the samples that have no file with such an extension."""
         kinds = b'|'.join(re.escape(extension).encode() for extension in extensions)
         pattern = re.compile(rb'(?m)^(?:\S+ \d+ \d+ \S+ )*?(?i:%b) \d+ ' % kinds)
         text = self._text.tobytes()
@@ -162,7 +164,7 @@ class WebDatasetShards(BaseDataset):
         return np.flatnonzero(~np.isin(starts, having))
 
     def get_data_info(self, idx: int) -> dict:
-        """Get where an image lies and, with ``with_label``, its label."""
+        """Return where an image lies and, with ``with_label``, its label."""
         tar, parts = self._sample(int(self.data_list[idx]))
         offset, size, name = next(parts[e] for e in self.extensions if e in parts)
         info = dict(img_path=f'tar://{offset}+{size}@{tar}#{name}', sample_idx=idx % len(self))
@@ -175,7 +177,7 @@ class WebDatasetShards(BaseDataset):
         return info
 
     def _sample(self, number: int) -> tuple[str, dict[str, list[str]]]:
-        """Return a sample's shard and, by extension, its files: offset, size and name."""
+        """Return the shard of a sample and, by extension, its files: offset, size and name."""
         tar = self.shards[int(np.searchsorted(self._firsts, number, 'right')) - 1]
         start = self._ends[number - 1] + 1 if number else 0
         words = self._text[start : self._ends[number]].tobytes().decode().split(' ')
@@ -188,10 +190,10 @@ def find_shards(shards: str | list[str], data_root: str = '') -> list[str]:
 
     Args:
         shards (str | list[str]): Paths with ``{000..127}`` and ``*``.
-        data_root (str): The folder they are relative to. Defaults to ``''``.
+        data_root (str): The folder to which they are relative. Defaults to ``''``.
 
     Returns:
-        list[str]: The paths, those that a ``*`` stands for sorted.
+        list[str]: The paths; those that match a ``*`` are sorted.
 
     Raises:
         FileNotFoundError: A file does not exist, or a pattern matches none.
@@ -220,21 +222,21 @@ def _expand_braces(pattern: str) -> list[str]:
 
 
 def read_indices(shards: list[str]) -> list[bytes]:
-    """Read the indices of tars, and make and write those that are missing or too old.
+    """Read the indices of tar files; make and write those that are missing or too old.
 
     Args:
-        shards (list[str]): The tars.
+        shards (list[str]): The tar files.
 
     Returns:
-        list[bytes]: For each shard a line a sample, ``EXTENSION OFFSET SIZE NAME`` for each of its
-        files, separated by spaces.
+        list[bytes]: For each shard one line per sample, ``EXTENSION OFFSET SIZE NAME`` for each of
+        its files, separated by spaces.
 
     Raises:
-        ValueError: A tar is truncated or none, or its index is none.
+        ValueError: A tar is truncated or not a tar, or its index is not an index.
     """
     rank, processes = get_dist_info()
     texts = {}
-    # The processes start at different places and find what others have made meanwhile.
+    # The processes start at different places and use what others have made meanwhile.
     for i in range(len(shards)):
         shard = shards[(i + rank * len(shards) // processes) % len(shards)]
         texts[shard] = _read_index(Path(shard))
@@ -247,7 +249,7 @@ def _read_index(tar: Path) -> bytes:
     if path.is_file() and path.stat().st_mtime_ns >= facts.st_mtime_ns:
         head, _, text = path.read_bytes().partition(b'\n')
         if head != b'%s %d' % (INDEX_VERSION, text.count(b'\n')) or text[-1:] not in (b'', b'\n'):
-            raise ValueError(f'{path}: no index of version 1.2 as of wds2idx; delete it')
+            raise ValueError(f'{path}: not an index of version 1.2 as wds2idx writes it; delete it')
         if sum(1 for _ in _INDEX_LINE.finditer(text)) != text.count(b'\n'):
             lines = text.split(b'\n')[:-1]
             number = next(i for i, line in enumerate(lines) if not _INDEX_LINE.fullmatch(line))
@@ -276,13 +278,13 @@ def index_tar(tar: str | Path) -> bytes:
     """Find the samples of a tar.
 
     Args:
-        tar (str | Path): The file; not compressed.
+        tar (str | Path): The tar file, not compressed.
 
     Returns:
-        bytes: As an element of what ``read_indices`` returns.
+        bytes: The index, in the form of an element of ``read_indices``'s result.
 
     Raises:
-        ValueError: It is no such file, or truncated.
+        ValueError: It is not an uncompressed tar, or it is truncated.
     """
     try:
         from webdataset.tariterators import base_plus_ext
@@ -299,7 +301,7 @@ def index_tar(tar: str | Path) -> bytes:
                 if key != last:
                     lines.append([])
                     last = key
-                # Spaces and line ends separate, and the name of an image ends after a '#'.
+                # Spaces and line ends are separators, and '#' starts the name of an image.
                 name = '_'.join(member.name.replace('#', '_').split())
                 extension = '_'.join(extension.split())
                 lines[-1] += [extension, str(member.offset_data), str(member.size), name]

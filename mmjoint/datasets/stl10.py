@@ -1,4 +1,4 @@
-"""STL10: the data set's binary files, read image by image."""
+"""STL10: reads the data set's binary files image by image."""
 
 from pathlib import Path
 from typing import Any
@@ -16,27 +16,27 @@ SPLITS = ('train', 'test', 'unlabeled', 'train+unlabeled')
 class STL10(BaseDataset):
     """STL-10 (Coates, Lee and Ng, AISTATS 2011) from the files of its archive.
 
-    Needs ``<part>_X.bin`` for each part (train, test, unlabeled) of the split, and ``<part>_y.bin``
-    for train and test. Images come decoded, so that no loading transform stands in the pipeline;
-    one is read from the file when it is asked for, so that no process holds the 2.8 GB of them.
+    The split's parts (train, test, unlabeled) need ``<part>_X.bin`` each; train and test also need
+    ``<part>_y.bin``. Images come decoded, so the pipeline needs no loading transform; an image is
+    read from the file when it is requested, so no process holds all 2.8 GB in memory.
 
     Its data info holds:
 
     - img (np.ndarray): (96, 96, 3), BGR uint8.
     - img_shape, ori_shape (tuple[int, int])
-    - img_path (str): Part and place in it, such as ``'train_X.bin[17]'``.
-    - gt_label (int): 0 to 9; absent where the image has none.
+    - img_path (str): The part and the index in it, such as ``'train_X.bin[17]'``.
+    - gt_label (int): 0 to 9; absent if the image has no label.
 
     Args:
         data_root (str): The folder ``stl10_binary`` of the archive.
         split (str): ``'train'``, ``'test'``, ``'unlabeled'`` or ``'train+unlabeled'``. Defaults to
             ``'train'``.
-        **kwargs: As for mmpretrain's ``BaseDataset``: ``pipeline``, ``indices``, ``test_mode``
-            and so on.
+        **kwargs: Arguments of mmpretrain's ``BaseDataset``: ``pipeline``, ``indices``,
+            ``test_mode`` and so on.
 
     Raises:
         FileNotFoundError: A file of the split is missing.
-        ValueError: The split is none of these, or a file has a wrong size or label.
+        ValueError: The split is none of these, or a file has a wrong size or a wrong label.
     """
 
     METAINFO = {
@@ -61,7 +61,7 @@ class STL10(BaseDataset):
         super().__init__(ann_file='', data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """List the images of the split: the file each is in, its place and its label."""
+        """List the images of the split: file, index in the file and label of each."""
         data_list = []
         for part in self.split.split('+'):
             images = self._file(f'{part}_X.bin')
@@ -69,7 +69,7 @@ class STL10(BaseDataset):
             if rest or not count:
                 raise ValueError(
                     f'{images}: {images.stat().st_size} bytes, expected a multiple of '
-                    f'{IMAGE_BYTES} (3 x {SIDE} x {SIDE} an image)'
+                    f'{IMAGE_BYTES} (3 x {SIDE} x {SIDE} per image)'
                 )
             infos = [
                 dict(img_path=f'{images.name}[{i}]', file=images.name, place=i)
@@ -82,7 +82,7 @@ class STL10(BaseDataset):
         return data_list
 
     def get_data_info(self, idx: int) -> dict:
-        """Get an image with what is known of it."""
+        """Read an image and return it with its label and path."""
         info = super().get_data_info(idx)
         raw = np.fromfile(
             Path(self.data_root, info.pop('file')),
@@ -90,7 +90,7 @@ class STL10(BaseDataset):
             IMAGE_BYTES,
             offset=info.pop('place') * IMAGE_BYTES,
         )
-        # In the file: red, green and blue planes, each column by column.
+        # The file stores the red, green and blue planes, each column by column.
         rgb = raw.reshape(3, SIDE, SIDE).transpose(2, 1, 0)
         info['img'] = np.ascontiguousarray(rgb[..., ::-1])
         info['img_shape'] = info['ori_shape'] = (SIDE, SIDE)

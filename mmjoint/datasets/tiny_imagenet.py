@@ -1,4 +1,4 @@
-"""TinyImageNet: the 200 classes of 64 px photos, in the layout of its archive or one of folders."""
+"""TinyImageNet: 200 classes of 64-pixel photos, in the archive's layout or in class folders."""
 
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,19 @@ class TinyImageNet(BaseDataset):
         data_root/val/images/*.JPEG
         data_root/val/val_annotations.txt
 
-    and the plain ``data_root/<split>/<wnid>/*.JPEG``. The classes are the folders of ``train`` in
-    sorted order, for both splits: labels agree even where ``val`` holds fewer of them.
+    or plain class folders, ``data_root/<split>/<wnid>/*.JPEG``. The classes are the folders of
+    ``train`` in sorted order, for both splits, so labels agree even if ``val`` holds fewer of them.
 
     Args:
         data_root (str): The folder that holds ``train`` and ``val``.
         split (str): ``'train'`` or ``'val'``; the archive's test images have no labels. Defaults
             to ``'train'``.
-        **kwargs: As for mmpretrain's ``BaseDataset``: ``pipeline``, ``indices``, ``test_mode``
-            and so on.
+        **kwargs: Arguments of mmpretrain's ``BaseDataset``: ``pipeline``, ``indices``,
+            ``test_mode`` and so on.
 
     Raises:
-        FileNotFoundError: There is no folder of the split, or none of ``train``.
-        ValueError: The split holds no image, or ``val`` a class that ``train`` lacks.
+        FileNotFoundError: There is no folder of the split, or no ``train`` folder.
+        ValueError: The split contains no image, or ``val`` has a class that ``train`` lacks.
     """
 
     def __init__(self, data_root: str, split: str = 'train', **kwargs: Any) -> None:
@@ -64,7 +64,7 @@ class TinyImageNet(BaseDataset):
     @staticmethod
     def _annotated(folder: Path) -> list[tuple[Path, str]]:
         table = folder / 'val_annotations.txt'
-        # A copy sorted into class folders may have kept the table, but not the folder it is about.
+        # A copy sorted into class folders may have kept the table without the folder it describes.
         if not table.is_file() or not (folder / 'images').is_dir():
             return []
         images = []

@@ -1,1 +1,1 @@
-"""What every room uses: errors, and files that are written whole or not at all."""
+"""Helpers for all other packages: errors, files, locks, devices, progress."""

@@ -1,4 +1,4 @@
-"""Which device a process computes on, and how many processes load its images."""
+"""Chooses the device of a process, and the number of processes that load its images."""
 
 import os
 
@@ -9,13 +9,13 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     """Choose this process's device and make it the current one.
 
     Args:
-        name (str | torch.device, optional): ``'cpu'``, ``'cuda'``, ``'cuda:1'`` or another kind
-            that torch has. Without an index, the current device of the kind; in one of several
-            processes, the one of its ``LOCAL_RANK``. Defaults to None, the GPU if there is one, or
-            else the CPU.
+        name (str | torch.device, optional): ``'cpu'``, ``'cuda'``, ``'cuda:1'`` or another kind of
+            device that torch has. Without an index, the current device of that kind; in one of
+            several processes, the device with the number ``LOCAL_RANK``. Defaults to None, the GPU
+            if there is one, otherwise the CPU.
 
     Returns:
-        torch.device: With an index, unless it is the CPU.
+        torch.device: The device, with an index unless it is the CPU.
 
     Raises:
         ValueError: There is no such device.
@@ -45,19 +45,19 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
 
 
 def loader_workers(most: int = 16) -> int:
-    """Return how many processes are to load images on this machine.
+    """Return the number of processes that should load images on this machine.
 
     Args:
-        most (int): At most so many. Defaults to 16.
+        most (int): Upper bound of the result. Defaults to 16.
 
     Returns:
-        int: One a core that this process may use.
+        int: One per core that this process may use, but at most ``most``.
     """
     affinity = getattr(os, 'sched_getaffinity', None)  # Linux only
     return min(most, len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
 def _default_device() -> torch.device:
-    """Return the machine's accelerator; MPS, which has no float64, is for those who ask for it."""
+    """Return the machine's accelerator. MPS has no float64 and is used only on request."""
     device = torch.accelerator.current_accelerator(check_available=True)
     return torch.device('cpu') if device is None or device.type == 'mps' else device

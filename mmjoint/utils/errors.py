@@ -1,4 +1,4 @@
-"""One line for what the user can mend, a traceback for what is ours to mend."""
+"""Errors of the user's input end in one line; bugs end in a traceback."""
 
 import os
 import re
@@ -11,10 +11,10 @@ from typing import NoReturn
 
 DEBUG_HELP = 'MMJOINT_DEBUG=1 in the environment shows the traceback of an error.'
 
-# What the user gave is wrong, wherever it turns up; or the machine has too little for it.
+# The user's input is wrong, wherever that is noticed; or the machine has too little of something.
 _INPUT_ERRORS = (OSError, ValueError, FloatingPointError, MemoryError)
-# What a config's types, keys and arguments give while mmengine builds something from them; anywhere
-# else these are bugs.
+# Types, keys and arguments of a config raise these while mmengine builds an object from them;
+# anywhere else they are bugs.
 _BUILD_ERRORS = (
     KeyError,
     TypeError,
@@ -26,9 +26,9 @@ _BUILD_ERRORS = (
     ZeroDivisionError,
 )
 _BUILDING = re.compile(r'[/\\]mmengine[/\\].*:(build|from_cfg|fromfile|merge|set_randomness)')
-# A key that was looked up in a config and is not there.
+# A key that is missing in a config.
 _LOOKING_UP = re.compile(r'[/\\]mmengine[/\\]config[/\\]config\.py:(__missing__|__getattr__)$')
-# What torch raises where the machine, not the program, is at fault.
+# Errors that torch raises when the machine, not the program, is at fault.
 _MACHINE = re.compile(
     r'DataLoader worker \(pid.*(killed by signal|exited unexpectedly)|out of memory|'
     r"can't allocate memory|not enough memory|PytorchStreamWriter failed|EADDRINUSE"
@@ -37,7 +37,7 @@ _KILLED = (
     'a data loader worker was killed, as the system does when memory runs out: take fewer '
     'train_dataloader.num_workers or a smaller batch_size'
 )
-# Packages that a part of mmjoint needs, and what installs them.
+# Packages that a part of mmjoint needs, and how to install them.
 _PACKAGES = {
     **dict.fromkeys(('mmengine', 'mmcv', 'mmpretrain'), "pip install 'mmjoint[mm]'"),
     'mmdet': 'bash transfer/mmdet/install.sh',
@@ -54,17 +54,17 @@ _PACKAGES = {
 
 
 def is_input_error(error: Exception) -> bool:
-    """Tell an error in the user's input, or of the machine, from a bug.
+    """Tell whether an error is caused by the user's input or the machine, and not by a bug.
 
     Args:
-        error (Exception): As caught, with its traceback.
+        error (Exception): The caught error, with its traceback.
 
     Returns:
         bool: Whether one line suffices: files and values that are wrong, keys that a config lacks,
-        packages that are not installed, a machine whose memory or disk is full, and anything that
-        goes wrong while mmengine builds an object from a config.
+            packages that are not installed, a machine whose memory or disk is full, and everything
+            that fails while mmengine builds an object from a config.
     """
-    # mmengine's data set raises the bare class when no image of the folder can be read.
+    # mmengine's data set raises the bare class if no image of the folder can be read.
     if isinstance(error, _INPUT_ERRORS) or type(error) is Exception:
         return True
     if _missing_package(error):
@@ -80,7 +80,7 @@ def is_input_error(error: Exception) -> bool:
 
 
 def _missing_package(error: Exception) -> str:
-    """Return the name of a package that is not installed and that mmjoint has a word for."""
+    """Return the name of a missing package for which mmjoint has an installation hint."""
     name = (getattr(error, 'name', None) or '').split('.')[0]
     return name if isinstance(error, ModuleNotFoundError) and name in _PACKAGES else ''
 
@@ -89,10 +89,11 @@ def describe(error: Exception) -> str:
     """Return the message of an error on one line.
 
     Args:
-        error (Exception): One of a data loader's worker too, whose message holds a traceback.
+        error (Exception): The error; it may come from a data loader's worker, with a traceback in
+            its message.
 
     Returns:
-        str: The message, with the type in front where the message says little without it.
+        str: The message, preceded by the error's type if the message alone says too little.
     """
     package = _missing_package(error)
     if package:
@@ -101,7 +102,7 @@ def describe(error: Exception) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     name = type(error).__name__
     if 'Original Traceback' in text:
-        # Of the worker's traceback the part after its last frame: `Type: message`.
+        # The part of a worker's traceback after its last frame: `Type: message`.
         unindented = [i for i, line in enumerate(text.splitlines()) if line[:1].strip()]
         last_frame = max(i for i, line in enumerate(text.splitlines()) if line.startswith('  File'))
         start = next(i for i in unindented if i > last_frame)
@@ -117,7 +118,7 @@ def describe(error: Exception) -> str:
             asked = list(traceback.walk_tb(error.__traceback__))[-1][0].f_locals.get('self')
             held = ', '.join(map(str, asked)) if isinstance(asked, dict) else ''
             return f'the config lacks the key {key!r}' + (f', beside {held}' if held else '')
-    if not text and frames:  # an assertion without a word: its own text says most
+    if not text and frames:  # an assertion without a message: its source line says most
         last = frames[-1]
         text = f'{last.line} ({os.path.basename(last.filename)}, line {last.lineno})'
     plain = isinstance(error, _INPUT_ERRORS) or type(error) is Exception
@@ -128,8 +129,8 @@ def describe(error: Exception) -> str:
 def one_line_errors() -> Iterator[None]:
     """End the program with ``error: ...`` on stderr and status 1 at an error in the user's input.
 
-    Bugs keep their traceback; so does everything with MMJOINT_DEBUG set. Ctrl-C ends the program
-    with status 130.
+    Bugs keep their traceback, and so does every error if MMJOINT_DEBUG is set. Ctrl-C ends the
+    program with status 130.
     """
     try:
         yield
@@ -150,8 +151,8 @@ def _end(message: str, status: int) -> NoReturn:
     if os.environ['RANK'] == '0':
         print(message, file=sys.stderr)
     elif status != 130:
-        # Mostly all processes meet the same error. The launcher ends this one as soon as the first
-        # has ended; what this one alone has met is still said.
+        # Usually all processes meet the same error, and the launcher ends this one as soon as the
+        # first has ended. An error that only this process has met is still reported.
         time.sleep(3)
         print(f'{message} (process {os.environ["RANK"]})', file=sys.stderr)
     sys.stderr.flush()

@@ -1,8 +1,8 @@
-"""Files and folders that appear when they are whole: the one way in which anything is written.
+"""Writes files and folders that appear only when they are whole; all output goes through here.
 
-They are written under a name that nobody can guess, made anew and never through a symbolic link, in
-the folder they are for, and moved into place at the end. What a killed process left is removed by
-the next one that writes there.
+They are written under a name that cannot be guessed, newly made and never through a symbolic link,
+in the target folder, and moved into place at the end. What a killed process left behind is removed
+by the next process that writes there.
 """
 
 import contextlib
@@ -23,19 +23,19 @@ except ImportError:  # not on Windows, where leftovers stay
     fcntl = None  # type: ignore[assignment]  # a module or none
 
 _ASIDE = re.compile(r'\.mmjoint-[0-9a-f]{16}\.partial(\.\w+)?')
-# A file is made first and locked then; one that is older and not locked is nobody's.
+# A file is locked right after it is made; one that is older and not locked belongs to no process.
 _LEFTOVER_SECONDS = 5
 _tidied: set[Path] = set()
 
 
 def check_output(path: str | Path | None) -> None:
-    """Raise if a file could not be written, before the work that gives its content.
+    """Raise if a file could not be written, before the work that produces its content.
 
     Args:
-        path (str | Path | None): The file; None is none to write.
+        path (str | Path | None): The file; None if there is none to write.
 
     Raises:
-        OSError: Its folder does not exist or may not be written to, or the file is a folder.
+        OSError: The folder does not exist or is not writable, or the file is a folder.
     """
     if path is None:
         return
@@ -53,8 +53,8 @@ def write_output(path: str | Path, content: str | bytes) -> None:
 
     Args:
         path (str | Path): The file.
-        content (str | bytes): All of it; text becomes UTF-8, with
-            backslashes for what is no text, such as some file names.
+        content (str | bytes): The whole content. Text is encoded as UTF-8; what is not valid text,
+            such as some file names, becomes backslash escapes.
 
     Raises:
         OSError: As documented in ``whole_file``.
@@ -66,14 +66,14 @@ def write_output(path: str | Path, content: str | bytes) -> None:
 
 
 def add_line(path: str | Path, line: str) -> int | None:
-    """Add a line to a list that several processes share, unless it holds that line already.
+    """Add a line to a list that several processes share, unless the list contains it already.
 
     Args:
-        path (str | Path): The list; made if need be.
-        line (str): Without a line end.
+        path (str | Path): The list; it is made if it does not exist.
+        line (str): The line, without a line end.
 
     Returns:
-        int | None: Its number, from 1; None if it was there before.
+        int | None: The number of the line, from 1; None if it was there before.
 
     Raises:
         OSError: The list cannot be written.
@@ -93,17 +93,17 @@ def add_line(path: str | Path, line: str) -> int | None:
 
 @contextlib.contextmanager
 def whole_file(path: str | Path, keep_suffix: bool = True) -> Iterator[BinaryIO]:
-    """Open a file to write that appears under its name when the block has ended without an error.
+    """Open a file for writing that appears under its name when the block ends without an error.
 
-    What the name stood for before is there until then. A device or a pipe, such as /dev/stdout, is
-    written to as it is.
+    An earlier file of that name stays until then. A device or a pipe, such as /dev/stdout, is
+    written to directly.
 
     Args:
         path (str | Path): The file; its folder must exist.
-        keep_suffix (bool): Whether the file has the suffix of ``path`` meanwhile. Defaults to True.
+        keep_suffix (bool): Whether the temporary file has the suffix of ``path``. Defaults to True.
 
     Yields:
-        BinaryIO: Its ``name`` is where it lies meanwhile, for what takes names only.
+        BinaryIO: The file; its ``name`` is the temporary path, for functions that need a path.
 
     Raises:
         OSError: As documented in ``check_output``, or the file cannot be written, for example
@@ -127,7 +127,7 @@ def whole_file(path: str | Path, keep_suffix: bool = True) -> Iterator[BinaryIO]
                 yield file
                 file.flush()
                 os.fsync(raw.fileno())
-                # Before it is closed, and with it the lock.
+                # This must happen before the file is closed, which releases the lock.
                 os.replace(aside, path)
         finally:
             if raw is not None:
@@ -136,17 +136,17 @@ def whole_file(path: str | Path, keep_suffix: bool = True) -> Iterator[BinaryIO]
 
 @contextlib.contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
-    """Make a folder that appears under its name when the block has ended without an error.
+    """Make a folder that appears under its name when the block ends without an error.
 
     Args:
-        path (str | Path): The folder, which must not exist yet; those above it are made if need be.
+        path (str | Path): The folder, which must not exist yet; its parents are made if necessary.
 
     Yields:
-        Path: The folder where it lies meanwhile.
+        Path: The temporary folder.
 
     Raises:
-        OSError: It exists, or it or a file in it cannot be written, on a full disk for instance;
-            the message names ``path``.
+        OSError: The folder exists, or it or a file in it cannot be written, for example because the
+            disk is full; the message names ``path``.
     """
     path = Path(path)
     if path.exists():
@@ -171,7 +171,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
 
 
 class _Raw(io.FileIO):
-    """A file that remembers why it could not be written: not every writer passes that on."""
+    """A file that remembers why writing failed, since not every writer passes that on."""
 
     def __init__(self, descriptor: int, path: Path) -> None:
         super().__init__(descriptor, 'w')
@@ -190,7 +190,7 @@ class _Raw(io.FileIO):
 def _named(
     path: Path, aside: Path | None = None, failed: Callable[[], OSError | None] = lambda: None
 ) -> Iterator[None]:
-    """Have errors of writing name the file that was to be written."""
+    """Make errors of writing name the file that was to be written."""
     try:
         yield
     except Exception as error:
@@ -199,7 +199,7 @@ def _named(
             raise
         about = str(path) if cause.filename is None else str(cause.filename)
         if about != str(path) and not (aside and about.startswith(str(aside))):
-            raise  # another file, one that is read for instance
+            raise  # another file, for instance one that is read
         named = type(cause)(f'cannot write {path}: {cause.strerror}')
         named.errno = cause.errno
         raise named from error
@@ -211,12 +211,12 @@ def _new_name(folder: Path, suffix: str = '') -> Path:
 
 
 def _lock(descriptor: int) -> bool:
-    """Take hold of a file or folder, as a sign that its process lives; False if another has it."""
+    """Lock a file or folder as a sign that its process lives; False if another process holds it."""
     if fcntl is None:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held, or a file system without locks
+    except OSError:  # locked, or a file system without locks
         return False
     return True
 
@@ -229,12 +229,13 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def remove_leftovers(folder: str | Path, seconds: float = _LEFTOVER_SECONDS) -> None:
-    """Remove the half files that killed processes left in a folder.
+    """Remove the incomplete files that killed processes left in a folder.
 
     Args:
         folder (str | Path): The folder.
-        seconds (float): Age from which on a file that nobody holds is one. Defaults to that of
-            other machines' files, whose hold may not be seen here; 0 for a folder that is locked.
+        seconds (float): Age from which an unlocked file counts as left behind. Defaults to the age
+            for files of other machines, whose locks may not be visible here; 0 for a folder that is
+            locked.
     """
     if fcntl is None:
         return

@@ -1,4 +1,4 @@
-"""One folder, one run: is it the same run, and who is at work there."""
+"""Ensures that a folder belongs to one run, and that one process at a time works in it."""
 
 import json
 import os
@@ -15,23 +15,23 @@ except ImportError:  # Windows has none
 
 LOCK_FILE = '.lock'
 CHECKPOINTS = ('epoch_{}.pth', 'iter_{}.pth')
-# A launcher that was killed ends its processes by a signal, and they take a moment to part.
+# A killed launcher ends its processes by a signal, and they take a moment to end.
 _PATIENCE = 5.0
 
-# The kernel frees a lock when its file is closed: the files of this process's locks stay open.
+# The kernel releases a lock when its file is closed, so the files of held locks stay open.
 _locks: dict[str, int] = {}
 
 
 def numbered_files(folder: str | Path, template: str) -> dict[int, Path]:
-    """Find the files of a folder whose names are one template with a number in it.
+    """Find the files of a folder whose names match a template with a number.
 
     Args:
         folder (str | Path): The folder; it need not exist.
         template (str): A name with one ``{}``, such as ``'epoch_{}.pth'``.
 
     Returns:
-        dict[int, Path]: The files (or folders, as DeepSpeed's checkpoints are) by their numbers, in
-        ascending order.
+        dict[int, Path]: Maps each number to its file (or folder, such as a DeepSpeed checkpoint),
+        in ascending order.
     """
     before, _, after = template.partition('{}')
     pattern = re.compile(re.escape(before) + r'(0|[1-9]\d*)' + re.escape(after))
@@ -44,14 +44,15 @@ def numbered_files(folder: str | Path, template: str) -> dict[int, Path]:
 def lock_folder(folder: str | Path) -> None:
     """Keep other runs out of a folder until this process ends, however it ends.
 
-    A POSIX record lock: unlike ``flock``'s it is not handed on to forked data loader workers, which
-    outlive a killed process for seconds, and NFS passes it on to other machines.
+    The lock is a POSIX record lock: unlike a lock of ``flock``, it is not inherited by forked data
+    loader workers, which outlive a killed process for seconds, and NFS passes it on to other
+    machines.
 
     Args:
-        folder (str | Path): The folder; it is made if need be.
+        folder (str | Path): The folder; it is made if it does not exist.
 
     Raises:
-        ValueError: Another run is at work there; the message says which process on which machine.
+        ValueError: Another run works there; the message says which process on which machine.
         OSError: The folder cannot be made or written to.
     """
     path = Path(folder).resolve() / LOCK_FILE
@@ -87,7 +88,7 @@ def unlock_folder(folder: str | Path) -> None:
     """Let other runs into a folder again before this process ends.
 
     Args:
-        folder (str | Path): The folder; if this process has no lock on it, nothing happens.
+        folder (str | Path): The folder; nothing happens if this process has not locked it.
     """
     file = _locks.pop(str(Path(folder).resolve() / LOCK_FILE), None)
     if file is not None:
@@ -98,24 +99,24 @@ def _holder(file: int) -> str:
     try:
         facts = json.loads(os.pread(file, 1000, 0))
         return f'process {facts["pid"]} on {facts["host"]}, since {facts["since"]}'
-    except (ValueError, KeyError, TypeError):  # it is just about to say so
+    except (ValueError, KeyError, TypeError):  # the other process has not written it yet
         return 'it has not yet said which'
 
 
 def check_same_run(
     folder: str | Path, earlier: Mapping, wanted: Mapping, option: str = '--work-dir'
 ) -> None:
-    """Refuse to go on with a run in the folder of another one.
+    """Refuse to continue a run in the folder of another run.
 
     Args:
         folder (str | Path): The folder, for the message.
-        earlier (Mapping): What told the folder's run from others: names and values.
-        wanted (Mapping): The same of the run that is to go on. What only the earlier one has is not
-            compared.
+        earlier (Mapping): Names and values that identify the folder's run.
+        wanted (Mapping): The same for the run that is to continue. Names that only ``earlier`` has
+            are not compared.
         option (str): The option that names the folder, for the message.
 
     Raises:
-        ValueError: A value differs; the message says which and how.
+        ValueError: A value differs; the message says which one and how.
     """
     differing = [key for key, value in wanted.items() if earlier.get(key) != value]
     if differing:

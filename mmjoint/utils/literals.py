@@ -1,4 +1,4 @@
-"""Reading the Python text that mmengine dumps a config as, without running it."""
+"""Reads the Python text of a config that mmengine dumped, without running it."""
 
 import ast
 import math
@@ -11,12 +11,12 @@ def read_assignments(text: str) -> tuple[dict[str, object], list[str]]:
     """Read ``name = value`` lines whose values are literals and ``dict(...)``.
 
     Args:
-        text (str): As ``Config.dump`` writes it, or anything else.
+        text (str): Text as ``Config.dump`` writes it, or any other text.
 
     Returns:
-        tuple[dict[str, object], list[str]]: The values by name, and what could not be read as data:
-        a line of the text each, with its number. An assignment that holds such a thing anywhere is
-        left out as a whole.
+        tuple[dict[str, object], list[str]]: The values by name, and one message, with its line
+        number, for each part that could not be read as data. An assignment that contains such a
+        part is left out as a whole.
     """
     values, unread = {}, []
     try:
@@ -64,7 +64,7 @@ def _value(node: ast.AST) -> object:
             return -number
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
         if len(node.args) == 1 and not node.keywords and isinstance(node.args[0], ast.Dict):
-            return _value(node.args[0])  # names that are no identifiers
+            return _value(node.args[0])  # names that are not identifiers
         if not node.args and all(keyword.arg for keyword in node.keywords):
             return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
     raise _NoData(node)

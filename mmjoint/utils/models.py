@@ -1,4 +1,4 @@
-"""Models that a Runner has wrapped for several processes."""
+"""Access to models that a Runner has wrapped for several processes."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from torch import nn
 
 
 def unwrapped(model: nn.Module) -> Any:
-    """Return the model itself, without the wrapper that spreads it over processes.
+    """Return the model without the wrapper that distributes it over processes.
 
     Args:
         model (nn.Module): A Runner's model, wrapped or not.
 
     Returns:
-        nn.Module: What the wrapper holds, or the model as it is.
+        nn.Module: The model inside the wrapper, or the given model if it is not wrapped.
     """
     return model.module if is_model_wrapper(model) else model

@@ -1,15 +1,15 @@
-"""What mmengine logs at every start and nobody can act on: silenced by name, here alone."""
+"""Silences, by name, the messages of mmengine that appear at every start and need no action."""
 
 import logging
 import re
 
-# Lines of mmengine's logger that say nothing of the run.
+# Lines of mmengine's logger that say nothing about the run.
 _LOGGED = (
     r'"FileClient" will be deprecated',
     r'"HardDiskBackend" is the alias',
     r'`save_param_scheduler` is True but `self.param_schedulers` is None',
 )
-# Those that are of use where something is looked up later, and stay in the log file.
+# Lines that are useful only when something is looked up later; they stay in the log file.
 _FOR_THE_FILE = (
     r'paramwise_options -- ',
     r'\n-+\nSystem environment:',
@@ -28,10 +28,10 @@ class _WithoutNoise(logging.Filter):
 
 
 def quiet_logger(logger: logging.Logger) -> None:
-    """Have the console of a run begin with what matters; the file holds the rest.
+    """Make the console output of a run start with what matters; the log file gets the rest.
 
     Args:
-        logger (logging.Logger): Of mmengine.
+        logger (logging.Logger): mmengine's logger.
     """
     for handler in logger.handlers:
         to_file = isinstance(handler, logging.FileHandler)

@@ -1,17 +1,17 @@
-"""How far something has come, on stderr."""
+"""Shows the progress of a task on stderr."""
 
 import sys
 import time
 
 
 class Progress:
-    """A bar with the time left on a terminal, ten lines elsewhere.
+    """A bar with the remaining time on a terminal, ten lines elsewhere.
 
     Args:
-        name (str): What is done.
+        name (str): Label of the task.
         total (int): Number of steps.
-        done (int): Steps done earlier. Defaults to 0.
-        silent (bool): Whether to say nothing, as all processes but the first do. Defaults to
+        done (int): Number of steps done earlier. Defaults to 0.
+        silent (bool): Whether to print nothing, as in all processes but the first. Defaults to
             False.
     """
 
@@ -21,11 +21,11 @@ class Progress:
         self.start = time.monotonic()
 
     def show(self, done: int, text: str = '') -> None:
-        """Say that so many steps are done.
+        """Show the number of steps done.
 
         Args:
-            done (int): Steps, of ``total``.
-            text (str): What to add.
+            done (int): Number of steps done, of ``total``.
+            text (str): Text to append.
         """
         if self.silent or not (done % self.every == 0 or done == self.total):
             return

@@ -95,8 +95,8 @@ def test_broken_table(annotated, class_list):
 @pytest.mark.parametrize(
     ('content', 'words'),
     [
-        ('tench\n', "'tench' is no WordNet id"),
-        ('n01440764\nn01440764\n', 'n01440764 stands there twice'),
+        ('tench\n', "'tench' is not a wnid"),
+        ('n01440764\nn01440764\n', 'n01440764 is there twice'),
         ('# nothing\n', 'it names no class'),
     ],
 )

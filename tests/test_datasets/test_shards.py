@@ -144,7 +144,7 @@ def test_index_is_made_once_and_again_if_old(made):
     os.utime(index, (0, 0))
     assert 'renamed' not in shards('*.tar', data_root=str(made)).get_data_info(0)['img_path']
     index.write_text('something else\n')
-    with pytest.raises(ValueError, match='000000.idx: no index .* delete it'):
+    with pytest.raises(ValueError, match='000000.idx: not an index .* delete it'):
         shards('*.tar', data_root=str(made))
 
 
@@ -252,7 +252,7 @@ def test_damaged_index_is_named_with_its_line(made, damage):
     lines = index.read_text().splitlines()
     lines[4] = damage
     index.write_text('\n'.join(lines) + '\n')
-    message = '000001.idx: (line 5 is damaged|no index of version).*delete'
+    message = '000001.idx: (line 5 is damaged|not an index of version).*delete'
     with pytest.raises(ValueError, match=message):
         shards('*.tar', data_root=str(made))
 
