@@ -143,7 +143,9 @@ def test_malicious_pickles_are_refused(r18, tmp_path):
 def test_output_that_cannot_be_is_refused(r18, tmp_path):
     with pytest.raises(CheckpointError, match=r'out\.pth: detectron2 reads \.pkl files'):
         convert(r18[0], tmp_path / 'out.pth', 'detectron2')
-    with pytest.raises(CheckpointError, match="'keras' is not a target; expected one of detectron2"):
+    with pytest.raises(
+        CheckpointError, match="'keras' is not a target; expected one of detectron2"
+    ):
         convert(r18[0], tmp_path / 'out.pth', 'keras')
     with pytest.raises(CheckpointError, match='would take the place of the checkpoint'):
         convert(r18[0], r18[0], 'mm')
