@@ -1,4 +1,4 @@
-"""Make a page that shows a config's pairs: crops on the photos, views, statistics, by beta."""
+"""Make a page that shows a config's pairs by beta: crops on the photos, views, statistics."""
 
 import argparse
 import sys
@@ -8,11 +8,11 @@ from command_line import BETA_WORDS, DEBUG_HELP, add_config_options, start
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=DEBUG_HELP)
     parser.add_argument('config', help='a pretraining config, with JointView or MultiView')
     parser.add_argument('--out', type=Path, required=True, help='the page to write, such as a.html')
-    parser.add_argument('--images', help="folder of photos to take instead of the config's")
+    parser.add_argument('--images', help="folder of photos to use instead of the config's")
     parser.add_argument(
         '--beta',
         nargs='*',
@@ -24,13 +24,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--num-pairs', type=int, default=4000, help='pairs for the statistics (default: 4000)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='of photos and draws (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of photos and draws (default: 0)')
     add_config_options(parser)
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
-    """Make the page and write it."""
+    """Make the page and write it to a file."""
     from mmjoint.engine import read_config
     from mmjoint.pairs.betas import parse_beta, split_settings
     from mmjoint.pairs.source import PairSource

@@ -1,6 +1,6 @@
-"""What the command lines of the tools share.
+"""The parts of the command line that the tools share.
 
-It imports nothing but the standard library: a tool reads its arguments before it imports mmjoint,
+This file imports only the standard library: a tool reads its arguments before it imports mmjoint,
 which takes seconds, so that ``--help`` and a mistyped argument are answered at once.
 """
 
@@ -13,8 +13,8 @@ DEBUG_HELP = 'MMJOINT_DEBUG=1 in the environment shows the traceback of an error
 
 BETA_WORDS = (
     'A beta is a number, or None for independent draws. JointCrop=-1 and JointColor.hue=0 name an '
-    'augmentation and, where given, one of its quantities. A beta without a name is for those that '
-    'the config makes joint; if it makes none joint, for the first that could be.'
+    'augmentation and, if given, one of its quantities. A beta without a name applies to those '
+    'that the config makes joint; if it makes none joint, to the first that could be joint.'
 )
 
 
@@ -51,7 +51,7 @@ def add_run_options(parser: ArgumentParser) -> None:
 
 
 def start(main: Callable[[Namespace], None], args: Namespace) -> None:
-    """Run a tool; an error in what the user gave ends it with one line and status 1.
+    """Run a tool; an error in the user's input ends it with one line and status 1.
 
     Args:
         main (Callable[[Namespace], None]): The tool, which imports what it needs of mmjoint.

@@ -9,17 +9,17 @@ PROTOCOLS = ('knn', 'linear', 'few-shot')
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=DEBUG_HELP)
     parser.add_argument('config', help='the pretraining config of the checkpoint')
-    parser.add_argument('checkpoint', nargs='?', help='whose backbone is measured')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint whose backbone is measured')
     parser.add_argument(
-        '--random-init', action='store_true', help='measure the random initialisation instead'
+        '--random-init', action='store_true', help='measure the random initialization instead'
     )
     parser.add_argument(
         '--data',
         metavar='FOLDER',
-        help='labelled images: train/CLASS/IMAGE and val/CLASS/IMAGE, or Tiny-ImageNet as '
+        help='labeled images: train/CLASS/IMAGE and val/CLASS/IMAGE, or Tiny-ImageNet as '
         "published (default: the config's knn data loaders)",
     )
     parser.add_argument(
@@ -28,14 +28,16 @@ def parse_args() -> argparse.Namespace:
         metavar='NAMES',
         help=f'some of {",".join(PROTOCOLS)} (default: all)',
     )
-    parser.add_argument('--k', type=int, default=20, help='neighbours that vote (default: 20)')
+    parser.add_argument('--k', type=int, default=20, help='neighbors that vote (default: 20)')
     parser.add_argument(
-        '--temperature', type=float, default=0.07, help='of the votes (default: 0.07)'
+        '--temperature', type=float, default=0.07, help='temperature of the votes (default: 0.07)'
     )
     parser.add_argument(
         '--draws', type=int, default=5, help='label subsets of each size (default: 5)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the label subsets (default: 0)')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='seed of the label subsets (default: 0)'
+    )
     parser.add_argument(
         '--json',
         metavar='FILE',
@@ -63,7 +65,7 @@ def main(args: argparse.Namespace) -> None:
     from mmjoint.engine import read_config
     from mmjoint.utils.files import check_output
 
-    # mmengine tells the initialization of every single weight otherwise.
+    # Without this, mmengine logs the initialization of every single weight.
     MMLogger.get_instance('mmjoint', log_level='WARNING')
     out = args.json
     if out is None and args.checkpoint:
@@ -91,7 +93,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def describe(results: dict) -> list[str]:
-    """Put the accuracies into lines."""
+    """Format the accuracies as lines."""
     lines = []
     if 'knn' in results:
         knn = results['knn']

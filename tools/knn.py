@@ -7,17 +7,17 @@ from command_line import DEBUG_HELP, add_config_options, start
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=DEBUG_HELP)
     parser.add_argument('config', help='a pretraining or linear config with the kNN data sets')
-    parser.add_argument('checkpoint', nargs='?', help='whose backbone is measured')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint whose backbone is measured')
     parser.add_argument(
-        '--random-init', action='store_true', help='measure the random initialisation instead'
+        '--random-init', action='store_true', help='measure the random initialization instead'
     )
-    parser.add_argument('--data-root', help="folder to take instead of the data sets' data_root")
-    parser.add_argument('--k', type=int, default=20, help='neighbours that vote (default: 20)')
+    parser.add_argument('--data-root', help="folder to use instead of the data sets' data_root")
+    parser.add_argument('--k', type=int, default=20, help='neighbors that vote (default: 20)')
     parser.add_argument(
-        '--temperature', type=float, default=0.07, help='of the votes (default: 0.07)'
+        '--temperature', type=float, default=0.07, help='temperature of the votes (default: 0.07)'
     )
     parser.add_argument('--json', help='file to write the result to')
     add_config_options(parser)
@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> None:
     from mmjoint.evaluation import evaluate_knn
     from mmjoint.utils.files import check_output, write_output
 
-    # mmengine tells the initialization of every single weight otherwise.
+    # Without this, mmengine logs the initialization of every single weight.
     MMLogger.get_instance('mmjoint', log_level='WARNING')
     check_output(args.json)
     cfg = read_config(args.config, args.cfg_options)

@@ -1,11 +1,11 @@
 """Starts the processes of dist_train.sh, dist_test.sh and transfer's scripts.
 
-It is torchrun, with its arguments, but for four things. On a machine without GPUs the CPU's cores
-are shared out among the processes (torchrun would give each one thread). The store through which
-the processes of one machine meet listens on the loopback alone (torchrun's on every interface, to
-whoever connects), at a free port unless --master_port names one. A failed process is left to speak
-for itself: torchrun would bury its message under a traceback of the launcher's own. And the folder
-that it is started from is not put on the path.
+It is torchrun, with its arguments, except for four things. On a machine without GPUs the CPU's
+cores are divided among the processes (torchrun would give each one thread). The store through which
+the processes of one machine meet listens only on the loopback interface (torchrun's listens on
+every interface and accepts every connection), at a free port unless --master_port names one. A
+failed process reports its own error: torchrun would hide that message under a traceback of the
+launcher. And the current folder is not put on the path.
 """
 
 import argparse
@@ -30,7 +30,7 @@ LOOPBACK = '127.0.0.1'
 
 
 class LoopbackRendezvous(StaticTCPRendezvous):
-    """Where the processes of one machine meet: a store that other machines cannot reach."""
+    """The meeting point of one machine's processes: a store that other machines cannot reach."""
 
     def get_backend(self) -> str:
         return 'loopback'
@@ -58,7 +58,7 @@ def loopback_rendezvous(parameters: RendezvousParameters) -> LoopbackRendezvous:
 
 
 def choose_rendezvous(args: argparse.Namespace) -> None:
-    """Have the processes meet on the loopback unless there are several machines."""
+    """Make the processes meet on the loopback interface unless there are several machines."""
     port = int(args.master_port or 0)
     if args.nnodes == '1' and args.rdzv_backend == 'static' and not args.rdzv_endpoint:
         rendezvous_handler_registry.register('loopback', loopback_rendezvous)
@@ -68,7 +68,7 @@ def choose_rendezvous(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run torchrun's command line and end with the status of the process that failed first."""
+    """Run torchrun's command line and exit with the status of the process that failed first."""
     args = parse_args(sys.argv[1:])
     choose_rendezvous(args)
     if not torch.cuda.is_available():
@@ -83,7 +83,7 @@ def main() -> None:
         sys.exit(128 + error.sigval)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        if failure.exitcode < 0:  # it had no chance to speak
+        if failure.exitcode < 0:  # it could not report an error itself
             print(
                 f'error: process {rank} was killed by signal {-failure.exitcode}', file=sys.stderr
             )

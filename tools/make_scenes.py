@@ -1,4 +1,4 @@
-"""Generates the embedded data set, small labelled scenes with boxes and masks."""
+"""Generates the embedded data set: small labeled scenes with boxes and masks."""
 
 import argparse
 
@@ -6,7 +6,7 @@ from command_line import start
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description='Generate the embedded data set: an image folder of ten shape classes, and '
         'COCO JSON with boxes and masks. With the same arguments a folder is left as it is.'
@@ -15,12 +15,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--train', type=int, default=4000, help='training images (default: 4000)')
     parser.add_argument('--val', type=int, default=1000, help='validation images (default: 1000)')
     parser.add_argument('--size', type=int, default=64, help='side in pixels (default: 64)')
-    parser.add_argument('--seed', type=int, default=0, help='of all that is drawn (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of all draws (default: 0)')
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
-    """Generate."""
+    """Generate the data set."""
     from mmjoint.datasets import make_scenes
 
     root = make_scenes(args.out, args.train, args.val, args.size, args.seed)

@@ -6,12 +6,12 @@ from command_line import start
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description='Write a folder of images as tar files of the WebDataset format, with their '
         'indices, for the data set WebDatasetShards. The files go in as they are.'
     )
-    parser.add_argument('folder', help='images, at any depth')
+    parser.add_argument('folder', help='folder of images, at any depth')
     parser.add_argument('out', help='folder to make')
     parser.add_argument(
         '--labels', action='store_true', help='each subfolder is a class; write its number'
@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Write."""
+    """Write the shards."""
     from mmjoint.datasets import write_shards
 
     images, shards = write_shards(args.folder, args.out, args.images_per_shard, args.labels)

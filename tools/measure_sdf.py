@@ -12,10 +12,10 @@ FORMATS = ('.pdf', '.png', '.svg')
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=DEBUG_HELP)
     parser.add_argument('config', help='a pretraining config')
-    parser.add_argument('checkpoint', help='of its model, trained')
+    parser.add_argument('checkpoint', help="checkpoint of the config's trained model")
     parser.add_argument(
         '--beta',
         nargs='*',
@@ -33,15 +33,20 @@ def parse_args() -> argparse.Namespace:
         '(default: none)',
     )
     parser.add_argument(
-        '--layer', choices=LAYERS, default='backbone', help='whose features (default: backbone)'
+        '--layer',
+        choices=LAYERS,
+        default='backbone',
+        help='layer whose features are used (default: backbone)',
     )
     parser.add_argument('--images', help="folder of photos to take instead of the config's")
     parser.add_argument('--num-images', type=int, default=1000, help='photos (default: 1000)')
-    parser.add_argument('--batch-size', type=int, default=128, help='photos a batch (default: 128)')
+    parser.add_argument(
+        '--batch-size', type=int, default=128, help='photos per batch (default: 128)'
+    )
     parser.add_argument(
         '--num-workers', type=int, default=0, help='processes that make views (default: 0)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='of photos and draws (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of photos and draws (default: 0)')
     parser.add_argument('--json', type=Path, help='file to write the result to')
     parser.add_argument('--plot', type=Path, help='.png, .svg or .pdf to plot to')
     add_config_options(parser)
@@ -82,7 +87,7 @@ def main(args: argparse.Namespace) -> None:
     from mmjoint.pairs.source import PairSource
     from mmjoint.utils.files import check_output, write_output
 
-    # mmengine tells the initialization of every single weight otherwise.
+    # Without this, mmengine logs the initialization of every single weight.
     MMLogger.get_instance('mmjoint', log_level='WARNING')
     for path in (args.json, args.plot):
         check_output(path)
@@ -112,7 +117,7 @@ def main(args: argparse.Namespace) -> None:
     monotonic = {kind: is_monotonic(rows, kind) for kind in ('fixed_ratio', 'beta')}
     for kind, name in (('fixed_ratio', 'the ratio'), ('beta', 'falling beta')):
         if monotonic[kind] is not None:
-            print(f'falls from each to the next with {name}: {monotonic[kind]}')
+            print(f'SDF falls from each to the next with {name}: {monotonic[kind]}')
     if args.json:
         names = ('config', 'checkpoint', 'images', 'layer', 'seed')
         result = {name: getattr(args, name) for name in names}

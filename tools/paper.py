@@ -1,8 +1,8 @@
 """The tables of the paper (arXiv 2412.16522): their numbers, commands and results; reduced runs.
 
 A reduced run trains every row of a table with tools/train.py at a size that a CPU can do, with
-several seeds, and measures kNN and linear accuracy of its frozen backbone. Starting it again goes
-on where the last start ended.
+several seeds, and measures kNN and linear accuracy of its frozen backbone. A second start continues
+where the last one ended.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -12,20 +12,20 @@ from command_line import BETA_WORDS, start
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTE = (
-    'A reduced run shows that a row trains and how it compares at that size. It is no '
-    "reproduction of the paper's number, which is of another size and data set."
+    'A reduced run shows that a row trains and how it compares at that size. It is not a '
+    "reproduction of the paper's number, which is for another size and data set."
 )
 
 
 def parse_args() -> Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--list', action='store_true', help='list the tables')
     parser.add_argument(
         '--index', action='store_true', help='print all tables as configs/README.md has them'
     )
     parser.add_argument('--table', metavar='NAME', help='the table; see --list')
-    parser.add_argument('--methods', nargs='+', metavar='METHOD', help='only these, as SimCLR')
+    parser.add_argument('--methods', nargs='+', metavar='METHOD', help='only these, such as SimCLR')
     parser.add_argument(
         '--work-dirs', type=Path, default=Path('work_dirs'), help='folder of runs (work_dirs)'
     )
@@ -34,7 +34,7 @@ def parse_args() -> Namespace:
     parser.add_argument(
         '--data-root',
         default='data/tiny-imagenet-200',
-        help='labelled images, train/<class>/* and val/<class>/*, or Tiny-ImageNet as published '
+        help='labeled images, train/<class>/* and val/<class>/*, or Tiny-ImageNet as published '
         '(data/tiny-imagenet-200)',
     )
     parser.add_argument('--seeds', type=int, default=2, help='runs of each row (2)')
@@ -49,8 +49,8 @@ def parse_args() -> Namespace:
     for name, text in (
         ('epochs', 'epochs of a run (10)'),
         ('images', 'training images (all)'),
-        ('batch-size', 'images a step (128)'),
-        ('size', 'side of the views, pixels (64)'),
+        ('batch-size', 'images per step (128)'),
+        ('size', 'side of the views in pixels (64)'),
         ('width', "channels of the ResNet-18's first stage (32)"),
     ):
         parser.add_argument(f'--{name}', type=int, help=text)
@@ -69,7 +69,7 @@ def parse_args() -> Namespace:
 
 
 def main(args: Namespace) -> None:
-    """List, print or run."""
+    """List the tables, print one, or run its rows."""
     from mmengine.logging import MMLogger
 
     from mmjoint.pairs.betas import one_setting, parse_beta, setting_label

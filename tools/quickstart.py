@@ -1,7 +1,8 @@
 """Pretrain SimCLR with and without JointCrop on generated scenes, evaluate both, write a report.
 
-All that it runs is what README shows: tools/train.py on two configs, kNN and linear accuracy, and
-transfer/torchvision to a detector. A start after an interruption goes on where the last one ended.
+It runs only commands that README shows: tools/train.py on two configs, kNN and linear accuracy, and
+transfer/torchvision for a detector. A start after an interruption continues where the last one
+ended.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -11,13 +12,13 @@ from command_line import start
 
 
 def parse_args() -> Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         '--images', metavar='FOLDER', type=Path, help='pretrain on the photos below this folder'
     )
-    parser.add_argument('--epochs', type=int, default=6, help='of each run (default: 6)')
-    parser.add_argument('--seed', type=int, default=0, help='of both runs (default: 0)')
+    parser.add_argument('--epochs', type=int, default=6, help='epochs of each run (default: 6)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of both runs (default: 0)')
     parser.add_argument(
         '--out',
         type=Path,
@@ -31,7 +32,7 @@ def parse_args() -> Namespace:
 
 
 def main(args: Namespace) -> None:
-    """Run it all."""
+    """Run all steps."""
     from mmengine.logging import MMLogger
 
     from mmjoint.quickstart import NOTE, QuickStart

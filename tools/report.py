@@ -1,4 +1,4 @@
-"""Put runs side by side on a page: settings, curves, accuracies, SDF, detection, pairs."""
+"""Show runs side by side on a page: settings, curves, accuracies, SDF, detection, pairs."""
 
 import argparse
 from pathlib import Path
@@ -7,27 +7,29 @@ from command_line import DEBUG_HELP, start
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=DEBUG_HELP)
     parser.add_argument(
         'work_dirs',
         nargs='+',
         metavar='WORK_DIR',
-        help='of a run; evaluation.json, sdf.json and detection/results.json in it are shown too',
+        help='folder of a run; its evaluation.json, sdf.json and detection/results.json are shown',
     )
     parser.add_argument('--out', required=True, metavar='FILE', help='the HTML file')
     parser.add_argument('--title', default='Runs side by side', help='heading of the page')
     parser.add_argument(
-        '--names', nargs='+', metavar='NAME', help="of the runs (default: the folders' names)"
+        '--names', nargs='+', metavar='NAME', help="names of the runs (default: the folders' names)"
     )
-    parser.add_argument('--pairs', type=int, default=4, help='pairs shown of each run (default: 4)')
+    parser.add_argument(
+        '--pairs', type=int, default=4, help='pairs shown for each run (default: 4)'
+    )
     parser.add_argument(
         '--tsne',
         nargs='?',
         const='',
         metavar='FOLDER',
         help='picture the features of the last checkpoint by t-SNE, on the test images of a '
-        "labelled folder or of the config's kNN data loaders",
+        "labeled folder or of the config's kNN data loaders",
     )
     args = parser.parse_args()
     if args.names and len(args.names) != len(args.work_dirs):
@@ -38,7 +40,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def unique_names(work_dirs: list[str]) -> list[str]:
-    """The folders' names, with as much of the path before them as tells them apart."""
+    """Return the folders' names, with as much of the path as is needed to tell them apart."""
     parts = [Path(work_dir).resolve().parts for work_dir in work_dirs]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ['/'.join(part[-depth:]) for part in parts]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def parse_args() -> Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = ArgumentParser(description="Evaluate a checkpoint on the config's test set.")
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
@@ -37,7 +37,7 @@ def parse_args() -> Namespace:
 
 
 def apply(args: Namespace, cfg: 'Config') -> None:
-    """Apply the arguments that are for testing alone."""
+    """Apply the arguments that are only for testing."""
     if cfg.get('test_dataloader') is None:
         raise ValueError(
             f'{args.config} has no test set (test_dataloader): take the config of a linear probe, '
@@ -49,7 +49,7 @@ def apply(args: Namespace, cfg: 'Config') -> None:
 
 
 def main(args: Namespace) -> None:
-    """Test."""
+    """Test the checkpoint."""
     import mmengine
     from mmengine.dist import is_main_process
     from mmengine.evaluator import DumpResults

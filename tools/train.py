@@ -1,4 +1,4 @@
-"""Trains from a config; its interface is that of mmpretrain's tools/train.py."""
+"""Trains from a config, with the interface of mmpretrain's tools/train.py."""
 
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def parse_args() -> Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = ArgumentParser(description='Train from a config, on GPUs or on the CPU.')
     parser.add_argument('config', help='config file')
     parser.add_argument(
@@ -73,7 +73,7 @@ def parse_args() -> Namespace:
 
 
 def apply(args: Namespace, cfg: 'Config') -> None:
-    """Apply the arguments that are for training alone."""
+    """Apply the arguments that are only for training."""
     from mmengine.config import ConfigDict
     from mmengine.device import get_device
 
@@ -115,7 +115,7 @@ def apply(args: Namespace, cfg: 'Config') -> None:
 
 
 def main(args: Namespace) -> None:
-    """Train."""
+    """Train the model."""
     from mmjoint import engine
 
     cfg = engine.load_config(args)

@@ -1,4 +1,4 @@
-"""Measures what loading costs: JPEG decoders, and data sets as they grow to millions of entries."""
+"""Measures the cost of loading: JPEG decoders, and data sets with up to millions of entries."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description='Measure JPEG decoders on your photos, and, on entries that are made up, what '
         'data sets cost before they give an image.'
@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure."""
+    """Run the benchmarks."""
     args = parse_args()
     with one_line_errors():
         check_output(args.json)
@@ -83,7 +83,7 @@ def main() -> None:
 def print_decoders(result: dict) -> None:
     """Print the table of ``benchmark_decoders``."""
     print(f'{result["photos"]} photos, {result["rounds"]} rounds')
-    print(f'{"":22}{"ms a photo":>11}{"times OpenCV":>25}   pixels against OpenCV')
+    print(f'{"":22}{"ms/photo":>11}{"times OpenCV":>25}   pixels against OpenCV')
     for name, row in result['decoders'].items():
         ratio, pixels = row['times_opencv'], row['pixels']
         told = 'another size'

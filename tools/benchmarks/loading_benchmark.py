@@ -1,4 +1,4 @@
-"""What loading costs: JPEG decoders against OpenCV, and data sets as they grow."""
+"""The cost of loading: JPEG decoders compared with OpenCV, and data sets as they grow."""
 
 import io
 import os
@@ -27,7 +27,7 @@ Decoder = Callable[[bytes], np.ndarray]
 
 
 def decoders() -> dict[str, Decoder]:
-    """Functions from the bytes of a JPEG to an HWC uint8 array, BGR or RGB, by name."""
+    """Return functions from the bytes of a JPEG to an HWC uint8 array, BGR or RGB, by name."""
     found: dict[str, Decoder] = {
         'OpenCV': lambda data: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR),
         'Pillow (RGB)': lambda data: np.asarray(Image.open(io.BytesIO(data)).convert('RGB')),
@@ -58,19 +58,20 @@ def decoders() -> dict[str, Decoder]:
 def benchmark_decoders(files: Sequence[str], seconds: float = 60.0) -> dict:
     """Measure JPEG decoders on one core, and compare their pixels with OpenCV's.
 
-    All decode the same 20 photos in a round, in an order drawn anew; time is the process's CPU
-    time, without reading the files, and ratios are taken within a round.
+    All decode the same 20 photos in a round, in a newly drawn order; time is the process's CPU time
+    without reading the files, and ratios are computed within a round.
 
     Args:
-        files (Sequence[str]): Paths of JPEGs; those that turn by EXIF and those that are no JPEG
+        files (Sequence[str]): Paths of JPEGs; those that EXIF turns, and files that are not JPEGs,
             are left out.
-        seconds (float): How long to measure. At least three rounds are made. Defaults to 60.
+        seconds (float): Duration of the measurement. At least three rounds are made. Defaults to
+            60.
 
     Returns:
         dict: ``photos`` and ``rounds``, their numbers; for each decoder the ``median`` and
-        ``quartiles`` of ``milliseconds`` a photo and of ``times_opencv``, and its ``pixels``: how
-        many photos are ``identical``, the ``largest`` difference of a value, and the ``psnr`` in
-        decibels (None if all are identical); None for decoders of another size.
+            ``quartiles`` of ``milliseconds`` per photo and of ``times_opencv``, and its ``pixels``:
+            how many photos are ``identical``, the ``largest`` difference of a value, and the
+            ``psnr`` in decibels (None if all are identical); None for decoders of another size.
 
     Raises:
         ValueError: No photo is left.
@@ -116,22 +117,23 @@ def _compare(decode: Decoder, photos: list[bytes], is_rgb: bool) -> dict | None:
 
 
 def measure_growth(kind: str, entries: int, folder: str | Path) -> dict:
-    """Measure what a data set of so many made-up entries costs before it gives an image.
+    """Measure the cost of a data set with a given number of made-up entries before its first image.
 
-    Only on Linux. Seconds are CPU time; memory is resident memory, beyond what a process that has
-    imported everything holds.
+    This works on Linux only. Seconds are CPU time; memory is resident memory in addition to that of
+    a process that has imported everything.
 
     Args:
         kind (str): ``'annotation file'``, mmpretrain's ``ImageNet`` with ``meta/train.txt``;
             ``'folder'``, ``ImageFolder`` on empty files; ``'shards'``, ``WebDatasetShards`` with
             indices.
-        entries (int): How many.
-        folder (str | Path): Where to make what is read, an empty folder.
+        entries (int): Number of entries.
+        folder (str | Path): An empty folder in which the files to read are made.
 
     Returns:
         dict: ``build_s``; ``peak_mb``, while it is built; ``held_mb``, afterwards; ``worker_mb``,
-        what a loader worker comes to hold of its own by reading 20,000 entries; ``index_us``, to
-        read one entry; ``shuffle_s`` and ``shuffle_mb``, for the order of one epoch.
+            the unshared memory of a loader worker after it has read 20,000 entries; ``index_us``,
+            the time to read one entry; ``shuffle_s`` and ``shuffle_mb``, for the order of one
+            epoch.
 
     Raises:
         ValueError: The kind is none of these.
@@ -167,7 +169,7 @@ def _make_shards(root: Path, entries: int) -> dict:
         count = min(IMAGES_PER_SHARD, entries - first)
         tar = root / f'{first // IMAGES_PER_SHARD:06}.tar'
         with open(tar, 'wb') as file:
-            file.truncate((count + 1) * 200_000)  # holds no blocks of the disk
+            file.truncate((count + 1) * 200_000)  # uses no blocks of the disk
         names = (f'n{i // 1000:08}/n{i // 1000:08}_{i}.jpeg' for i in range(first, first + count))
         lines = (f'jpeg {512 + 200_000 * i} 110000 {name}\n' for i, name in enumerate(names))
         tar.with_suffix('.idx').write_text(f'v1.2 {count}\n' + ''.join(lines))
@@ -201,7 +203,7 @@ def _measure_shuffle(dataset: torch.utils.data.Dataset) -> dict:
 
 
 def _in_child(function: Callable[[object], dict], argument: object) -> dict:
-    """Run a function in a fork of this process, as a data loader's worker is one."""
+    """Run a function in a fork of this process, as a data loader's worker is a fork."""
     context = get_context('fork')
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=lambda: sender.send(function(argument)))
@@ -224,7 +226,7 @@ def _peak() -> int:
 
 
 def _own() -> int:
-    """Bytes of memory that this process alone has written."""
+    """Return the bytes of memory that only this process has written."""
     lines = Path('/proc/self/smaps_rollup').read_text().splitlines()
     (line,) = (line for line in lines if line.startswith('Private_Dirty'))
     return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""Timing by rounds in which all that is compared takes its turn, and what rounds come to."""
+"""Timing by rounds in which all functions take turns, and summaries of the rounds."""
 
 import statistics
 import time
@@ -22,22 +22,22 @@ def time_rounds(
 ) -> list[dict[str, float]]:
     """Time functions of a photo in rounds.
 
-    In one round all go over the same few photos, in an order drawn anew, so that a machine that
-    drifts harms all alike; ratios are to be taken within a round. Time is the process's CPU time,
-    on one thread, so that other work on the machine counts little. The photos are in the file cache
-    and everything has run once before the first round. Runs OpenCV and torch on one thread from
-    here on.
+    In one round all functions process the same few photos, in a newly drawn order, so that a drift
+    of the machine's speed affects all alike; compute ratios within a round. Time is the process's
+    CPU time, on one thread, so that other work on the machine counts little. The photos are in the
+    file cache and everything has run once before the first round. From here on OpenCV and torch run
+    on one thread.
 
     Args:
-        functions (Mapping): What to time, by name. The first reads the photos into the file cache
-            before each round.
+        functions (Mapping): Functions to time, by name. The first one reads the photos into the
+            file cache before each round.
         files (Sequence): Paths of photos, or their bytes, taken in a random order, in turn.
-        seconds (float): How long, by the clock. At least three rounds are made.
-        photos_per_round (int): Photos a round.
-        seed (int): Of both orders. Defaults to 0.
+        seconds (float): Duration of the measurement. At least three rounds are made.
+        photos_per_round (int): Photos per round.
+        seed (int): Seed of both orders. Defaults to 0.
 
     Returns:
-        list[dict[str, float]]: Milliseconds a photo by name, for each round.
+        list[dict[str, float]]: For each round, milliseconds per photo by name.
 
     Raises:
         ValueError: There are no files.
@@ -50,7 +50,7 @@ def time_rounds(
     read = next(iter(functions.values()))
 
     def run(name: str, photos: Sequence[Photo]) -> float:
-        functions[name](photos[-1])  # untimed: code and memory of the one before leave the caches
+        functions[name](photos[-1])  # untimed: evicts the previous function from the caches
         start = time.process_time()
         for photo in photos:
             functions[name](photo)
@@ -64,7 +64,7 @@ def time_rounds(
         for photo in photos:
             read(photo)
         if start is None:
-            for name in functions:  # what is set up or compiled at the first call
+            for name in functions:  # set-up and compilation happen at the first call
                 run(name, photos)
             start = time.perf_counter()
         order = rng.permutation(list(functions))
@@ -74,7 +74,7 @@ def time_rounds(
 
 
 def one_thread() -> None:
-    """Keep OpenCV and torch to one thread, here and in the peers; compiled loops have one."""
+    """Limit OpenCV and torch to one thread, also in the peers; compiled loops have one thread."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 

@@ -1,4 +1,4 @@
-"""Measure how fast views are made from folders of photos: mmjoint's pipelines against others'."""
+"""Measure how fast views are made from folders of photos, by mmjoint and by other libraries."""
 
 import argparse
 import io
@@ -10,7 +10,7 @@ from pathlib import Path
 
 # albumentations, which mmpretrain imports if it is there, asks PyPI for its newest version.
 os.environ['NO_ALBUMENTATIONS_UPDATE'] = '1'
-# One core's speed is measured. It must stand before the first import of NumPy and torch.
+# The speed of one core is measured. This must precede the first import of NumPy and torch.
 THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
 os.environ.update(dict.fromkeys(THREADS, '1'))
 
@@ -52,11 +52,11 @@ PACKAGES = (
 
 
 def whole(least: int):
-    """Return a type of argument: a whole number of at least so much."""
+    """Return an argument type: a whole number of at least ``least``."""
 
     def parse(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least {least}')
+            raise argparse.ArgumentTypeError(f'{text!r} is not a whole number of at least {least}')
         return int(text)
 
     return parse
@@ -65,7 +65,7 @@ def whole(least: int):
 def duration(text: str) -> float:
     """Read a number of seconds."""
     if not text.replace('.', '', 1).isdecimal():
-        raise argparse.ArgumentTypeError(f'{text!r} is no number of seconds')
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number of seconds')
     return float(text)
 
 
@@ -78,7 +78,7 @@ def recipe(text: str) -> tuple[str, Path | None]:
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=DEBUG_HELP)
     parser.add_argument(
         'folder', type=Path, help=f'photos ({", ".join(SUFFIXES)}), searched with its subfolders'
@@ -96,7 +96,7 @@ def parse_args() -> argparse.Namespace:
         '--seconds', type=duration, default=60, help='how long to measure a recipe (default: 60)'
     )
     parser.add_argument(
-        '--photos-per-round', type=whole(1), default=20, help='photos a round (default: 20)'
+        '--photos-per-round', type=whole(1), default=20, help='photos per round (default: 20)'
     )
     parser.add_argument(
         '--workers',
@@ -109,12 +109,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--loader-seconds', type=duration, help='for all --workers (default: 120)')
     parser.add_argument(
-        '--batch-size', type=whole(1), help="of those loaders (default: the configs')"
+        '--batch-size', type=whole(1), help="batch size of those loaders (default: the configs')"
     )
     parser.add_argument(
         '--profile', action='store_true', help="time the steps of mmjoint's pipelines too"
     )
-    parser.add_argument('--seed', type=whole(0), default=0, help='of all orders (default: 0)')
+    parser.add_argument('--seed', type=whole(0), default=0, help='seed of all orders (default: 0)')
     parser.add_argument('--json', type=Path, help='file to write the result to')
     parser.add_argument('--plot', type=Path, help='.png, .svg or .pdf to plot to')
     args = parser.parse_args()
@@ -141,7 +141,7 @@ def find_photos(folder: Path) -> list[str]:
 
 
 def setting(args: argparse.Namespace) -> dict:
-    """Return what the numbers depend on beside the code."""
+    """Return everything besides the code on which the numbers depend."""
     versions = {}
     for name in PACKAGES:
         try:
@@ -183,7 +183,7 @@ def print_recipe(name: str, result: dict) -> None:
     for maker, about in result['about'].items():
         print(f'  {maker}: {about}')
     if 'profile' in result:
-        print(f'{"what each step adds":26}{"ms a view (quartiles)":>29}')
+        print(f'{"what each step adds":26}{"ms per view (quartiles)":>29}')
         for step, milliseconds in result['profile'].items():
             print(f'{step:26}{cells(milliseconds, 3)}')
 
@@ -192,10 +192,10 @@ def print_loader(result: dict) -> None:
     """Print the loader's table."""
     print(
         f'\n{result["recipe"]} through a data loader, mmjoint joint: batches of '
-        f'{result["batch_size"]}, {result["prefetch_factor"]} a worker made ahead, '
+        f'{result["batch_size"]}, {result["prefetch_factor"]} per worker prefetched, '
         f'{len(result["rounds"])} rounds, wall time'
     )
-    of_worker = 'a worker: core   RSS   PSS   USS (MiB)'
+    of_worker = 'per worker: core   RSS   PSS   USS (MiB)'
     print(f'{"workers":10}{"pairs/s (quartiles)":>29}{"times one worker":>31}   {of_worker}')
     for num, speed in result['pairs_per_second'].items():
         ratio = cells(result['times_one_worker'][num], 2) if result['times_one_worker'] else ''
@@ -221,7 +221,7 @@ def main() -> None:
         result = setting(args)
         print(f'{result["cpu"]}, {result["cores"]} cores; torch and OpenCV on one thread')
         if args.workers:
-            # First: workers share the memory of a process that has none of the peers yet.
+            # The loader comes first: its workers then share a process without the peers' memory.
             first = next(iter(folders))
             loader = Config.fromfile(BASE / 'datasets/train_loader.py').train_dataloader
             if args.batch_size:

@@ -170,7 +170,7 @@ def test_bad_input_is_one_line(folder, tmp_path, run_tool, options, message):
         (['--recipe', 'byol'], "'byol' is none of simclr, mocov2, mocov3, multicrop, small"),
         (['--workers', '-1'], 'whole number of at least 0'),
         (['--photos-per-round', '0'], 'whole number of at least 1'),
-        (['--seconds', '-1'], "'-1' is no number of seconds"),
+        (['--seconds', '-1'], "'-1' is not a number of seconds"),
         (['--recipe', 'small', 'small=photos'], 'small small: each may be named once'),
         (['--batch-size', '2'], 'are for --workers, which is not given'),
         (['--plot', 'out.gif'], 'must end with one of .pdf, .png, .svg'),

@@ -1,4 +1,4 @@
-"""How fast views are made, from a photo's file to tensors: mmjoint's pipelines and others'."""
+"""Speed of making views, from a photo's file to tensors, by mmjoint and by other libraries."""
 
 from rounds import one_thread, time_rounds
 

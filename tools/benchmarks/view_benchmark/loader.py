@@ -17,7 +17,7 @@ from rounds import LEAST_ROUNDS, one_thread, summary
 
 from .makers import raising
 
-# Fields of smaps_rollup that make up each measure.
+# The fields of smaps_rollup whose sum is each measure.
 _MEMORY = dict(rss=('Rss',), pss=('Pss',), uss=('Private_Clean', 'Private_Dirty'))
 
 
@@ -31,30 +31,32 @@ def benchmark_loader(
     batches: int = 4,
     seed: int = 0,
 ) -> dict:
-    """Measure how many photos' views a data loader gives a second, by its number of workers.
+    """Measure of how many photos a data loader makes the views per second, by number of workers.
 
-    Wall time from batch to batch, once the first batches of all workers and those they make ahead
-    are through; nothing but collating and receiving happens to the batches. The numbers of workers
-    take turns in rounds, in an order drawn anew.
+    The time is wall time from batch to batch, after the first batches of all workers and those that
+    they prefetch; the batches are only collated and received. The numbers of workers take turns in
+    rounds, in a newly drawn order.
 
     Args:
-        folder (str | Path): Photos, read by ``ImageFolder``.
+        folder (str | Path): Folder of photos, read by ``ImageFolder``.
         pipeline (list[dict]): ``train_pipeline`` of a config.
         loader (dict): ``train_dataloader`` of a config; its data set, sampler and number of workers
             are replaced.
         workers (Sequence[int]): Numbers of workers; 0 is the main process.
-        seconds (float): How long to measure. At least three rounds are made. Defaults to 60.
+        seconds (float): Duration of the measurement. At least three rounds are made. Defaults to
+            60.
         multi_processing (dict, optional): ``env_cfg.mp_cfg`` of a config. Defaults to None, fork.
         batches (int): Batches that each worker makes in the measured part. Defaults to 4.
-        seed (int): Of the order of photos and numbers of workers. Defaults to 0.
+        seed (int): Seed of the order of photos and of numbers of workers. Defaults to 0.
 
     Returns:
-        dict: ``rounds``, a list of pairs a second by number of workers, as text; over them, as
-        ``dict(median, quartiles)``, ``pairs_per_second`` and ``times_one_worker`` (within a round;
-        None without one worker); ``workers``, medians over workers and rounds: ``rss``, ``pss``
-        (memory shared with others counted in part) and ``uss`` (its own alone), MiB, and ``core``,
-        the share of a core that it got: much below 1 the cores were busy with other work. None
-        where the system does not tell; ``batch_size``, ``prefetch_factor``.
+        dict: ``rounds``, a list of pairs per second by number of workers, as text; over the rounds,
+            as ``dict(median, quartiles)``, ``pairs_per_second`` and ``times_one_worker`` (within a
+            round; None without one worker); ``workers``, medians over workers and rounds: ``rss``,
+            ``pss`` (shared memory counted in part) and ``uss`` (only unshared memory) in MiB, and
+            ``core``, the share of a core that the worker got (if it is much below 1, the cores were
+            busy with other work), each None if the system does not provide it; ``batch_size``; and
+            ``prefetch_factor``.
 
     Raises:
         ValueError: ``workers`` is empty or holds a negative number, or the folder has no photo.
@@ -106,7 +108,7 @@ def benchmark_loader(
 
 
 def _run(cfg: dict, batches: int, seed: int) -> tuple[float, list[dict[str, float]]]:
-    """Measure one loader: pairs a second, and memory and share of a core of each worker."""
+    """Measure one loader: pairs per second, and memory and share of a core of each worker."""
     num = cfg['num_workers']
     others = set(multiprocessing.active_children())
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -132,7 +134,7 @@ def _run(cfg: dict, batches: int, seed: int) -> tuple[float, list[dict[str, floa
 
 
 def _cpu_seconds(pid: int) -> float | None:
-    """CPU time of a process so far, None where there is no /proc."""
+    """Return the CPU time of a process so far; None if there is no /proc."""
     file = Path(f'/proc/{pid}/stat')
     if not file.exists():
         return None
@@ -141,7 +143,7 @@ def _cpu_seconds(pid: int) -> float | None:
 
 
 def _memory(pid: int) -> dict[str, float]:
-    """MiB of a process."""
+    """Return the memory of a process in MiB."""
     lines = Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines()[1:]
     kib = {line.split(':')[0]: int(line.split()[1]) for line in lines}
     return {kind: sum(kib[field] for field in fields) / 1024 for kind, fields in _MEMORY.items()}

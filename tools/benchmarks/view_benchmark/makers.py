@@ -17,9 +17,9 @@ class Maker:
     """One way to make the views of a photo.
 
     Args:
-        make (Callable): From the path of a photo to its views, CHW tensors in the recipe's order;
-            None for what only reads the photo.
-        about (str): What it is, and what differs from the others.
+        make (Callable): Maps the path of a photo to its views, CHW tensors in the recipe's order;
+            None for a maker that only reads the photo.
+        about (str): What the maker is, and how it differs from the others.
         views (tuple): The library's own object that makes each view.
     """
 
@@ -29,11 +29,11 @@ class Maker:
 
 
 def mmjoint_makers(pipeline: list[dict]) -> dict[str, Maker]:
-    """Build what mmjoint is measured by.
+    """Build the pipelines by which mmjoint is measured.
 
     Args:
         pipeline (list[dict]): ``train_pipeline`` of one of mmjoint's configs, with ``beta=None``
-            throughout.
+            everywhere.
 
     Returns:
         dict[str, Maker]: ``'decode only'``, the pipeline's first step; ``'mmjoint'``, the pipeline;
@@ -64,13 +64,13 @@ def raising(pipeline: list[dict]) -> list[dict]:
 
 
 def joint_pipeline(pipeline: list[dict]) -> list[dict]:
-    """Draw crop, blur, brightness and contrast jointly.
+    """Return a pipeline that draws crop, blur, brightness and contrast jointly.
 
     Args:
-        pipeline (list[dict]): With a ``JointView``; left as it is.
+        pipeline (list[dict]): A pipeline with a ``JointView``; it is not changed.
 
     Returns:
-        list[dict]: A copy with ``beta=0`` in them.
+        list[dict]: A copy with ``beta=0`` for these four.
     """
     pipeline = copy.deepcopy(pipeline)
     for step in pipeline:
@@ -94,7 +94,7 @@ def mmpretrain_maker(views: Sequence[View]) -> Maker:
     ]
     return _mm_maker(
         pipeline,
-        'stock transforms under MultiView, as in its own configs: crop and blur by Pillow, colours '
+        'stock transforms under MultiView, as in its own configs: crop and blur by Pillow, colors '
         'by NumPy and OpenCV',
         tuple(view for view, (_, num) in zip(transforms, groups, strict=True) for _ in range(num)),
     )

@@ -1,4 +1,4 @@
-"""CPU time of views, by rounds in which all that is compared takes its turn."""
+"""CPU time of views, measured in rounds in which all makers take turns."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -19,21 +19,22 @@ def benchmark_views(
     photos_per_round: int = 20,
     seed: int = 0,
 ) -> dict:
-    """Measure how many photos' views one core makes a second, by mmjoint and by others.
+    """Measure of how many photos one core makes the views per second, by mmjoint and by others.
 
     Args:
         files (Sequence[str]): Paths of photos.
         recipe (str): One of ``RECIPES``.
         pipeline (list[dict]): ``train_pipeline`` of mmjoint's config of that recipe.
-        seconds (float): How long to measure. Defaults to 60.
-        photos_per_round (int): Photos that each maker gets in a round. Defaults to 20.
-        seed (int): Of the order of the photos and of the makers in a round. Defaults to 0.
+        seconds (float): Duration of the measurement. Defaults to 60.
+        photos_per_round (int): Photos per maker and round. Defaults to 20.
+        seed (int): Seed of the order of the photos and of the makers in a round. Defaults to 0.
 
     Returns:
-        dict: ``rounds``, a list of each maker's pairs a second, a pair being all views of a photo;
-        over them, as ``dict(median, quartiles)``, ``pairs_per_second`` and ``joint_times``, the
-        speed of ``'mmjoint joint'`` in multiples of each maker's in the same round; ``about``, what
-        each maker is; ``missing``, the libraries that are not installed.
+        dict: ``rounds``, a list of the pairs per second of each maker, where a pair is all views of
+            a photo; over the rounds, as ``dict(median, quartiles)``, ``pairs_per_second`` and
+            ``joint_times``, the speed of ``'mmjoint joint'`` divided by each maker's speed in the
+            same round; ``about``, a description of each maker; ``missing``, the libraries that are
+            not installed.
 
     Raises:
         ValueError: There are no files, or no such recipe.
@@ -68,9 +69,9 @@ def profile_views(
 ) -> dict[str, dict]:
     """Measure what each step of a pipeline of mmjoint adds to the CPU time of a view.
 
-    The pipeline is run up to each of its steps; a step's time is the difference to the step before
-    in the same round. Groups (multi-crop) go step by step side by side. The first step in the views
-    also bears laying out their channels.
+    The pipeline is run up to each of its steps; the time of a step is the difference from the step
+    before in the same round. Groups (multi-crop) advance step by step together. The first step of
+    the views also includes the layout of their channels.
 
     Args:
         files (Sequence[str]): Paths of photos.
@@ -79,7 +80,7 @@ def profile_views(
             default.
 
     Returns:
-        dict[str, dict]: Milliseconds a view by step, ``dict(median, quartiles)``.
+        dict[str, dict]: Milliseconds per view by step, as ``dict(median, quartiles)``.
     """
     load, view, pack = raising(pipeline)
     num_views = np.sum(view['num_views'])

@@ -1,8 +1,8 @@
-"""The views of a recipe by torchvision, albumentations, lightly and kornia.
+"""The views of a recipe made by torchvision, albumentations, lightly and kornia.
 
-Each library the way its users write such a pipeline: its own transforms with the recipe's numbers,
-its defaults for the rest, the photo read as its documentation does. Where that gives other pixels
-than the rest, the maker says so.
+Each library is used as its users write such a pipeline: its own transforms with the recipe's
+numbers, its defaults for everything else, the photo read as in its documentation. If that gives
+other pixels than the other libraries, the maker's description says so.
 """
 
 import random
@@ -22,17 +22,17 @@ from .recipes import View
 
 
 class PillowBlur:
-    """Gaussian blur as in MoCo's repository, on whose recipes torchvision's own is seldom used.
+    """Gaussian blur as in MoCo's repository; its recipes seldom use torchvision's own blur.
 
     Args:
-        sigma (tuple[float, float]): Range of the standard deviation, pixels.
+        sigma (tuple[float, float]): Range of the standard deviation in pixels.
     """
 
     def __init__(self, sigma: tuple[float, float]) -> None:
         self.sigma = sigma
 
     def __call__(self, img: Image.Image) -> Image.Image:
-        """Blur with a standard deviation drawn anew."""
+        """Blur with a newly drawn standard deviation."""
         return img.filter(ImageFilter.GaussianBlur(radius=random.uniform(*self.sigma)))
 
 
@@ -78,7 +78,7 @@ def torchvision_v2(views: Sequence[View]) -> Maker:
 
 
 def _torchvision(library: ModuleType, view: View, blur: Callable) -> list:
-    """The same names in v1 and v2."""
+    """Return the steps of a view; the names are the same in v1 and v2."""
     jitter = library.ColorJitter(view.brightness, view.contrast, view.saturation, view.hue)
     interpolation = transforms.InterpolationMode(view.interpolation)
     return view.in_order(
@@ -96,7 +96,7 @@ def _torchvision(library: ModuleType, view: View, blur: Callable) -> list:
 
 
 def _kernel(view: View) -> int:
-    """Side of SimCLR's blur kernel: a tenth of the view's, odd."""
+    """Return the side of SimCLR's blur kernel: a tenth of the view's side, odd."""
     return view.size // 10 // 2 * 2 + 1
 
 
@@ -107,7 +107,7 @@ def _albumentations(views: Sequence[View]) -> Maker:
     interpolations = dict(bilinear=cv2.INTER_LINEAR, bicubic=cv2.INTER_CUBIC)
 
     def build(view: View) -> A.Compose:
-        threshold = (view.solarize_threshold - 0.5) / 255  # inverts what is at least so many levels
+        threshold = (view.solarize_threshold - 0.5) / 255  # inverts levels of at least this value
         steps = dict(
             crop=A.RandomResizedCrop(
                 size=(view.size, view.size),
@@ -123,7 +123,7 @@ def _albumentations(views: Sequence[View]) -> Maker:
                 p=view.color_prob,
             ),
             gray=A.ToGray(p=view.gray_prob),
-            # 0: as large as sigma asks for.
+            # 0 lets the library choose the size from sigma.
             blur=A.GaussianBlur(blur_limit=0, sigma_limit=view.blur_sigma, p=view.blur_prob),
             solarize=A.Solarize(threshold_range=(threshold, threshold), p=view.solarize_prob),
         )
@@ -153,8 +153,8 @@ def _lightly(views: Sequence[View]) -> Maker:
     from lightly.transforms.simclr_transform import SimCLRTransform
 
     first, second, *others = views
-    # DINOTransform has a strength, 0.5, by which it multiplies these; the others' is 1. (Its second
-    # view ignores the argument and keeps the default, 0.5 too.)
+    # DINOTransform multiplies these by a strength of 0.5; the other classes' strength is 1. (Its
+    # second view ignores the argument and keeps the default, which is 0.5 too.)
     strength = 0.5 if others else 1.0
     shared = dict(
         cj_prob=first.color_prob,
@@ -245,7 +245,7 @@ def _kornia(views: Sequence[View]) -> Maker:
 
 
 def _each(views: Sequence[View], build: Callable[[View], object]) -> tuple:
-    """One pipeline a view, the same one for views that are made alike."""
+    """Return one pipeline per view; equal views share one."""
     built = {view: build(view) for view in dict.fromkeys(views)}
     return tuple(built[view] for view in views)
 
@@ -276,7 +276,7 @@ def peer_makers(views: Sequence[View]) -> dict[str, Maker]:
         views (Sequence[View]): A recipe: two views, or two and then any number of equal ones.
 
     Returns:
-        dict[str, Maker]: By the library's name.
+        dict[str, Maker]: The makers by the library's name.
     """
     makers = {
         'torchvision v1, PIL': torchvision_v1(views),

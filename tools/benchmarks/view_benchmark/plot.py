@@ -1,4 +1,4 @@
-"""A picture of what was measured."""
+"""The plot of a benchmark's results."""
 
 from collections.abc import Mapping
 
@@ -9,15 +9,15 @@ _OWN, _OTHER = '#2f6fb5', '#a9b4c0'
 
 
 def plot_benchmark(recipes: Mapping[str, dict], loader: dict | None = None) -> Figure:
-    """Draw pairs a second, a panel a recipe and one for the loader.
+    """Draw pairs per second, one panel per recipe and one for the loader.
 
     Args:
-        recipes (Mapping[str, dict]): Of ``benchmark_views``, by recipe.
-        loader (dict, optional): Of ``benchmark_loader``.
+        recipes (Mapping[str, dict]): Results of ``benchmark_views``, by recipe.
+        loader (dict, optional): Result of ``benchmark_loader``.
 
     Returns:
-        Figure: Bars are medians, whiskers quartiles; the dashed line, where it is near
-        enough, is decoding alone.
+        Figure: Bars are medians, whiskers quartiles; the dashed line, where it is near enough,
+            shows decoding alone.
     """
     panels = len(recipes) + (loader is not None)
     columns = min(2, panels)
@@ -35,7 +35,7 @@ def plot_benchmark(recipes: Mapping[str, dict], loader: dict | None = None) -> F
         panel.set_xlim(0, 1.16 * (limit if near else fastest))
         panel.set_title(recipe, loc='left')
         panel.set_title(f'decode only: {limit:.0f}', loc='right', fontsize=8, color='0.35')
-        panel.set_xlabel('pairs a second, one core (CPU time)')
+        panel.set_xlabel('pairs per second, one core (CPU time)')
     if loader is not None:
         panel = axes[len(recipes)]
         names = {'0': 'main process', '1': '1 worker'}
@@ -45,7 +45,7 @@ def plot_benchmark(recipes: Mapping[str, dict], loader: dict | None = None) -> F
         }
         _bars(panel, speeds, dict.fromkeys(speeds, True))
         panel.set_title(f'{loader["recipe"]}, mmjoint joint, DataLoader', loc='left')
-        panel.set_xlabel('pairs a second (wall time)')
+        panel.set_xlabel('pairs per second (wall time)')
     for panel in axes[panels:]:
         panel.set_visible(False)
     return figure

@@ -1,4 +1,4 @@
-"""What the views of each recipe are, in numbers that any library can be given."""
+"""The views of each recipe as numbers that any library can be given."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,22 +7,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class View:
-    """How one view is made.
+    """The parameters of one view.
 
     Args:
-        size (int): Side of the view, pixels.
+        size (int): Side of the view in pixels.
         area (tuple[float, float]): Range of the crop's area, as a fraction of the photo's.
-        interpolation (str): Of the crop's resize: ``'bilinear'`` or ``'bicubic'``.
-        brightness, contrast, saturation (float): Half width of the range of each factor, about 1.
-        hue (float): Largest shift of the hue, turns.
-        color_prob (float): Probability of the four together.
+        interpolation (str): Interpolation of the crop's resize: ``'bilinear'`` or ``'bicubic'``.
+        brightness, contrast, saturation (float): Half the width of each factor's range, around 1.
+        hue (float): Largest shift of the hue in turns.
+        color_prob (float): Probability that these four are applied.
         gray_prob (float): Probability of losing the colors.
-        blur_sigma (tuple[float, float]): Range of the Gaussian's standard deviation, pixels.
+        blur_sigma (tuple[float, float]): Range of the Gaussian's standard deviation in pixels.
         blur_prob (float): Probability of the blur.
-        solarize_threshold (int): Levels from here on are inverted, of 255.
-        solarize_prob (float): Probability of that.
+        solarize_threshold (int): Lowest level, of 255, that is inverted.
+        solarize_prob (float): Probability of solarizing.
         flip_prob (float): Probability of a horizontal flip.
-        flip_last (bool): Whether the flip ends the pipeline or follows the crop.
+        flip_last (bool): Whether the flip is the last step; otherwise it follows the crop.
     """
 
     size: int
@@ -42,14 +42,14 @@ class View:
     flip_last: bool = False
 
     def in_order(self, steps: Mapping[str, Any]) -> list:
-        """Put a library's own steps in this view's order, without those of probability 0.
+        """Return a library's steps in this view's order, without those of probability 0.
 
         Args:
             steps (Mapping[str, Any]): ``crop``, ``flip``, ``color``, ``gray``, ``blur`` and
                 ``solarize``.
 
         Returns:
-            list: Those that this view has.
+            list: The steps that this view has.
         """
         names = ['color', 'gray', 'blur', 'solarize']
         names = ['crop', *names, 'flip'] if self.flip_last else ['crop', 'flip', *names]
@@ -73,5 +73,5 @@ RECIPES: dict[str, tuple[View, ...]] = {
     'multicrop': (_GLOBAL, replace(_GLOBAL, blur_prob=0.1, solarize_prob=0.2), *[_LOCAL] * 4),
     'small': (_SMALL, _SMALL),
 }
-# The file of each in configs/_base_/views.
+# The config file of each recipe in configs/_base_/views.
 CONFIGS = {name: name for name in RECIPES} | {'multicrop': 'dino_multicrop'}
