@@ -9,7 +9,7 @@ fi
 # No colon where there was no PYTHONPATH: an empty entry is the current folder.
 export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
 
-# Ends the script by SCRIPT in so many processes on this machine, one of NNODES:
+# Replaces the shell by PROCESSES processes of SCRIPT on this machine, which is one of NNODES:
 #   launch PROCESSES SCRIPT [arguments of SCRIPT]
 launch() {
     if ! [[ $1 =~ ^[1-9][0-9]*$ ]]; then

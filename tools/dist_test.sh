@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests in several processes: one a GPU, or GPUS processes on the CPU of a machine without GPUs.
+# Tests in several processes: one per GPU, or GPUS processes on the CPU of a machine without GPUs.
 #   bash tools/dist_test.sh CONFIG CKPT GPUS [arguments of tools/test.py]
 # Several machines: NNODES, NODE_RANK, MASTER_ADDR and PORT as for dist_train.sh.
 usage() { sed -n '2,4s/^# \?//p' "$0"; }

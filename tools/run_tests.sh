@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up .venv if need be and runs the tests, a worker per core: bash tools/run_tests.sh
+# Sets up .venv if necessary and runs the tests, with one worker per core: bash tools/run_tests.sh
 # [pytest args]. Those that take over 5 seconds: bash tools/run_tests.sh -m slow.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup_env.sh"

@@ -1,4 +1,4 @@
-"""Compare two fine-tunings that differ in their backbone: difference, 95 % interval, trials."""
+"""Compares two fine-tunings that differ in their backbone: difference, 95 % interval, trials."""
 
 import argparse
 

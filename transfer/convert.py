@@ -1,4 +1,4 @@
-"""Write the backbone of a checkpoint in another program's format."""
+"""Writes the backbone of a checkpoint in another program's format."""
 
 import argparse
 
@@ -7,11 +7,11 @@ from mmjoint.utils.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         'checkpoint',
-        help="of mmpretrain's, mmselfsup's, MoCo's or DINO's training, of torchvision, timm, or "
+        help="from mmpretrain's, mmselfsup's, MoCo's or DINO's training, of torchvision, timm, or "
         'written by this command',
     )
     parser.add_argument('out', help='.pkl for detectron2, .pth or (timm) .safetensors')
@@ -23,7 +23,9 @@ def parse_args() -> argparse.Namespace:
         help="the network trained by gradients or its moving average (DINO's teacher); "
         'default: online',
     )
-    parser.add_argument('--depth', type=int, choices=BLOCKS, help='that the backbone must have')
+    parser.add_argument(
+        '--depth', type=int, choices=BLOCKS, help='depth that the backbone must have'
+    )
     parser.add_argument(
         '--trust',
         action='store_true',
@@ -33,7 +35,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Convert and say what was taken from where."""
+    """Convert the checkpoint and print what was taken from where."""
     args = parse_args()
     with one_line_errors():
         made = convert(args.checkpoint, args.out, args.to, args.which, args.trust, args.depth)

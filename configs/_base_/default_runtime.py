@@ -14,7 +14,7 @@ custom_hooks = [dict(type='NonFiniteLossHook')]
 env_cfg = dict(
     cudnn_benchmark=True,  # every batch has the same shape
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),  # the tools take gloo where there is no CUDA
+    dist_cfg=dict(backend='nccl'),  # the tools use gloo if there is no CUDA
 )
 
 # For TensorBoard: `python tools/train.py --tensorboard`; under mm's own tools, in place of the

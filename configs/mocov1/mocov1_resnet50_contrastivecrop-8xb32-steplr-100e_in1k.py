@@ -1,7 +1,7 @@
 _base_ = './mocov1_resnet50_8xb32-steplr-100e_in1k.py'
 
-# ContrastiveCrop (arXiv 2202.03278): crops are centered in the box that the model's own heat map
-# gives, away from its middle; the boxes are made anew every 20 epochs.
+# ContrastiveCrop (arXiv 2202.03278): the centers of crops lie in the box given by the model's
+# own heat map, away from its middle; the boxes are refreshed every 20 epochs.
 views = _base_.views
 views.crop.update(position='semantic', alpha=0.6)
 train_pipeline = [

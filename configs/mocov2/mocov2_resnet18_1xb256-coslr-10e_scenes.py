@@ -1,5 +1,5 @@
-# MoCo v2, the embedded data set, ResNet-18, batch 256, 10 epochs: a run to see that all works,
-# which a CPU does in minutes.
+# MoCo v2, the embedded data set, ResNet-18, batch 256, 10 epochs: a run to check that all works,
+# which takes minutes on a CPU.
 _base_ = [
     '../_base_/models/mocov2_resnet18_small.py',
     '../_base_/datasets/scenes.py',
@@ -9,17 +9,17 @@ _base_ = [
 ]
 
 model = dict(
-    # For 4,000 images and some 150 iterations: a short queue and a key encoder that follows.
+    # For 4,000 images and about 150 iterations: a short queue and a fast key encoder.
     queue_len=1024,
     momentum=0.01,
-    # The usual stem: its stride of 4 makes the rest quick enough for a CPU.
+    # The usual stem: with its stride of 4 the rest is fast enough for a CPU.
     backbone=dict(type='ResNet'),
 )
 train_dataloader = dict(
     batch_size=256,
     dataset=dict(pipeline=_base_.train_pipeline),
 )
-# Batch 256 takes half of the learning rate at 512.
+# Batch 256 uses half of the learning rate for 512.
 optim_wrapper = dict(optimizer=dict(lr=0.25))
 param_scheduler = [dict(_base_.cosine, T_max=10, end=10)]
 train_cfg = dict(max_epochs=10)

@@ -1,6 +1,6 @@
 # MoCo v2, any folder of images without labels, ResNet-18, batch 256 on one GPU:
 #   --cfg-options train_dataloader.dataset.data_root=FOLDER
-# The recipe is that of ImageNet-1K, but for the queue.
+# The recipe is that of ImageNet-1K, except for the queue.
 _base_ = [
     '../_base_/models/mocov2_resnet50.py',
     '../_base_/datasets/folder.py',
@@ -10,7 +10,7 @@ _base_ = [
 ]
 
 model = dict(
-    # A folder may hold few images, and an image's own old key is no negative.
+    # A folder may hold few images, and an image's own old key is not a negative.
     queue_len=4096,
     backbone=dict(depth=18),
     neck=dict(in_channels=512, hid_channels=512),
@@ -19,5 +19,5 @@ train_dataloader = dict(
     batch_size=256,
     dataset=dict(pipeline=_base_.train_pipeline),
 )
-# A line every tenth iteration: a folder may hold few batches.
+# Logged every tenth iteration, since a folder may hold few batches.
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))

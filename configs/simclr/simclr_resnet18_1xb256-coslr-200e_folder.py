@@ -22,5 +22,5 @@ optim_wrapper = dict(optimizer=dict(lr=0.3))
 param_scheduler = [_base_.warmup, dict(_base_.cosine, T_max=190, end=200)]
 train_cfg = dict(max_epochs=200)
 auto_scale_lr = dict(base_batch_size=256)
-# A line every tenth iteration: a folder may hold few batches.
+# Logged every tenth iteration, since a folder may hold few batches.
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))

@@ -1,7 +1,7 @@
-"""Whether a converted backbone fits a detector, and whether it is in it after loading.
+"""Checks that a converted backbone fits a detector, and that the detector has it after loading.
 
-detectron2 matches names by their endings and only logs what it leaves out, so that a file with the
-wrong names trains from a random stem or res5 for a day before the AP shows it.
+detectron2 matches names by their endings and only logs what it leaves out. A file with wrong names
+would therefore train from a random stem or res5 for a day before the AP shows it.
 """
 
 import re
@@ -13,23 +13,23 @@ from torch import Tensor
 from mmjoint.checkpoints import CheckpointError, read_checkpoint
 from mmjoint.checkpoints.fitting import abridge, describe_faults
 
-# res5 is part of the region head in C4 models; the norm that follows it there has no block number.
+# In C4 models res5 is part of the region head; the norm that follows it there has no block number.
 _BACKBONE = re.compile(r'^(?:backbone\.(?:bottom_up\.)?|roi_heads\.)((?:stem|res[2-5]\.\d+)\..+)$')
-# It counts batches in training; no layer of a detector uses it, and not every file has it.
+# A counter of training batches; no layer of a detector uses it, and not every file has it.
 _COUNTER = '.num_batches_tracked'
 
 
 def read_weights(path: str) -> dict[str, Tensor]:
-    """Read a converted backbone without running any code that the file may carry.
+    """Read a converted backbone without running any code that the file may contain.
 
     Args:
         path (str): A ``.pkl`` file as ``transfer/convert.py --to detectron2`` writes it.
 
     Returns:
-        dict[str, Tensor]: The weights under detectron2's names, counters of batches left out.
+        dict[str, Tensor]: The weights under detectron2's names, without batch counters.
 
     Raises:
-        CheckpointError: The file cannot be read, or is none for detectron2's name matching.
+        CheckpointError: The file cannot be read, or was not made for detectron2's name matching.
     """
     content = read_checkpoint(path)
     if not isinstance(content.get('model'), dict) or not content.get('matching_heuristics'):
@@ -43,11 +43,11 @@ def backbone_names(names: Iterable[str]) -> dict[str, str]:
     """Find a detector's backbone: its stem, res2 to res4 and res5, wherever they are.
 
     Args:
-        names (Iterable[str]): Of all weights of a detectron2 model, C4 or FPN.
+        names (Iterable[str]): The names of all weights of a detectron2 model, C4 or FPN.
 
     Returns:
-        dict[str, str]: From the name in a converted file (``res5.0.conv1.weight``) to the name in
-        the model (``roi_heads.res5.0.conv1.weight``), counters of batches left out.
+        dict[str, str]: Maps the name in a converted file (``res5.0.conv1.weight``) to the name in
+        the model (``roi_heads.res5.0.conv1.weight``), without batch counters.
     """
     matches = ((_BACKBONE.match(name), name) for name in names)
     return {match[1]: name for match, name in matches if match and not match[1].endswith(_COUNTER)}
@@ -58,7 +58,7 @@ def check_fits(shapes: Mapping[str, Sequence[int]], weights: Mapping[str, Tensor
 
     Args:
         shapes (Mapping[str, Sequence[int]]): Shape of every weight of the detector, by name.
-        weights (Mapping[str, Tensor]): As ``read_weights`` returns them.
+        weights (Mapping[str, Tensor]): Weights from ``read_weights``.
 
     Raises:
         CheckpointError: Weights are missing, unexpected or of another shape; the message names
@@ -85,13 +85,13 @@ def check_loaded(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> 
 
     Args:
         state (Mapping[str, Tensor]): The detector's ``state_dict()``.
-        weights (Mapping[str, Tensor]): As ``read_weights`` returns them.
+        weights (Mapping[str, Tensor]): Weights from ``read_weights``.
 
     Returns:
         int: The number of weights compared.
 
     Raises:
-        CheckpointError: A weight is not the file's; the message names it.
+        CheckpointError: A weight differs from the file; the message names it.
     """
     names = backbone_names(state)
     random = [

@@ -1,4 +1,4 @@
-"""Convert a backbone, fine-tune a detector on it with detectron2, evaluate it, write the table."""
+"""Converts a backbone, fine-tunes and evaluates a detectron2 detector on it, writes the table."""
 
 import argparse
 import sys
@@ -19,7 +19,7 @@ def command(
     folder: Path,
     seed: int,
 ) -> list[str]:
-    """Return the command of one trial: train_net.py, which starts a process a GPU."""
+    """Return the command of one trial: train_net.py, which starts one process per GPU."""
     command = [sys.executable, str(HERE / 'train_net.py'), str(config), '--resume']
     command += ['--weights', str(weights or 'random'), '--output-dir', str(folder)]
     command += ['--gpus', str(args.gpus), '--seed', str(seed), '--data', str(data)]
@@ -35,8 +35,8 @@ ENGINE = Engine(
     configs=dict(voc='voc_r50_c4_24k', coco='coco_mask_r50_c4_1x'),
     weights='backbone.pkl',
     options='--opts',
-    options_help="KEY VALUE: detectron2's settings to change, as SOLVER.MAX_ITER 100: no longer "
-    'the recipe',
+    options_help="KEY VALUE: detectron2's settings to change, such as SOLVER.MAX_ITER 100; the "
+    'run is then not the recipe',
     command=command,
 )
 

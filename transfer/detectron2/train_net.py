@@ -1,4 +1,4 @@
-"""Fine-tune a detector with detectron2 and evaluate it: one trial of run_voc.sh or run_coco.sh."""
+"""Fine-tunes and evaluates a detector with detectron2: one trial of run_voc.sh or run_coco.sh."""
 
 import argparse
 import logging
@@ -30,7 +30,7 @@ from mmjoint.utils.errors import one_line_errors
 from mmjoint.utils.guard import lock_folder
 
 RESULT_FILE = 'result.json'
-# What other arguments say; two places for one thing would let them differ.
+# Settings that other arguments determine; two places for one setting could disagree.
 _RESERVED = {
     'MODEL.WEIGHTS': '--weights',
     'OUTPUT_DIR': '--output-dir',
@@ -44,10 +44,11 @@ _RESERVED = {
 
 @ROI_HEADS_REGISTRY.register()
 class Res5ROIHeadsExtraNorm(Res5ROIHeads):
-    """detectron2's C4 head with a norm after res5, as MoCo's detection recipe has it.
+    """detectron2's C4 head with a norm after res5, as in MoCo's detection recipe.
 
     A pretrained res5 ends in a ReLU whose scale the detector's new layers do not know; the norm
-    (``MODEL.RESNETS.NORM``, new, not from the checkpoint) lets C4 be tuned with the usual rates.
+    (``MODEL.RESNETS.NORM``, newly initialized, not from the checkpoint) permits fine-tuning C4 with
+    the usual learning rates.
     """
 
     @classmethod
@@ -58,23 +59,24 @@ class Res5ROIHeadsExtraNorm(Res5ROIHeads):
 
 
 class Trainer(DefaultTrainer):
-    """detectron2's trainer, which starts from the whole backbone or not at all."""
+    """detectron2's trainer, which starts only with the whole backbone."""
 
     evaluator: 'Evaluator'
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        """Return the evaluator; the last one built is ``cls.evaluator``."""
+        """Return the evaluator; ``cls.evaluator`` is the last one built."""
         cls.evaluator = Evaluator(MetadataCatalog.get(dataset_name).coco, cfg.OUTPUT_DIR)
         return cls.evaluator
 
     def resume_or_load(self, resume: bool = True) -> None:
-        """Load the weights, or go on from the last checkpoint; compare what was loaded.
+        """Load the weights, or continue from the last checkpoint; compare what was loaded.
 
         Raises:
-            CheckpointError: A weight of the backbone, stem and res5 included, is not the file's.
+            CheckpointError: A weight of the backbone, which includes stem and res5, differs from
+                the file.
         """
-        # detectron2's own reader runs the code that a file carries.
+        # detectron2's own reader would run code from the file.
         self.checkpointer._load_file = read_checkpoint
         super().resume_or_load(resume)
         if self.start_iter == 0 and self.cfg.MODEL.WEIGHTS:
@@ -90,7 +92,7 @@ def load_config(path: str, opts: list[str]) -> CfgNode:
     """Read a config and apply ``KEY VALUE`` pairs to it.
 
     Raises:
-        ValueError: A key or value is none of detectron2's, or has an argument of its own.
+        ValueError: A key or value is unknown to detectron2, or another argument sets that key.
     """
     if len(opts) % 2:
         raise ValueError(f'--opts {" ".join(opts)}: expected KEY VALUE pairs')
@@ -110,15 +112,15 @@ def load_config(path: str, opts: list[str]) -> CfgNode:
 
 
 def fit_to_machine(cfg: CfgNode, gpus: int, num_machines: int = 1) -> None:
-    """Set the device; without GPUs one process trains on the CPU, where SyncBN is BN.
+    """Set the device; without GPUs one process trains on the CPU, where BN replaces SyncBN.
 
     Args:
-        cfg (CfgNode): Changed in place.
-        gpus (int): Processes a machine.
-        num_machines (int): Defaults to 1.
+        cfg (CfgNode): The config; changed in place.
+        gpus (int): Number of processes per machine.
+        num_machines (int): Number of machines. Defaults to 1.
 
     Raises:
-        ValueError: There are not so many GPUs, or the batch cannot be split among them.
+        ValueError: The machine has fewer GPUs, or the batch cannot be split among the processes.
     """
     available = torch.cuda.device_count()
     if available == 0:
@@ -145,8 +147,9 @@ def register_datasets(cfg: CfgNode, folder: str) -> None:
     """Make the config train and test on the sets that run.py has checked and written.
 
     Args:
-        cfg (CfgNode): Changed in place: data sets, number of classes, masks and their format.
-        folder (str): With ``train.json`` and ``test.json``, as ``DataSets.write`` leaves them.
+        cfg (CfgNode): The config; data sets, number of classes, masks and their format are set in
+            place.
+        folder (str): Folder with ``train.json`` and ``test.json`` from ``DataSets.write``.
     """
     sets = read_written(folder)
     info = sets[0]['info']
@@ -154,7 +157,7 @@ def register_datasets(cfg: CfgNode, folder: str) -> None:
     cfg.MODEL.MASK_ON = info['masks']
     for node in (cfg.MODEL.ROI_HEADS, cfg.MODEL.RETINANET):
         node.NUM_CLASSES = len(classes)
-    # detectron2 takes polygons or bitmaps of a data set, not some of each.
+    # detectron2 requires polygons or bitmaps throughout a data set, not a mixture.
     if info['masks'] and any(
         isinstance(item['segmentation'], dict)
         for item in sets[0]['annotations']
@@ -171,9 +174,9 @@ def register_datasets(cfg: CfgNode, folder: str) -> None:
 
 
 def records(coco: dict) -> list[dict]:
-    """Return a data set in detectron2's form.
+    """Return a data set in detectron2's format.
 
-    VOC's difficult objects are trained on, as detectron2 does; crowds are not.
+    VOC's difficult objects are used for training, as in detectron2; crowds are not.
     """
     labels = {category['id']: label for label, category in enumerate(coco['categories'])}
     images = {
@@ -204,11 +207,11 @@ def records(coco: dict) -> list[dict]:
 
 
 class Evaluator(DatasetEvaluator):
-    """The metric of all engines: COCO's, or VOC2007's with 11 recalls.
+    """The metric of all engines: COCO's metric, or VOC2007's with 11 recall points.
 
     Args:
         coco (dict): The test set.
-        folder (str): For the detections, ``predictions.json``.
+        folder (str): Folder for ``predictions.json``, the detections.
     """
 
     def __init__(self, coco: dict, folder: str) -> None:
@@ -217,11 +220,11 @@ class Evaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
-        """Forget all detections."""
+        """Discard all detections."""
         self.found: list[dict] = []
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
-        """Keep the detections of some images."""
+        """Store the detections of some images."""
         for image, output in zip(inputs, outputs, strict=True):
             instances = output['instances'].to('cpu')
             for item in instances_to_coco_json(instances, image['image_id']):
@@ -229,7 +232,7 @@ class Evaluator(DatasetEvaluator):
                 self.found.append(item)
 
     def evaluate(self) -> dict | None:
-        """Return the metric in percent; nothing in all processes but the first."""
+        """Return the metric in percent; None in all processes but the first."""
         gathered = comm.gather(self.found)
         if not comm.is_main_process():
             return None
@@ -243,10 +246,10 @@ class Evaluator(DatasetEvaluator):
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
-    """Put the config together and check all that can be wrong before any process starts.
+    """Build the config and check everything that can be wrong before any process starts.
 
     Args:
-        args (argparse.Namespace): Of the command line.
+        args (argparse.Namespace): The arguments of the command line.
 
     Returns:
         CfgNode: The frozen config.
@@ -267,8 +270,8 @@ def setup(args: argparse.Namespace) -> CfgNode:
             )
         except CheckpointError as error:
             raise CheckpointError(f'{args.weights}: {error}') from error
-    # The order of the images starts anew with the process: a run that goes on takes another seed,
-    # so as not to see its first images twice and its last never.
+    # The order of the images restarts with the process: a run that continues uses another seed, so
+    # that it does not see its first images twice and its last ones never.
     cfg.SEED = args.seed + (_last_iteration(args.output_dir) if args.resume else 0)
     cfg.freeze()
     return cfg
@@ -284,10 +287,10 @@ def train(args: argparse.Namespace, cfg: CfgNode) -> None:
     """Train, evaluate and write the result, in each process.
 
     Args:
-        args (argparse.Namespace): Of the command line.
-        cfg (CfgNode): As ``setup`` returns it.
+        args (argparse.Namespace): The arguments of the command line.
+        cfg (CfgNode): The config from ``setup``.
     """
-    # A process that was started for a GPU knows nothing of what `setup` registered and checked.
+    # A process started for a GPU does not know what `setup` registered and checked.
     cfg.defrost()
     register_datasets(cfg, args.data)
     cfg.freeze()
@@ -309,15 +312,15 @@ def train(args: argparse.Namespace, cfg: CfgNode) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='one of configs/')
     parser.add_argument('--weights', required=True, help="a converted backbone (.pkl), or 'random'")
     parser.add_argument('--output-dir', required=True, help='for checkpoints, logs and the result')
     parser.add_argument('--gpus', type=int, default=1, help='processes (default: 1)')
-    parser.add_argument('--seed', type=int, default=0, help='of the trial (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the trial (default: 0)')
     parser.add_argument(
-        '--resume', action='store_true', help='go on from the last checkpoint, if there is one'
+        '--resume', action='store_true', help='continue from the last checkpoint, if there is one'
     )
     parser.add_argument(
         '--data', required=True, help='folder of train.json and test.json, which run.py writes'
@@ -326,7 +329,9 @@ def parse_args() -> argparse.Namespace:
         '--opts', nargs='+', default=[], metavar='KEY VALUE', help="detectron2's settings to change"
     )
     parser.add_argument('--num-machines', type=int, default=1, help='(default: 1)')
-    parser.add_argument('--machine-rank', type=int, default=0, help='of this machine (default: 0)')
+    parser.add_argument(
+        '--machine-rank', type=int, default=0, help='rank of this machine (default: 0)'
+    )
     parser.add_argument('--dist-url', default='auto', help='tcp://HOST:PORT for several machines')
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes an environment for fine-tuning with mmdet: torch as mmjoint pins it, mmdet, mmcv with its
 # compiled ops (78 files, the longest part; a C++ compiler is needed, and nvcc for GPUs) and mmjoint.
-# It is one of its own since mmdet holds numpy and OpenCV at versions older than mmjoint's.
+# The environment is separate because mmdet needs older versions of numpy and OpenCV than mmjoint.
 #   bash transfer/mmdet/install.sh [FOLDER]    (default: .venv-mmdet; PYTHON is what makes it)
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)

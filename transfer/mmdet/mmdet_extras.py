@@ -1,6 +1,6 @@
-"""What mmdet lacks for MoCo's detection transfer; the configs import it, which registers it.
+"""Parts that mmdet lacks for MoCo's detection transfer; importing this file registers them.
 
-The region head with the extra norm, ``ResLayerExtraNorm``, is mmpretrain's.
+The configs import it. The region head with the extra norm, ``ResLayerExtraNorm``, is mmpretrain's.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,24 +27,25 @@ from mmjoint.utils.models import unwrapped
 
 @HOOKS.register_module()
 class LoadBackboneHook(Hook):
-    """Put a pretrained backbone into a detector and check that all of it arrived.
+    """Load a pretrained backbone into a detector and check that all of it arrived.
 
-    A C4 detector keeps layer4 in ``roi_head.shared_head``; mmdet's ``init_cfg`` would leave it, or
-    everything whose prefix does not fit, at its random start with a log line.
+    A C4 detector has layer4 in ``roi_head.shared_head``. With mmdet's ``init_cfg`` it, or every
+    weight whose prefix does not fit, would keep its random initialization with only a line in the
+    log.
 
     Args:
         checkpoint (str): A file that ``transfer/convert.py --to mmdet`` wrote.
 
     Raises:
-        CheckpointError: A weight of the detector's backbone is not in the file, one of the file is
-            not in the detector, or a shape differs; the message names them.
+        CheckpointError: A weight of the detector's backbone is not in the file, a weight of the
+            file is not in the detector, or a shape differs; the message names them.
     """
 
     def __init__(self, checkpoint: str) -> None:
         self.checkpoint = checkpoint
 
     def before_train(self, runner: Runner) -> None:
-        """Load, unless the run is one that goes on from its own checkpoint."""
+        """Load the backbone, unless the run continues from its own checkpoint."""
         if runner.iter > 0:
             return
         model = unwrapped(runner.model)
@@ -57,13 +58,13 @@ def load_backbone(model: nn.Module, path: str) -> int:
 
     Args:
         model (nn.Module): An mmdet two-stage detector, C4 or FPN.
-        path (str): See ``LoadBackboneHook``.
+        path (str): A file as documented in ``LoadBackboneHook``.
 
     Returns:
-        int: How many tensors were copied and compared.
+        int: The number of tensors that were copied and compared.
 
     Raises:
-        CheckpointError: See ``LoadBackboneHook``; the model is unchanged then.
+        CheckpointError: As documented in ``LoadBackboneHook``; the model is then unchanged.
     """
     checkpoint = read_checkpoint(path)
     weights = state_dict_of(checkpoint, path)
@@ -75,7 +76,7 @@ def load_backbone(model: nn.Module, path: str) -> int:
     with torch.no_grad():
         for name, target in targets.items():
             target.copy_(weights[name])
-    # Read anew: what counts is what the detector holds.
+    # Read the model again: only what the detector now holds counts.
     wrong = [
         name
         for name, value in _backbone_tensors(model)
@@ -98,11 +99,11 @@ def _backbone_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 @METRICS.register_module()
 class WrittenSetMetric(BaseMetric):
-    """The metric of all engines: COCO's, or VOC2007's with 11 recalls.
+    """The metric of all engines: COCO's metric, or VOC2007's with 11 recall points.
 
     Args:
-        folder (str): With ``test.json``, as ``mmjoint.detection.sources`` writes it.
-        out (str): Folder for the detections, ``predictions.json``.
+        folder (str): Folder with ``test.json``, as ``mmjoint.detection.sources`` writes it.
+        out (str): Folder for ``predictions.json``, the detections.
     """
 
     default_prefix = 'detection'
@@ -114,7 +115,7 @@ class WrittenSetMetric(BaseMetric):
         self.outcome: dict = {}
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
-        """Keep the detections of some images."""
+        """Store the detections of some images."""
         for sample in data_samples:
             items = []
             found = sample['pred_instances']
@@ -134,7 +135,7 @@ class WrittenSetMetric(BaseMetric):
             self.results.append(items)
 
     def compute_metrics(self, results: list[list[dict]]) -> dict[str, float]:
-        """Return AP, AP50 and AP75 in percent; ``outcome`` has those of each class too."""
+        """Return AP, AP50 and AP75 in percent; ``outcome`` also has those of each class."""
         results = [item for items in results for item in items]
         write_predictions(Path(self.out, 'predictions.json'), self.coco, results)
         if self.coco['info']['form'] == 'voc':
@@ -150,7 +151,7 @@ class WrittenSetMetric(BaseMetric):
 
 
 def _encoded(masks: object, index: int) -> dict:
-    """Return a mask as RLE; the detector gives RLE or an array of booleans."""
+    """Return a mask as RLE; the detector returns RLE or a boolean array."""
     if isinstance(masks, list):
         return masks[index]
     return rle.encode(np.asfortranarray(masks[index].cpu().numpy(), dtype=np.uint8))
@@ -158,13 +159,14 @@ def _encoded(masks: object, index: int) -> dict:
 
 @HOOKS.register_module()
 class FinalPreciseBNHook(Hook):
-    """Estimate the norms' statistics anew for the final weights (detectron2's ``PRECISE_BN``).
+    """Estimate the norms' statistics again for the final weights (detectron2's ``PRECISE_BN``).
 
-    mmpretrain's ``PreciseBNHook`` cannot stand in: it runs a detector without its targets, so that
-    the region head's norms would see other regions than in training.
+    mmpretrain's ``PreciseBNHook`` does not work here: it runs a detector without its targets, so
+    the norms of the region head would see other regions than in training.
 
     Args:
-        num_iters (int): Training batches to average over. Defaults to 200, detectron2's.
+        num_iters (int): Number of training batches to average over. Defaults to 200, as in
+            detectron2.
     """
 
     def __init__(self, num_iters: int = 200) -> None:
@@ -173,7 +175,7 @@ class FinalPreciseBNHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: object = None
     ) -> None:
-        """Do it after the last iteration, before the checkpoint is saved."""
+        """Estimate them after the last iteration, before the checkpoint is saved."""
         if runner.iter + 1 < runner.max_iters:
             return
         model = unwrapped(runner.model)

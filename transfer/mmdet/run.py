@@ -1,4 +1,4 @@
-"""Convert a backbone, fine-tune a detector on it with mmdet, evaluate it, write the table."""
+"""Converts a backbone, fine-tunes a detector on it with mmdet, evaluates it, writes the table."""
 
 import argparse
 import os
@@ -20,7 +20,7 @@ def command(
     folder: Path,
     seed: int,
 ) -> list[str]:
-    """Return the command of one trial: train.py, in several processes if asked for."""
+    """Return the command of one trial: train.py, in several processes if requested."""
     command = [str(HERE / 'train.py'), str(config), '--data', str(data)]
     command += ['--work-dir', str(folder), '--seed', str(seed)]
     if weights:
@@ -41,7 +41,7 @@ ENGINE = Engine(
     configs=dict(voc='faster-rcnn_r50-c4_24k_voc0712', coco='mask-rcnn_r50-c4_1x_coco'),
     weights='backbone.pth',
     options='--cfg-options',
-    options_help='KEY=VALUE: settings of the config to change, no longer the recipe',
+    options_help='KEY=VALUE: settings of the config to change; the run is then not the recipe',
     command=command,
 )
 

@@ -1,4 +1,4 @@
-"""Fine-tunes and tests one mmdet detector; run.py starts it, once a trial."""
+"""Fine-tunes and tests one mmdet detector; run.py starts it once per trial."""
 
 import argparse
 import time
@@ -15,13 +15,13 @@ from mmjoint.utils.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='a file of transfer/mmdet/configs, or one made of it')
     parser.add_argument(
         '--data', required=True, help='folder of train.json and test.json, which run.py writes'
     )
-    parser.add_argument('--weights', help='converted backbone; without it the start is random')
+    parser.add_argument('--weights', help='converted backbone (default: random initialization)')
     parser.add_argument('--seed', type=int, required=True)
     parser.add_argument('--work-dir', required=True)
     parser.add_argument('--cfg-options', nargs='+', action='extend', default=[])
@@ -34,8 +34,8 @@ def set_data(cfg: Config, folder: str) -> None:
     """Make a config train and test on the sets that run.py has checked and written.
 
     Args:
-        cfg (Config): Changed in place: data sets, metric, number of classes, masks.
-        folder (str): With ``train.json`` and ``test.json``, as ``DataSets.write`` leaves them.
+        cfg (Config): The config; data sets, metric, number of classes and masks are set in place.
+        folder (str): Folder with ``train.json`` and ``test.json`` from ``DataSets.write``.
     """
     train, _ = read_written(folder)
     classes = tuple(category['name'] for category in train['categories'])
@@ -65,7 +65,7 @@ def set_data(cfg: Config, folder: str) -> None:
 
 
 def adapt(cfg: Config, args: argparse.Namespace) -> None:
-    """Set data, seed and start."""
+    """Set the data, the seed and the weights to start from."""
     set_data(cfg, args.data)
     for name in ('train_dataloader', 'test_dataloader'):
         cfg[name].pop('collate_fn', None)  # mmdet's pseudo_collate is the Runner's default
@@ -77,12 +77,12 @@ def adapt(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def metric_of(runner: Runner) -> dict:
-    """Return what the metric of the last test found: bbox, segm and per_class."""
+    """Return the metric's results in the last test: bbox, segm and per_class."""
     return runner.test_loop.evaluator.metrics[0].outcome
 
 
 def main() -> None:
-    """Train, test and write result.json beside the logs."""
+    """Train, test and write result.json next to the logs."""
     args = parse_args()
     with one_line_errors():
         cfg = engine.load_config(args)

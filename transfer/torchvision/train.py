@@ -1,6 +1,6 @@
-"""Fine-tune Faster or Mask R-CNN with FPN from a pretrained ResNet on VOC, COCO or your own data.
+"""Fine-tunes Faster or Mask R-CNN with FPN from a pretrained ResNet on VOC, COCO or other data.
 
-Needs no GPU and no compiler. run_voc.sh and run_coco.sh start it.
+It needs no GPU and no compiler. run_voc.sh and run_coco.sh start it.
 """
 
 from mmjoint.detection.torchvision.run import fine_tune, parse_args

@@ -1,4 +1,4 @@
-# What the linear probes of all data sets share.
+# The settings that the linear probes of all data sets share.
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='RandomResizedCrop', scale=224, backend='pillow'),

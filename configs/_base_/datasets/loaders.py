@@ -1,4 +1,4 @@
-# What the loaders of all labeled data sets share.
+# The settings that the loaders of all labeled data sets share.
 _base_ = './train_loader.py'
 
 # For tools/knn.py.

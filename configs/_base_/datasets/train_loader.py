@@ -1,4 +1,5 @@
-# What the pretraining loaders of all data sets share; a data set may set its own normalization.
+# The settings that the pretraining loaders of all data sets share; a data set may set its own
+# normalization.
 data_preprocessor = dict(
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],

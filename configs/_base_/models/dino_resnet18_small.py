@@ -1,7 +1,7 @@
 # DINO for small images: a stem that keeps the resolution, fewer prototypes for fewer images, and
 # batch norm in the head, an option of DINO's repository for convolutional networks: without it
-# a ResNet-18's features stayed together in runs of 400 steps. The paper has no such recipe, this
-# one is ours.
+# the features of a ResNet-18 did not separate in 400 steps. The paper has no such recipe; this one
+# is ours.
 _base_ = './dino_resnet50.py'
 
 model = dict(

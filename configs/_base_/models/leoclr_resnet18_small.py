@@ -1,4 +1,4 @@
-# LeOCLR for small images: that of MoCo v2.
+# LeOCLR for small images, on the MoCo v2 model for small images.
 _base_ = './mocov2_resnet18_small.py'
 
 model = dict(type='LeOCLR')

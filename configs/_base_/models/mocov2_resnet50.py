@@ -6,9 +6,9 @@ model = dict(
     backbone=dict(
         type='ResNet',
         depth=50,
-        # Plain batch norm: MoCo shuffles the keys among the processes instead. A process alone
-        # has nobody to shuffle with and normalizes an image's query and key over the same
-        # images, the leak of MoCo's section 3.3: take several GPUs where you can.
+        # Plain batch norm: MoCo shuffles the keys among the processes instead. A single
+        # process cannot shuffle and normalizes an image's query and key over the same images,
+        # the leak described in MoCo's section 3.3: use several GPUs if possible.
         norm_cfg=dict(type='BN'),
         zero_init_residual=False,
     ),

@@ -1,5 +1,5 @@
-# SimSiam (arXiv 2011.10566). Its predictor's learning rate stays as it is while the others' fall:
-# the configs mark it (fix_lr) and FixedLRHook holds it.
+# SimSiam (arXiv 2011.10566). Its predictor's learning rate stays fixed while the others' fall:
+# the configs mark it (fix_lr) and FixedLRHook keeps it.
 model = dict(
     type='SimSiam',
     backbone=dict(

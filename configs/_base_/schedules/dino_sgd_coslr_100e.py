@@ -2,7 +2,7 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4),
-    # No decay of biases and of what batch norms learn.
+    # No weight decay on biases and on the parameters of batch norms.
     paramwise_cfg=dict(flat_decay_mult=0.0),
 )
 warmup = dict(

@@ -1,5 +1,5 @@
-# Views of BYOL (arXiv 2006.07733, appendix B): MoCo v3's, but for the crop's least area and its
-# interpolation.
+# Views of BYOL (arXiv 2006.07733, appendix B): MoCo v3's, except for the crop's smallest area
+# and its interpolation.
 _base_ = './mocov3.py'
 
 views = _base_.views

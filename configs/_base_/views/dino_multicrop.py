@@ -1,6 +1,6 @@
 # Views of DINO (arXiv 2104.14294, the order of its repository) with the multi-crop of arXiv
 # 2412.16522, appendix D: two global views of 160 px and four local ones of 96 px. The first global
-# view is always blurred, the second seldom, but solarized now and then.
+# view is always blurred; the second is blurred seldom and solarized sometimes.
 global_views = dict(
     crop=dict(
         type='JointCrop',

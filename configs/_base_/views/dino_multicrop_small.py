@@ -1,5 +1,5 @@
 # DINO's multi-crop on images of 64 px: two global views of that size and four local ones of 32 px,
-# without blur, as all recipes for images so small.
+# without blur, like all recipes for images this small.
 _base_ = './dino_multicrop.py'
 
 global_views = _base_.global_views

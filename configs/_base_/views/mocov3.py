@@ -1,5 +1,5 @@
 # Views of MoCo v3 (arXiv 2104.02057, the order of its repository) at 224 px; view 1 is always
-# blurred, view 2 seldom, but solarized now and then.
+# blurred; view 2 is blurred seldom and solarized sometimes.
 views = dict(
     crop=dict(type='JointCrop', scale=224, crop_ratio_range=(0.2, 1.0), beta=None),
     color=dict(

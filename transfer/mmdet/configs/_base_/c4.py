@@ -1,5 +1,5 @@
-# Mask R-CNN with ResNet-50-C4: res5 is the head of each region, with an extra norm after it
-# (MoCo's appendix A.3). Numbers are those of detectron2's C4 defaults and MoCo's RPN test sizes.
+# Mask R-CNN with ResNet-50-C4: res5 is the head of each region, with an extra norm after it (MoCo's
+# appendix A.3). The numbers are detectron2's C4 defaults and MoCo's RPN test sizes.
 _base_ = './common.py'
 
 rpn_sampling = dict(

@@ -1,5 +1,5 @@
-# What every recipe shares, after MoCo's detection transfer (arXiv 1911.05722, section 4.2): the
-# input that our backbones were trained on, batch norm that is trained and synchronized, and SGD.
+# The parts that all recipes share, after MoCo's detection transfer (arXiv 1911.05722, section 4.2):
+# the input on which our backbones were trained, trained and synchronized batch norm, and SGD.
 default_scope = 'mmdet'
 custom_imports = dict(imports=['mmjoint', 'mmdet_extras'])
 
@@ -14,7 +14,7 @@ norm_cfg = dict(type='SyncBN', requires_grad=True)
 backbone = dict(
     type='ResNet',
     depth=50,
-    style='pytorch',  # the stride lies on the 3x3 convolution, as in torchvision
+    style='pytorch',  # the 3x3 convolution has the stride, as in torchvision
     frozen_stages=-1,
     norm_cfg=norm_cfg,
     norm_eval=False,

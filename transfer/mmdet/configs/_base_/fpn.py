@@ -1,5 +1,6 @@
-# Mask R-CNN with ResNet-50-FPN: the C4 recipe's input, backbone and sampling with detectron2's FPN
-# heads; norm in backbone and FPN (training diverges without: moco#23), none in the heads (moco#34).
+# Mask R-CNN with ResNet-50-FPN: input, backbone and sampling of the C4 recipe with detectron2's FPN
+# heads; norm in backbone and FPN (training diverges without it: moco#23), but not in the heads
+# (moco#34).
 _base_ = './c4.py'
 
 model = dict(

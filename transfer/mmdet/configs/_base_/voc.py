@@ -56,7 +56,7 @@ test_dataloader = dict(
         pipeline=test_pipeline,
     ),
 )
-# mmdet's own default is AP50 alone.
+# mmdet's own default is only AP50.
 test_evaluator = dict(
     type='VOCMetric',
     metric='mAP',
