@@ -13,6 +13,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, R
 from mmpretrain.engine import SwAVHook
 
 from ..hooks.accumulation import AccumulationHook
+from ..hooks.draws import DrawsHook
 from ..models.stock_fixes import mend_stock_parts
 from ..utils.models import unwrapped
 from ..utils.noise import quiet_logger
@@ -98,6 +99,11 @@ def _mend_training(runner: Runner) -> None:
     if runner._train_loop is None:
         return
     runner.register_hook(RecordBatchesHook())
+    if not any(isinstance(hook, DrawsHook) for hook in runner.hooks):
+        runner.register_hook(DrawsHook())
+    for hook in runner.hooks:
+        if isinstance(hook, DrawsHook):
+            hook.always = True
     build_train_loop = runner.build_train_loop
 
     def build_resumable_loop(loop: BaseLoop | dict) -> BaseLoop:

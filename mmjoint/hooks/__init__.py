@@ -7,6 +7,7 @@ from .collapse import CollapseHook
 from .compile import CompileHook
 from .contrastive_crop import ContrastiveCropHook
 from .dino import DINOHook
+from .draws import DrawsHook
 from .fixed_lr import FixedLRHook
 from .knn import KNNHook
 from .non_finite_loss import NonFiniteLossHook
@@ -22,6 +23,7 @@ __all__ = [
     'CompileHook',
     'ContrastiveCropHook',
     'DINOHook',
+    'DrawsHook',
     'FixedLRHook',
     'KNNHook',
     'NonFiniteLossHook',

@@ -25,10 +25,11 @@ from ..checkpoints import load_backbone
 from ..models.dino_head import DINONeck
 from ..transforms import JointView
 from ..transforms.base import JointQuantity
+from ..transforms.draws import seed_draws
 from ..utils.device import choose_device
 from .betas import OWN, Betas, beta_label, setting_label
 from .quantities import pair_differences, quantities_of
-from .source import PairSource, pair_sets, seed_draws
+from .source import PairSource, pair_sets
 
 LAYERS = ('backbone', 'projector')
 

@@ -1,13 +1,10 @@
 """The pairs of a config: its photos, the views made of them, and the parameters drawn for each."""
 
 import copy
-import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, TRANSFORMS
@@ -166,18 +163,6 @@ def pair_sets(num_views: Sequence[int]) -> list[list[tuple[int, int]]]:
         sets.append([(start + i, start + i + 1) for i in range(0, num - 1, 2)])
         start += num
     return [pairs for pairs in sets if pairs]
-
-
-def seed_draws(*numbers: int) -> None:
-    """Seed the generators of Python, NumPy and torch, from which transforms draw.
-
-    Args:
-        *numbers (int): Numbers of at least 0; different ones give independent draws.
-    """
-    state = np.random.SeedSequence(numbers).generate_state(3)
-    random.seed(int(state[0]))
-    np.random.seed(state[1])
-    torch.manual_seed(int(state[2]))
 
 
 def _with_pipeline(dataset: dict) -> Iterator[dict]:

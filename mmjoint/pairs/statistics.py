@@ -11,9 +11,10 @@ import numpy as np
 from ..distributions import JointDistribution
 from ..transforms import JointView
 from ..transforms.base import Declaration, JointParams, JointQuantity, JointTransform, PairTransform
+from ..transforms.draws import seed_draws
 from ..transforms.joint_view import transform_views
 from .quantities import quantities_of
-from .source import pair_sets, seed_draws
+from .source import pair_sets
 from .stock import StockTransform
 
 

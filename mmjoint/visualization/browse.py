@@ -12,11 +12,12 @@ import numpy as np
 
 from ..pairs.betas import OWN, Betas, own_names, setting_label
 from ..pairs.quantities import box_of, pair_differences, quantities_of, record_of
-from ..pairs.source import PairSource, pair_sets, seed_draws
+from ..pairs.source import PairSource, pair_sets
 from ..pairs.statistics import Draws, PairStatistics, pair_statistics
 from ..pixels.operations import resize
 from ..transforms import JointView
 from ..transforms.base import Declaration, JointParams, JointQuantity, PairTransform
+from ..transforms.draws import seed_draws
 from .charts import density_chart, histogram, number_ticks, ratio_ticks
 
 # Okabe and Ito's palette, indexed by the number of the view; white text is readable on all.

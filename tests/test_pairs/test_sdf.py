@@ -12,8 +12,8 @@ from PIL import Image
 
 from mmjoint.checkpoints import CheckpointError
 from mmjoint.pairs.sdf import Setting, is_monotonic, measure_sdf, plot_sdf, settings_of
-from mmjoint.pairs.source import seed_draws
 from mmjoint.transforms import JointCrop
+from mmjoint.transforms.draws import seed_draws
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 AS_IS = [Setting('as configured')]

@@ -1,0 +1,249 @@
+"""A draw belongs to the sample: what views draw follows from (seed, epoch, index) and nothing else.
+
+Transforms, stock and foreign ones among them, draw from the generators of ``random``, ``numpy`` and
+``torch``. ``tie_draws`` has a data loader's sampler give out indices that carry their pass over the
+data (``Draw``), and its data set seed the three generators with them ahead of each sample. So draws
+depend neither on the number of workers and processes, nor on whether workers persist, nor on what
+was loaded before; and nothing is shared between processes, as an index travels to the worker that
+loads ahead of the epoch's end. What a transform draws from a generator of its own is out of reach.
+
+A sample that comes several times within an epoch (``RepeatAugSampler``, the images that fill up the
+last batch of several processes) has a number for each, its visit. A photo that stands in for a
+broken one draws with the index of the broken one.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from inspect import isfunction
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.structures import BaseDataElement
+from mmpretrain.datasets import RepeatAugSampler
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
+
+_MASK = 2**64 - 1
+# Samplers that deal out one list over all samples to the processes in turn, and begin it again if
+# it does not suffice.
+_DEALING = (DefaultSampler, DistributedSampler, InfiniteSampler, RepeatAugSampler)
+# Whether Python's generator is seeded for each sample, which takes as long as all else here. It is
+# from the first sample on that draws from it; whether one did is told by a generator in its step.
+_python_draws = False
+_in_step = random.Random()
+
+
+class Draw(int):
+    """The index of a sample, and which of its draws is meant.
+
+    Args:
+        index (int): Index in the data set of the data loader.
+        epoch (int): Pass over the data, from 0. Defaults to 0.
+        visit (int): Number of the sample's draw within the epoch, from 0. Defaults to 0.
+    """
+
+    epoch: int
+    visit: int
+
+    def __new__(cls, index: int, epoch: int = 0, visit: int = 0) -> 'Draw':
+        self = super().__new__(cls, index)
+        self.epoch, self.visit = epoch, visit
+        return self
+
+    def __reduce__(self) -> tuple:
+        return Draw, (int(self), self.epoch, self.visit)
+
+    @property
+    def name(self) -> str:
+        """``'EPOCH:INDEX'``, and ``':VISIT'`` from the second visit on; all from 0."""
+        return f'{self.epoch}:{int(self)}' + (f':{self.visit}' if self.visit else '')
+
+
+def seed_draws(*numbers: int) -> None:
+    """Seed the generators of Python, NumPy and torch, from which transforms draw.
+
+    Args:
+        *numbers (int): Numbers of at least 0; different ones give independent draws.
+    """
+    state = np.random.SeedSequence(numbers).generate_state(3)
+    random.seed(int(state[0]))
+    np.random.seed(state[1])
+    torch.manual_seed(int(state[2]))
+
+
+def seed_iteration(seed: int, iteration: int) -> None:
+    """Seed what a model draws in an iteration, from the same generators.
+
+    Args:
+        seed (int): The run's.
+        iteration (int): From 0.
+    """
+    state = _mix(_pass_state(seed, -1, 0) + iteration)
+    random.seed(state)
+    _seed_arrays(state)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed(state >> 32)
+
+
+def _seed_arrays(state: int) -> None:
+    # Both are the same Mersenne Twister, which the same seed would start at the same numbers.
+    np.random.seed(state & 0xFFFFFFFF)
+    torch.default_generator.manual_seed(state >> 32)
+
+
+def _mix(state: int) -> int:
+    """The finalizer of SplitMix64 (Steele, Lea and Flood, 2014): any 64 bits to 64 random ones."""
+    state = (state * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) & _MASK
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+    return state ^ (state >> 31)
+
+
+@lru_cache(maxsize=16)
+def _pass_state(seed: int, epoch: int, visit: int) -> int:
+    return _mix(_mix(_mix(seed) + epoch) + visit)
+
+
+@dataclass
+class _Place:
+    """Where a sampler is: what is known of a pass before its first index."""
+
+    epoch: int = 0
+    position: int = 0
+
+
+class _DrawingSampler:
+    """Methods for a sampler, or a batch sampler without one: it gives ``Draw``s."""
+
+    def __iter__(self) -> Iterator:
+        place = self._place
+        if isinstance(self, InfiniteSampler):
+            epoch = None
+        else:
+            epoch, place.position = place.epoch, 0
+            place.epoch += 1
+        seen: Counter = Counter()
+        for item in self._kind.__iter__(self):
+            if isinstance(item, (list, tuple)):
+                yield [self._draw(index, epoch, seen) for index in item]
+            else:
+                yield self._draw(item, epoch, seen)
+
+    def _draw(self, index: int, epoch: int | None, seen: Counter) -> Draw:
+        rank = getattr(self, 'rank', 0)
+        processes = getattr(self, 'world_size', getattr(self, 'num_replicas', 1))
+        if self._kind not in _DEALING:
+            visit = seen[index] * processes + rank
+            seen[index] += 1
+            return Draw(index, epoch or 0, visit)
+        place = self._place
+        position = place.position * processes + rank
+        place.position += 1
+        repeats = getattr(self, 'num_repeats', 1)
+        around = position // (len(self.dataset) * repeats)
+        if epoch is None:
+            return Draw(index, around)
+        return Draw(index, epoch, around * repeats + position % repeats)
+
+
+class _SkippingSampler:
+    """A method for a sampler that a resume can have leave out its first samples."""
+
+    def skip(self, num_samples: int) -> None:
+        self._kind.skip(self, num_samples)
+        self._place.position = num_samples
+
+
+class _DrawingDataset:
+    """Methods for a data set: it seeds the generators ahead of each sample."""
+
+    def __getitem__(self, index: int) -> Any:
+        if not isinstance(index, Draw):
+            return self._kind.__getitem__(self, index)
+        global _python_draws
+        state = _mix(_pass_state(self._draw_seed, index.epoch, index.visit) + index)
+        _seed_arrays(state)
+        if _python_draws or random.random() != _in_step.random():
+            random.seed(state)
+            _in_step.seed(state)
+        data = self._kind.__getitem__(self, int(index))
+        if not _python_draws and random.random() != _in_step.random():
+            _python_draws = True
+            return self[index]
+        sample = data.get('data_samples') if isinstance(data, dict) else None
+        if isinstance(sample, BaseDataElement):
+            sample.set_field(index.name, 'draw', field_type='metainfo')
+        return data
+
+    def __getitems__(self, indices: list[int]) -> list:
+        return [self[index] for index in indices]
+
+    def __reduce_ex__(self, protocol: int) -> tuple:
+        # A worker that is spawned makes the class anew.
+        plain = object.__new__(self._kind)
+        plain.__dict__.update(self.__dict__)
+        return tie_dataset, (plain, self._draw_seed)
+
+
+def _change_class(thing: Any, *methods: type) -> bool:
+    """Change an object's class to one of it with other methods; False if that cannot be.
+
+    What looks at the object finds an instance of its class with all attributes. A class with two
+    bases, its own and one of the methods, Python refuses to change to.
+    """
+    kind = type(thing)
+    if hasattr(kind, '_kind'):
+        return True
+    names = {k: v for one in methods for k, v in vars(one).items() if isfunction(v)}
+    names |= {'__module__': kind.__module__, '__doc__': kind.__doc__, '_kind': kind}
+    try:
+        thing.__class__ = type(kind.__name__, (kind,), names)
+    except TypeError:  # a list, or another type that is not written in Python
+        return False
+    return True
+
+
+def tie_dataset(dataset: Any, seed: int) -> Any:
+    """Have a data set seed the generators ahead of each sample whose index is a ``Draw``.
+
+    Args:
+        dataset (Any): Of samples with indices; its class is changed in place.
+        seed (int): From 0; the run's.
+
+    Returns:
+        Any: The data set.
+    """
+    # Tensors hold nothing that is drawn, and would hand their class on to the samples.
+    if not isinstance(dataset, torch.Tensor) and _change_class(dataset, _DrawingDataset):
+        dataset._draw_seed = seed
+    return dataset
+
+
+def tie_draws(loader: DataLoader, seed: int, epoch: int = 0) -> str | None:
+    """Tie the draws of a data loader's samples to (seed, epoch, index).
+
+    Args:
+        loader (DataLoader): Changed in place, before it is iterated over.
+        seed (int): From 0; the same in all processes.
+        epoch (int): The next pass over the data; ignored with ``InfiniteSampler``, where each
+            pass is an epoch. Defaults to 0.
+
+    Returns:
+        str | None: Why draws do not follow from them; None if they do.
+    """
+    if isinstance(loader.dataset, IterableDataset):
+        return f'a {type(loader.dataset).__name__} is a stream, whose samples have no index'
+    batches = loader.batch_sampler
+    sampler = loader.sampler if batches is None else getattr(batches, 'sampler', batches)
+    skipping = [_SkippingSampler] if hasattr(sampler, 'skip') else []
+    if not _change_class(sampler, _DrawingSampler, *skipping):
+        return f'a {type(sampler).__name__} as the sampler takes no numbers of draws'
+    if not hasattr(sampler, '_place'):
+        sampler._place = _Place()
+    sampler._place.epoch = epoch
+    tie_dataset(loader.dataset, seed)
+    return None
