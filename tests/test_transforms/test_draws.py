@@ -118,7 +118,7 @@ def all_differ(drawn: dict[str, tuple[str, str]]) -> bool:
 @pytest.mark.parametrize('workers, persistent', [(1, False), (2, True), (2, False)])
 def test_any_number_of_workers(workers: int, persistent: bool) -> None:
     expected = load(noise(), sampler=default)
-    assert list(expected)[0] == expected_name(0)
+    assert next(iter(expected)) == expected_name(0)
     assert len(expected) == 80 and all_differ(expected)
     drawn = load(noise(), sampler=default, workers=workers, persistent_workers=persistent)
     assert drawn == expected
