@@ -1,4 +1,4 @@
-"""From a config to a Runner that fits this machine."""
+"""Builds a Runner from a config: options, machine, acceleration, work directory and resume."""
 
 from .config import load_config, read_config
 from .loading import use_safe_loader

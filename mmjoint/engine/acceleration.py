@@ -1,7 +1,7 @@
-"""What may make a training step faster: mixed precision, memory layout, compilation.
+"""Settings that may make a training step faster: mixed precision, memory layout, compilation.
 
-Each function sets in a config what one flag of ``tools/train.py`` asks for; a config can name the
-same settings itself.
+Each function makes the settings in a config for which one flag of ``tools/train.py`` asks; a config
+can also contain the same settings itself.
 """
 
 import torch
@@ -10,15 +10,15 @@ from mmengine.logging import print_log
 
 
 def suits_channels_last(cfg: Config, device: str) -> bool:
-    """Say whether the channels should lie last where nobody has said so.
+    """Tell whether channels last is the better default for a model on a device.
 
-    On the CPU it is faster always. On a GPU the kernels of convolutions in half precision are made
-    for it: 2,062 pairs/s against 1,146 in bfloat16, SimCLR with a ResNet-50 in a bare loop on an
-    H100. A vision transformer has one convolution and gains nothing.
+    On the CPU it is always faster. On a GPU the convolution kernels in half precision are made for
+    it: 2,062 pairs/s against 1,146 in bfloat16, for SimCLR with a ResNet-50 in a bare loop on an
+    H100. A vision transformer has only one convolution and gains nothing.
 
     Args:
-        cfg (Config): With a ``model``.
-        device (str): As mmengine's ``get_device`` says: ``'cpu'``, ``'cuda'``, ...
+        cfg (Config): A config with a ``model``.
+        device (str): The device as mmengine's ``get_device`` returns it: ``'cpu'``, ``'cuda'``, ...
 
     Returns:
         bool: Whether to use ``use_channels_last``.
@@ -31,17 +31,17 @@ def suits_channels_last(cfg: Config, device: str) -> bool:
     return device == 'cuda' and plain and not any(word in kind for word in _TRANSFORMERS)
 
 
-# Parts of the names of backbones without convolutions but for the first.
+# Parts of the names of backbones that have at most a first convolution.
 _TRANSFORMERS = ('VisionTransformer', 'ViT', 'BEiT', 'DeiT', 'Swin', 'Mixer')
 
 
 def use_tf32(device: str) -> None:
-    """Compute float32 products on a GPU in TF32, and say so in one line.
+    """Compute float32 products on a GPU in TF32, and log one line about it.
 
-    They keep float32's range and 10 of 23 bits; torch has it on for convolutions only.
+    TF32 keeps float32's range and 10 of its 23 bits; torch enables it only for convolutions.
 
     Args:
-        device (str): As mmengine's ``get_device`` says; nothing happens for others than ``'cuda'``.
+        device (str): The device from mmengine's ``get_device``; only ``'cuda'`` has an effect.
     """
     if device == 'cuda':
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -49,19 +49,19 @@ def use_tf32(device: str) -> None:
 
 
 def use_amp(cfg: Config) -> None:
-    """Set automatic mixed precision.
+    """Enable automatic mixed precision.
 
-    On a GPU that is float16 with a loss scaler, or what ``optim_wrapper.dtype`` says; bfloat16,
-    whose range is float32's, needs no scaler and gets none. float16 is the default because it was
-    the faster: 2,491 pairs/s against 2,062 in bfloat16, both with the channels last, SimCLR with a
-    ResNet-50 in a bare loop on an H100; a loss that becomes infinite is a reason for bfloat16. On
-    the CPU it is bfloat16.
+    On a GPU this is float16 with a loss scaler, or the type in ``optim_wrapper.dtype``; bfloat16
+    has float32's range and needs no scaler, so it gets none. float16 is the default because it was
+    faster: 2,491 pairs/s against 2,062 in bfloat16, both with channels last, for SimCLR with a
+    ResNet-50 in a bare loop on an H100. If the loss becomes infinite, use bfloat16. On the CPU the
+    type is bfloat16.
 
     Args:
-        cfg (Config): Changed in place.
+        cfg (Config): The config; changed in place.
 
     Raises:
-        ValueError: If ``optim_wrapper`` is of a type of its own that this would replace.
+        ValueError: If ``optim_wrapper`` has another type, which this would replace.
     """
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
@@ -77,10 +77,10 @@ def use_amp(cfg: Config) -> None:
 
 
 def use_channels_last(cfg: Config) -> None:
-    """Lay out convolutions with the channels last; see ``ChannelsLastHook``.
+    """Store convolutions with the channels last; see ``ChannelsLastHook``.
 
     Args:
-        cfg (Config): Changed in place.
+        cfg (Config): The config; changed in place.
     """
     _add_hook(cfg, 'ChannelsLastHook')
 
@@ -89,10 +89,10 @@ def use_compile(cfg: Config) -> None:
     """Compile the backbones; see ``CompileHook``.
 
     Args:
-        cfg (Config): Changed in place.
+        cfg (Config): The config; changed in place.
 
     Raises:
-        ValueError: If the config sets mmengine's ``compile``, which compiles the same again.
+        ValueError: If the config sets mmengine's ``compile``, which would compile the same again.
     """
     if cfg.get('compile'):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What would end a run in its first steps, found before it trains."""
+"""Checks for faults that would end a run in its first steps, made before it trains."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 
 from ..utils.models import unwrapped
 
-# Settings of a model that must be equal, since one part's output is the other's input; those that a
-# config does not have are left out.
+# Settings of a model that must be equal, since one part's output is the other's input. Settings
+# that a config does not have are ignored.
 _EQUAL_WIDTHS = (
     ('neck.out_channels', 'head.predictor.in_channels'),
     ('neck.out_channels', 'head.predictor.out_channels'),
@@ -25,12 +25,12 @@ _EQUAL_WIDTHS = (
 
 
 def check_widths(model: nn.Module, cfg: Config) -> None:
-    """Raise if a model's parts do not fit each other; in training that ends in a matrix's shape.
+    """Raise if a model's parts do not fit each other, which would end training with a shape error.
 
-    The channels of the backbone are those that it gives for a small image.
+    The backbone's channels are those of its output for a small image.
 
     Args:
-        model (nn.Module): As built from the config.
+        model (nn.Module): The model, built from the config.
         cfg (Config): The config.
 
     Raises:
@@ -72,7 +72,7 @@ def _get(settings: Any, key: str) -> Any:
 
 @torch.no_grad()
 def _channels(backbone: nn.Module, settings: dict) -> int | None:
-    """Return the channels of a backbone's last output, None where that cannot be told."""
+    """Return the channels of a backbone's last output; None if they cannot be determined."""
     size = settings.get('img_size', 64)
     height, width = (size, size) if isinstance(size, int) else size
     weight = next(backbone.parameters(), torch.zeros(()))
@@ -83,9 +83,9 @@ def _channels(backbone: nn.Module, settings: dict) -> int | None:
     devices = [weight.device] if weight.is_cuda else []
     try:
         with torch.random.fork_rng(devices):
-            backbone.eval()  # of mmpretrain's backbones it returns nothing
+            backbone.eval()  # mmpretrain's backbones return None here
             output = backbone(image)
-    except Exception:  # of its own needs; training tells what they are
+    except Exception:  # it needs something else, which training will report
         return None
     finally:
         for module in was_training:
@@ -95,21 +95,21 @@ def _channels(backbone: nn.Module, settings: dict) -> int | None:
 
 
 def check_queue(runner: Runner, loader: DataLoader) -> None:
-    """Raise if the batches of a run do not fit the queue of negatives that they are put into.
+    """Raise if the batches of a run do not fit the model's queue of negatives.
 
-    MoCo's queue, which LeOCLR and InfoMin have too, takes whole batches of all processes only;
-    SwAV's must hold one at least.
+    MoCo's queue, which LeOCLR and InfoMin have too, takes only whole batches of all processes;
+    SwAV's queue must hold at least one batch.
 
     Args:
-        runner (Runner): With the model.
-        loader (DataLoader): Of the training set.
+        runner (Runner): The runner, with the model.
+        loader (DataLoader): The loader of the training set.
 
     Raises:
-        ValueError: They do not fit; the message tells the numbers.
+        ValueError: They do not fit; the message contains the numbers.
     """
     model = unwrapped(runner.model)
     batch, processes = loader.batch_size, get_world_size()
-    if not batch:  # a batch sampler of its own
+    if not batch:  # a custom batch sampler
         return
     total = batch * processes
     told = f'a batch of {total} images' + (
@@ -146,10 +146,10 @@ def check_queue(runner: Runner, loader: DataLoader) -> None:
 
 
 def _last_batch(loader: Any) -> int:
-    """Return the images of an epoch's last batch in each process, 0 if it is whole or left out."""
+    """Return the size of an epoch's last batch per process; 0 if it is complete or dropped."""
     if loader.drop_last or isinstance(loader.sampler, InfiniteSampler):
         return 0
     try:
         return len(loader.sampler) % loader.batch_size
-    except TypeError:  # a stream, of no known length
+    except TypeError:  # a stream of unknown length
         return 0

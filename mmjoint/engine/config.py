@@ -1,4 +1,4 @@
-"""Reading a config and the options that change it: the one way in for every tool."""
+"""Reads a config and the options that change it, for every tool."""
 
 import os
 import traceback
@@ -14,11 +14,11 @@ _DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def read_config(path: str | Path, options: Iterable[str] = ()) -> Config:
-    """Read a config file and apply ``--cfg-options``: the one way in for every tool.
+    """Read a config file and apply ``--cfg-options``; every tool reads configs through this.
 
     Args:
         path (str | Path): The file.
-        options (Iterable[str]): Each ``KEY=VALUE``, see ``apply_options``.
+        options (Iterable[str]): Options ``KEY=VALUE``, as documented in ``apply_options``.
 
     Returns:
         Config: The config.
@@ -31,14 +31,14 @@ def read_config(path: str | Path, options: Iterable[str] = ()) -> Config:
         raise ValueError(f'no config file {path}')
     try:
         cfg = Config.fromfile(path)
-    except Exception as error:  # a config is code: anything may come
+    except Exception as error:  # a config is code and may raise anything
         raise ValueError(f'config {_place_of(error, path)}: {_say(error)}') from error
     apply_options(cfg, options)
     return cfg
 
 
 def _place_of(error: Exception, path: str | Path) -> str:
-    """Name the file and the line in which reading a config failed; it may be a base."""
+    """Name the file and the line in which reading a config failed; the file may be a base."""
     frames = list(traceback.walk_tb(error.__traceback__))
     read = [i for i, (frame, _) in enumerate(frames) if frame.f_code.co_name == '_file2dict']
     file, line = str(path), None
@@ -60,17 +60,18 @@ def _say(error: Exception) -> str:
 
 
 def load_config(args: Namespace) -> Config:
-    """Read the config of a run, and apply the arguments that every tool that runs one has.
+    """Read the config of a run, and apply the arguments that all tools that run one share.
 
     Args:
-        args (Namespace): With ``config``, the path of the file, ``cfg_options``, ``launcher``,
-            ``work_dir`` and ``no_pin_memory``; ``hook``, see ``apply_hooks``, is optional.
+        args (Namespace): Arguments with ``config``, the path of the file, ``cfg_options``,
+            ``launcher``, ``work_dir`` and ``no_pin_memory``; ``hook``, as documented in
+            ``apply_hooks``, is optional.
 
     Returns:
         Config: The config, with a work_dir and a launcher.
 
     Raises:
-        ValueError: As ``read_config`` and ``apply_hooks`` do.
+        ValueError: As documented in ``read_config`` and ``apply_hooks``.
     """
     cfg = read_config(args.config, args.cfg_options)
     apply_hooks(cfg, getattr(args, 'hook', None) or ())
@@ -81,14 +82,14 @@ def load_config(args: Namespace) -> Config:
         cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
     for loader in dataloaders(cfg):
         loader.setdefault('collate_fn', dict(type='default_collate'))
-        # mmengine does not take off the key that inheriting from another package's config adds.
+        # mmengine does not remove the key that inheriting from another package's config adds.
         if isinstance(loader.collate_fn, dict):
             loader.collate_fn.pop('_scope_', None)
         loader.setdefault('pin_memory', True)
         if args.no_pin_memory:
             loader.pin_memory = False
         if not loader.get('num_workers'):
-            loader.persistent_workers = False  # without workers torch refuses it
+            loader.persistent_workers = False  # torch refuses it without workers
     return cfg
 
 

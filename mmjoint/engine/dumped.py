@@ -1,4 +1,4 @@
-"""Configs that a run has left, which somebody may have sent: read as data, never run."""
+"""Reads configs that a run has left and that may come from others, as data and never as code."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -8,9 +8,9 @@ from mmengine.config import Config
 
 from ..utils.literals import read_assignments
 
-# Whose registries a type may come from. Without a package before it, a name is looked up alone.
+# Packages whose registries a type may come from. A name without a package is looked up in all.
 _PACKAGES = ('mmengine', 'mmcv', 'mmpretrain', 'mmjoint')
-# mmengine reads such annotation files by calling what they name.
+# mmengine reads annotation files of these kinds by calling what they name.
 _PROGRAMS = ('.pkl', '.pickle', '.yaml', '.yml')
 
 
@@ -22,10 +22,10 @@ def read_dumped_config(path: str | Path) -> tuple[Config, list[str]]:
 
     Returns:
         tuple[Config, list[str]]: The settings that are literals and ``dict(...)``, and the lines
-        that are none, which are left out.
+        that are not, which are left out.
 
     Raises:
-        ValueError: The file is no text.
+        ValueError: The file is not text.
         OSError: It cannot be read.
     """
     try:
@@ -40,20 +40,21 @@ def read_dumped_config(path: str | Path) -> tuple[Config, list[str]]:
 
 
 def refuse_code(cfg: Config) -> None:
-    """Refuse to build anything of a config in which a type is no registered class.
+    """Refuse to build a config in which a type is not a registered class.
 
-    mmengine imports and calls whatever function a ``type`` with dots names.
+    mmengine imports and calls any function that a ``type`` with dots names.
 
     Args:
-        cfg (Config): As of ``read_dumped_config``.
+        cfg (Config): A config from ``read_dumped_config``.
 
     Raises:
-        ValueError: A type is another function or class, or a file that is a program would be read.
+        ValueError: A type names another function or class, or a file that is a program would be
+            read.
     """
     for place, key, value in _texts(cfg.to_dict()):
         if key in ('type', '_scope_'):
             package, _, name = value.rpartition('.')
-            # A registry that lacks the name takes what the package itself calls so.
+            # If a registry lacks the name, an attribute of the package with that name is used.
             if package and (package not in _PACKAGES or hasattr(import_module(package), name)):
                 raise ValueError(f'{cfg.filename}: {place}={value!r} is no class of a registry')
         if value.lower().endswith(_PROGRAMS):
@@ -61,7 +62,7 @@ def refuse_code(cfg: Config) -> None:
 
 
 def _texts(value: object, place: str = '', key: str = '') -> Iterator[tuple[str, str, str]]:
-    """Yield the texts of a config: where each is, the last name of that, and the text."""
+    """Yield the texts of a config: the place of each, the last name of the place, and the text."""
     if isinstance(value, str):
         yield place, key, value
     elif isinstance(value, dict):

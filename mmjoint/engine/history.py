@@ -1,4 +1,4 @@
-"""The histories of what mmengine logs: kept over a resume, and no slower the longer a run is."""
+"""mmengine's log histories: kept over a resume, and extended at a constant cost."""
 
 import numpy as np
 from mmengine.logging import HistoryBuffer
@@ -7,15 +7,15 @@ from ..checkpoints.unpickling import History
 
 
 def restore_histories(checkpoint: dict) -> dict:
-    """Make mmengine's histories of those of a checkpoint that was read without running its code.
+    """Convert the histories of a checkpoint, read without running its code, to mmengine's.
 
-    mmengine leaves out what is no ``HistoryBuffer``, with a warning for each.
+    mmengine drops everything that is not a ``HistoryBuffer``, with a warning for each.
 
     Args:
-        checkpoint (dict): From ``read_checkpoint``; changed in place.
+        checkpoint (dict): A checkpoint from ``read_checkpoint``; changed in place.
 
     Returns:
-        dict: The checkpoint.
+        dict: The same checkpoint.
     """
     hub = checkpoint.get('message_hub')
     scalars = hub.get('log_scalars') if isinstance(hub, dict) else None
@@ -27,12 +27,12 @@ def restore_histories(checkpoint: dict) -> dict:
 
 
 def append_in_place() -> None:
-    """Have mmengine's histories take a value without being copied.
+    """Make mmengine's histories append a value without copying.
 
     ``HistoryBuffer.update`` copies all earlier values of a run, up to a million, in every iteration
-    and for each thing that is logged: 0.01 ms after 1,000 iterations and 1 ms after 100,000, on one
-    CPU core. With room to grow behind the values it costs the same always; what is kept, and what
-    is saved, is the same.
+    and for each logged value: this takes 0.01 ms after 1,000 iterations and 1 ms after 100,000, on
+    one CPU core. With spare room after the values the cost is constant; the values kept and saved
+    are the same.
     """
     HistoryBuffer.update = _update
 
@@ -66,12 +66,12 @@ def _append(history: np.ndarray, value: int | float, limit: int) -> np.ndarray:
 
 
 class _Room(np.ndarray):
-    """Memory that a history grows into; ``used`` is how much of it has been given away."""
+    """Memory into which a history grows; ``used`` is the number of values in use."""
 
     used: int
 
 
 def _part(room: _Room, start: int) -> np.ndarray:
-    """Return what is used, from a place on, as a plain array whose base is the room."""
+    """Return the used values from an index on, as a plain array whose base is the room."""
     length, size = room.used - start, room.dtype.itemsize
     return np.ndarray(length, room.dtype, buffer=room, offset=start * size)

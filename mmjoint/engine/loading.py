@@ -1,4 +1,4 @@
-"""Checkpoints on their way into a Runner: read as data, from wherever, and fit to the model."""
+"""Loads checkpoints into a Runner: as data, from files or addresses, and checked for fit."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ from ..checkpoints.fitting import describe_faults, describe_values, state_dict_o
 from ..utils.models import unwrapped
 from .history import restore_histories
 
-# What mmengine calls files by name; each gives the address.
+# Names that mmengine gives to files, and functions that return their addresses.
 _CATALOGS = {
     'torchvision': get_torchvision_models,
     'modelzoo': get_torchvision_models,
@@ -34,11 +34,11 @@ _CATALOGS = {
 
 
 def use_safe_loader() -> None:
-    """Let all of mmengine read checkpoints by ``load_from_file_or_address``, wherever they lie.
+    """Make all of mmengine read checkpoints by ``load_from_file_or_address``.
 
-    mmengine's own readers run the code that a file carries (onedl-mmengine) or refuse their own
-    checkpoints under torch >= 2.6 (mmengine 0.10). ``Pretrained`` in an ``init_cfg`` says what does
-    not fit, or fails if nothing does.
+    mmengine's own readers run code from the file (onedl-mmengine) or refuse their own checkpoints
+    under torch >= 2.6 (mmengine 0.10). ``Pretrained`` in an ``init_cfg`` then reports what does not
+    fit, and fails if nothing fits.
     """
     for prefix in ['', *CheckpointLoader._schemes]:
         CheckpointLoader.register_scheme(prefix, load_from_file_or_address, force=True)
@@ -51,14 +51,15 @@ def load_from_file_or_address(filename: str, map_location: object = None) -> dic
     Args:
         filename (str): A local file, ``http://...``, ``https://...``, or a name in mmengine's
             catalogs (``torchvision://resnet50``, ``open-mmlab://...``, ``mmcls://...``).
-        map_location (optional): Ignored: what loads the weights moves them to the right device.
+        map_location (optional): Ignored: the weights are moved to the right device when loaded.
 
     Returns:
-        dict: The checkpoint, its weights under ``state_dict``. The config that mmcv's checkpoints
-        carry as a program (``meta['config']``) is not in it: mmengine would run it.
+        dict: The checkpoint, with its weights under ``state_dict``. It does not contain the config
+            that mmcv's checkpoints store as a program (``meta['config']``), since mmengine would
+            run it.
 
     Raises:
-        CheckpointError: If the file is missing or damaged, or the address is another.
+        CheckpointError: If the file is missing or damaged, or the address is of another kind.
     """
     checkpoint = dict(read_checkpoint(_local_file(filename)))
     meta = checkpoint.get('meta')
@@ -90,7 +91,7 @@ def _local_file(filename: str) -> str:
     folder = Path(torch.hub.get_dir(), 'checkpoints')
     path = folder / address.partition('?')[0].rpartition('/')[2]
     rank, _ = get_dist_info()
-    # One process of each machine; the hub moves a whole file into place.
+    # One process per machine downloads; the hub moves a whole file into place.
     if int(os.environ.get('LOCAL_RANK', rank)) == 0 and not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -102,12 +103,12 @@ def _local_file(filename: str) -> str:
 
 
 class CheckHook(Hook):
-    """Refuse a checkpoint of another model; mmengine only logs what does not fit.
+    """Refuse a checkpoint of another model, where mmengine would only log what does not fit.
 
     Args:
         path (str): The file, for messages.
-        strict (bool): Whether the weights must be those of the model, neither less nor more.
-            Otherwise one line says what does not fit, and at least one weight must.
+        strict (bool): Whether the weights must be exactly those of the model. Otherwise one line
+            reports what does not fit, and at least one weight must fit.
     """
 
     def __init__(self, path: str, strict: bool) -> None:
@@ -118,7 +119,7 @@ class CheckHook(Hook):
         """Check the weights before they reach the model.
 
         Raises:
-            CheckpointError: They do not fit, or hold values that no weight has.
+            CheckpointError: The weights do not fit, or hold values that are impossible for weights.
         """
         model = unwrapped(runner.model)
         weights = state_dict_of(checkpoint, self.path)
@@ -180,12 +181,12 @@ def check_weights(model: nn.Module, weights: dict, path: object, strict: bool) -
 
 
 class CheckedPretrained(PretrainedInit):
-    """mmengine's ``Pretrained`` that says what does not fit in one line, or fails if nothing does.
+    """mmengine's ``Pretrained`` that reports in one line what does not fit, or fails if all does.
 
     Args:
-        checkpoint (str): As of ``load_from_file_or_address``.
-        prefix (str, optional): What the module's keys start with in it. Defaults to None: nothing.
-        map_location (str): Of no effect: the weights go where the module is.
+        checkpoint (str): A file or address, as documented in ``load_from_file_or_address``.
+        prefix (str, optional): The prefix of the module's keys in it. Defaults to None, no prefix.
+        map_location (str): Ignored: the weights are moved to the module's device.
     """
 
     def __call__(self, module: nn.Module) -> None:

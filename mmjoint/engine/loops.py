@@ -1,4 +1,4 @@
-"""The loop over epochs that can begin in the middle of one."""
+"""A loop over epochs that can start in the middle of an epoch."""
 
 import itertools
 from collections.abc import Iterator
@@ -10,23 +10,23 @@ from torch.utils.data import IterableDataset
 
 @LOOPS.register_module()
 class ResumableEpochLoop(EpochBasedTrainLoop):
-    """mmengine's EpochBasedTrainLoop, which goes on within an epoch if it was left there.
+    """mmengine's EpochBasedTrainLoop, which continues within an epoch if the run stopped there.
 
-    mmengine begins the epoch again, and trains more iterations than were asked for. Here the
-    batches that the interrupted run has had are left out before they are loaded; the order is that
-    of the sampler, which follows from its seed and the epoch.
+    mmengine starts the epoch again, and trains more iterations than requested. Here the batches
+    that the interrupted run has had are skipped without being loaded; the order is the sampler's,
+    which follows from its seed and the epoch.
 
     Args:
-        **kwargs: Those of ``EpochBasedTrainLoop``.
+        **kwargs: Arguments of ``EpochBasedTrainLoop``.
 
     Attributes:
-        done (int): Batches of the next epoch that are trained on already; set by a resume.
+        done (int): Number of batches of the next epoch that are already trained; set by a resume.
     """
 
     done = 0
 
     def run_epoch(self) -> None:
-        """Train what is left of one epoch."""
+        """Train the rest of one epoch."""
         done, self.done = self.done, 0
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
@@ -41,7 +41,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         if not done:
             return iter(self.dataloader)
         if batches is None or isinstance(self.dataloader.dataset, IterableDataset):
-            # a stream without indices: what was had is loaded and dropped
+            # A stream without indices: earlier batches are loaded and dropped.
             return itertools.islice(self.dataloader, done, None)
         kind = type(batches)
 
@@ -49,7 +49,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
             def __iter__(self) -> Iterator:
                 return itertools.islice(super().__iter__(), done, None)
 
-        # The data loader asks its own batch sampler, which cannot be exchanged, once an epoch.
+        # The data loader asks its own batch sampler, which cannot be replaced, once per epoch.
         batches.__class__ = Rest
         try:
             return iter(self.dataloader)

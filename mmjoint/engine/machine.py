@@ -1,9 +1,9 @@
-"""Fitting a config to the machine: GPUs, or none, in one process or in several over gloo.
+"""Fits a config to the machine: with GPUs or without, in one process or in several over gloo.
 
 Without a GPU mmengine's ``init_dist`` calls ``torch.cuda.set_device``, its DistributedDataParallel
 wrapper gets the number of a GPU, SyncBatchNorm refuses CPU tensors and AmpOptimWrapper refuses to
-start. But the Runner leaves alone processes that are connected already and takes a model wrapper
-from the config, so all of it can be set right before the Runner is built.
+start. But the Runner does not touch processes that are already connected, and takes a model wrapper
+from the config, so all of this can be set before the Runner is built.
 """
 
 import ctypes
@@ -30,10 +30,10 @@ from .config import dataloaders
 
 
 def fit_to_machine(cfg: Config) -> None:
-    """Fit a config to the machine; where there are GPUs nothing changes.
+    """Fit a config to the machine; with GPUs nothing changes.
 
     Args:
-        cfg (Config): With a ``launcher``; changed in place.
+        cfg (Config): A config with a ``launcher``; changed in place.
 
     Raises:
         ValueError: If the launcher's variables are not set or there are too few GPUs.
@@ -52,8 +52,8 @@ def fit_to_machine(cfg: Config) -> None:
         processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
         if processes > torch.cuda.device_count():
             raise ValueError(
-                f'{processes} processes for {torch.cuda.device_count()} GPUs: start at most one a '
-                'GPU, or set CUDA_VISIBLE_DEVICES=-1 to run on the CPU'
+                f'{processes} processes for {torch.cuda.device_count()} GPUs: start at most one '
+                'per GPU, or set CUDA_VISIBLE_DEVICES=-1 to run on the CPU'
             )
 
 
@@ -67,10 +67,10 @@ def _require_environment(launcher: str, starter: str, names: list[str]) -> None:
 
 
 def _end_with_launcher() -> None:
-    """Have the kernel end this process when the launcher is killed.
+    """Make the kernel end this process when the launcher is killed.
 
     torchrun gives each process a session of its own, so that the processes of a killed launcher
-    would go on training, in the way of the run that is started in its place.
+    would continue to train and interfere with the run that is started next.
     """
     if sys.platform == 'linux' and 'TORCHELASTIC_RUN_ID' in os.environ:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
@@ -80,7 +80,7 @@ def fit_to_cpu(cfg: Config) -> None:
     """Fit a config to a machine without GPUs, and connect the processes if there are several.
 
     Args:
-        cfg (Config): With a ``launcher``; changed in place.
+        cfg (Config): A config with a ``launcher``; changed in place.
 
     Raises:
         ValueError: If the launcher is mpi, which mmengine supports on GPUs only.
@@ -103,8 +103,8 @@ def fit_to_cpu(cfg: Config) -> None:
     dist_cfg = env_cfg.setdefault('dist_cfg', ConfigDict())
     dist_cfg.backend = 'gloo'
     dist.init_process_group('gloo', timeout=timedelta(seconds=dist_cfg.get('timeout', 1800)))
-    # mmengine sets both to 1 if they are not set: right for a process that only feeds a GPU,
-    # ruinous for one that trains.
+    # mmengine sets both to 1 if they are not set: that is right for a process that only feeds a
+    # GPU, but ruinous for a process that trains on the CPU.
     for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
         os.environ.setdefault(name, str(torch.get_num_threads()))
     wrapper = cfg.get('model_wrapper_cfg') or ConfigDict(
@@ -116,20 +116,20 @@ def fit_to_cpu(cfg: Config) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed for the next step.
+    """Make glibc keep freed memory for the next step.
 
-    By default it gives arrays above 32 MB, most feature maps, back to the kernel at once, and the
-    kernel clears their pages again in each step. Without that a step of SimCLR took 10 to 21 % less
-    CPU time, for 29 % more memory.
+    By default it returns arrays above 32 MB, which most feature maps are, to the kernel at once,
+    and the kernel clears their pages again in each step. Without that, a step of SimCLR took 10 to
+    21 % less CPU time and 29 % more memory.
     """
     if sys.platform == 'linux' and hasattr(ctypes.CDLL(None), 'gnu_get_libc_version'):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-4, 0)  # M_MMAP_MAX: no arrays in mappings of their own
-        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: no giving back of the rest
+        mallopt(-4, 0)  # M_MMAP_MAX: no separate mappings for arrays
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: never return the rest
 
 
 def _name_slurm_processes() -> None:
-    """Give torch the names that it expects for what slurm says of a process."""
+    """Set the variables that torch expects from what slurm says about a process."""
     if 'MASTER_ADDR' not in os.environ:
         nodes = subprocess.run(
             ['scontrol', 'show', 'hostname', os.environ['SLURM_NODELIST']],
@@ -148,13 +148,13 @@ def _name_slurm_processes() -> None:
 class CPUDistributedDataParallel(MMDistributedDataParallel):
     """DistributedDataParallel for processes on the CPU.
 
-    SyncBatchNorm has no CPU kernel: it is reverted to BatchNorm, whose statistics are those of each
-    process's own part of the batch.
+    SyncBatchNorm has no CPU kernel, so it is reverted to BatchNorm, which uses the statistics of
+    each process's own part of the batch.
 
     Args:
         module (nn.Module): The model.
-        device_ids (list[int], optional): The GPU that mmengine names; not used.
-        **kwargs: Those of ``MMDistributedDataParallel``.
+        device_ids (list[int], optional): The GPU that mmengine names; ignored.
+        **kwargs: Arguments of ``MMDistributedDataParallel``.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
         if count:
             print_log(
                 f'No GPU: {count} SyncBatchNorm layers are reverted to BatchNorm, each process '
-                'normalises with the statistics of its own part of the batch',
+                'normalizes with the statistics of its own part of the batch',
                 logger='current',
             )
             module = revert_sync_batchnorm(module)
@@ -176,17 +176,17 @@ class CPUAmpOptimWrapper(OptimWrapper):
     """Automatic mixed precision in bfloat16, whose range needs no loss scaling.
 
     Args:
-        **kwargs: Those of ``OptimWrapper``.
+        **kwargs: Arguments of ``OptimWrapper``.
     """
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Compute the forward pass in bfloat16 wherever torch holds it safe."""
+        """Compute the forward pass in bfloat16 where torch considers it safe."""
         with super().optim_context(model), autocast('cpu', torch.bfloat16):
             yield
 
 
 def disconnect() -> None:
-    """Part from the other processes at the end of a run; torch warns at exit otherwise."""
+    """Disconnect from the other processes at the end of a run; otherwise torch warns at exit."""
     if dist.is_initialized():
         dist.destroy_process_group()

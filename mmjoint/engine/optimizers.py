@@ -1,4 +1,4 @@
-"""Optimizers that mmpretrain has, but slow on a GPU."""
+"""Optimizers of mmpretrain that are slow on a GPU, rewritten."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -8,33 +8,33 @@ from mmpretrain.engine.optimizers import LARS
 from mmpretrain.registry import OPTIMIZERS
 from torch import Tensor
 
-# What the weights of one call have in common.
+# The properties that the weights of one call share.
 _HYPERPARAMETERS = ('lr', 'momentum', 'dampening', 'weight_decay', 'nesterov', 'eta')
 
 
 @OPTIMIZERS.register_module()
 class ForeachLARS(LARS):
-    """mmpretrain's LARS in a few calls for all weights, and without waiting for the GPU.
+    """mmpretrain's LARS in a few calls for all weights, without waiting for the GPU.
 
-    mmpretrain's reads two norms of every weight back to the host, each of which waits until the GPU
-    has done all that it was given, and makes some eight kernels for every weight. Here the weights
-    of all parameter groups with equal settings (mmengine makes a group for every weight) are
-    updated together by torch's foreach operations, and the norms stay on the device; those of
-    weights in half precision are float32, in which they do not overflow.
+    mmpretrain's optimizer reads two norms of every weight back to the host, each of which waits
+    until the GPU has finished all its work, and launches about eight kernels per weight. Here the
+    weights of all parameter groups with equal settings (mmengine makes one group per weight) are
+    updated together by torch's foreach operations, and the norms stay on the device; the norms of
+    weights in half precision are float32, so they do not overflow.
 
-    Arguments, updates and state are those of mmpretrain's ``LARS`` (arXiv 1708.03888): a checkpoint
-    of either is resumed with the other.
+    Arguments, updates and state are those of mmpretrain's ``LARS`` (arXiv 1708.03888), so a
+    checkpoint of either can be resumed with the other.
 
     Args:
         params (Iterable): Weights, or dicts of parameter groups; ``lars_exclude=True`` in a group
-            takes its weights out of the layer-wise scaling.
+            excludes its weights from the layer-wise scaling.
         lr (float): Learning rate, at least 0.
-        momentum (float): At least 0. Defaults to 0.
-        weight_decay (float): At least 0. Defaults to 0.
-        dampening (float): Defaults to 0.
+        momentum (float): Momentum, at least 0. Defaults to 0.
+        weight_decay (float): Weight decay, at least 0. Defaults to 0.
+        dampening (float): Dampening of the momentum. Defaults to 0.
         eta (float): LARS coefficient, at least 0. Defaults to 0.001.
-        nesterov (bool): Defaults to False.
-        eps (float): Keeps the scale of a weight finite. Defaults to 1e-8.
+        nesterov (bool): Whether to use Nesterov momentum. Defaults to False.
+        eps (float): Added to the denominator of the scale. Defaults to 1e-8.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -48,7 +48,7 @@ class ForeachLARS(LARS):
         """Update the weights that have a gradient.
 
         Args:
-            closure (Callable, optional): Computes gradients and returns the loss.
+            closure (Callable, optional): A function that computes gradients and returns the loss.
 
         Returns:
             Tensor | None: The closure's loss, if there is a closure.
@@ -69,7 +69,7 @@ class ForeachLARS(LARS):
                     continue
                 if weight.grad.is_sparse:
                     raise RuntimeError('ForeachLARS does not support sparse gradients')
-                # Weights without a momentum yet (after resuming, or frozen until now) get it.
+                # Weights without a momentum yet (after resuming, or frozen until now) get one.
                 started = 'momentum_buffer' in self.state.get(weight, {})
                 kind = (weight.device, weight.dtype, weight.grad.dtype, started)
                 alike[settings, excluded, kind].append(weight)
@@ -121,7 +121,7 @@ class ForeachLARS(LARS):
         weight_decay: float,
         eta: float,
     ) -> tuple[Tensor, ...]:
-        """Return the learning rate of each weight, scalars on its device."""
+        """Return the learning rate of each weight, as scalars on its device."""
         weight_norm, gradient_norm = (
             torch.stack(torch._foreach_norm(tensors, 2, dtype=_norm_dtype(tensors[0])))
             for tensors in (weights, gradients)

@@ -1,8 +1,8 @@
-"""Settings of a config that a command line changes: ``--cfg-options`` and ``--hook``.
+"""Changes settings of a config from the command line: ``--cfg-options`` and ``--hook``.
 
-A value is read as what its key holds: text stays text, as it was typed, where the config has text
-or where the argument that the key names takes text only. A key that does not exist is added where
-something takes it, and refused by name where nothing does.
+A value is read as the type of its key: where the config has text, or the argument that the key
+names accepts only text, the value stays text as it was typed. A key that does not exist is added if
+something accepts it; otherwise an error names it.
 """
 
 import contextlib
@@ -31,8 +31,8 @@ from .signatures import arguments_of, below, find_classes, type_name
 from .values import parse_value, split_list, strip_brackets, unquote
 
 _KNN_LOADERS = ('knn_train_dataloader', 'knn_val_dataloader')  # which KNNHook and knn.py read
-# What mmengine reads from the top level of a config: the Runner's arguments, and what it looks up
-# by name. Everything else there is a variable that other settings are made of.
+# The keys that mmengine reads from the top level of a config: the Runner's arguments, and keys that
+# it looks up by name. All others are variables from which other settings are made.
 TOP_LEVEL_KEYS = set(inspect.signature(Runner).parameters) - {'cfg'} | {
     'activation_checkpointing',
     'compile',
@@ -54,8 +54,8 @@ _DEFAULT_HOOKS = {
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader', *_KNN_LOADERS)
 _NOT_MADE = (*_LOADERS, 'model', 'optim_wrapper')  # of a single setting
 _LOADER_KEYS = ('dataset', 'num_batch_per_epoch')
-# What the settings without a type are given to, by their place; and the names that mmengine takes
-# out of them before.
+# The functions that receive settings without a type, by their place, and the names that mmengine
+# removes from them before.
 _UNTYPED: dict[str, tuple[tuple[Callable, ...], tuple[str, ...]]] = {
     **dict.fromkeys(_LOADERS, ((DataLoader,), _LOADER_KEYS)),
     'train_cfg': ((EpochBasedTrainLoop, IterBasedTrainLoop), ('type', 'by_epoch')),
@@ -77,7 +77,7 @@ _UNTYPED: dict[str, tuple[tuple[Callable, ...], tuple[str, ...]]] = {
     'default_hooks': ((), tuple(_DEFAULT_HOOKS)),
     'env_cfg.mp_cfg': ((), ('mp_start_method', 'opencv_num_threads')),
 }
-# mmengine takes these out of settings that have a type, before it builds the type.
+# mmengine removes these from settings with a type before it builds the type.
 _TAKEN_OUT = {
     'type',
     '_scope_',
@@ -93,24 +93,24 @@ _TAKEN_OUT = {
 
 
 class _Arguments(NamedTuple):
-    """The arguments of what is built from a dict of settings."""
+    """The arguments of the function or class built from a dict of settings."""
 
-    known: dict[str, set[type] | None]  # name -> the types it takes, None where not said
-    open: bool  # whether others are taken too
-    owner: str  # whose they are, for messages
+    known: dict[str, set[type] | None]  # name -> the accepted types, None if unknown
+    open: bool  # whether other names are accepted too
+    owner: str  # the function or class, for messages
 
 
 def apply_options(cfg: Config, options: Iterable[str]) -> None:
     """Change the settings of a config as ``--cfg-options`` says.
 
     Args:
-        cfg (Config): Changed in place.
-        options (Iterable[str]): Each ``KEY=VALUE``; the key's parts are joined by dots, an element
-            of a list is named by its number from 0.
+        cfg (Config): The config; changed in place.
+        options (Iterable[str]): Options ``KEY=VALUE``; dots join the parts of a key, and an element
+            of a list is named by its index.
 
     Raises:
-        ValueError: An option has no ``=``, names what is not in the config and what nothing takes,
-            or has a value of the wrong kind.
+        ValueError: An option has no ``=``, names a key that is not in the config and that nothing
+            accepts, or has a value of the wrong type.
     """
     for option in options:
         key, equals, text = option.partition('=')
@@ -121,13 +121,13 @@ def apply_options(cfg: Config, options: Iterable[str]) -> None:
 
 
 def apply_hooks(cfg: Config, hooks: Iterable[Sequence[str]]) -> None:
-    """Add hooks to a config, or change those that it has, as ``--hook`` says.
+    """Add hooks to a config, or change its hooks, as ``--hook`` says.
 
     Args:
-        cfg (Config): Changed in place.
-        hooks (Iterable[Sequence[str]]): Each the type of a hook and its arguments, ``KEY=VALUE``.
-            A hook of that type in ``custom_hooks`` or ``default_hooks`` is changed; where there is
-            none, one is added.
+        cfg (Config): The config; changed in place.
+        hooks (Iterable[Sequence[str]]): For each, the type of a hook and its arguments,
+            ``KEY=VALUE``. A hook of that type in ``custom_hooks`` or ``default_hooks`` is changed;
+            if there is none, one is added.
 
     Raises:
         ValueError: There is no such hook, several have that type, or an argument is wrong.
@@ -170,7 +170,7 @@ def _check_top_level(key: str, cfg: Config) -> None:
 
 
 def _set(cfg: Config | ConfigDict, key: str, text: str, label: str) -> None:
-    """Walk to what holds the key's last part, and set it."""
+    """Follow a key to the node that holds its last part, and set it."""
     node: Any = cfg
     parts = key.split('.')
     for i, part in enumerate(parts):
@@ -219,7 +219,7 @@ def _say_elements(place: str, node: list, part: str) -> str:
 def _check_new(
     node: Config | dict, place: str, name: str, arguments: _Arguments | None, label: str
 ) -> None:
-    """Raise if nothing takes a new key; say so where that cannot be known."""
+    """Raise if nothing accepts a new key; warn if that cannot be known."""
     where = place or 'the config'
     if not name:
         raise ValueError(f'{label}: a part of the key is empty')
@@ -230,7 +230,7 @@ def _check_new(
         close = difflib.get_close_matches(name, siblings, n=1, cutoff=0.75)
         if close:
             raise ValueError(f'{label}: {where} has no {name}; did you mean {close[0]}?')
-        # Names that the user chooses, such as those of paramwise_cfg.custom_keys.
+        # Names that the user chooses, such as those in paramwise_cfg.custom_keys.
         if siblings:
             print(f'warning: {label}: {where} had no {name}; it is added', file=sys.stderr)
     elif name not in arguments.known and not arguments.open:
@@ -246,15 +246,15 @@ def _suggest(name: str, known: Iterable[str]) -> str:
     return f'; did you mean {close[0]}?' if close else ''
 
 
-# What settings are given to.
+# The functions and classes that receive settings.
 
 
 def _arguments(node: Config | dict, place: str) -> _Arguments | None:
-    """Say what may stand in a dict of settings; None where that cannot be known."""
+    """Return what a dict of settings may contain; None if that cannot be known."""
     kind = type_name(node)
     if kind:
         classes = find_classes(kind) if isinstance(node.get('type'), str) else [node['type']]
-        # Several classes of one name, in several registries: what one of them takes is taken.
+        # Several registries have a class of this name: arguments of any of them are accepted.
         found = [arguments_of(cls) for cls in classes]
         if not found:
             return None
@@ -275,20 +275,20 @@ def _arguments(node: Config | dict, place: str) -> _Arguments | None:
     return None
 
 
-# Values.
+# Reading values.
 
 
 def _read_value(text: str, old: Any, takes: set[type] | None, label: str) -> Any:
-    """Read a value as what its key holds."""
+    """Read a value as the type of its key."""
     try:
         value = parse_value(text)
     except ValueError as error:
-        if isinstance(old, str) or (takes and str in takes):  # a name may hold any bracket
+        if isinstance(old, str) or (takes and str in takes):  # text may contain brackets
             return text
         raise ValueError(f'{label}: {error}') from None
     if value is None:
         return None
-    # A list without brackets is one only where there is a list: a name may hold commas.
+    # Text without brackets is a list only where the config has a list: text may contain commas.
     bare = isinstance(value, list) and strip_brackets(text) == text.strip()
     others = takes - {str} if takes else set()
     if isinstance(old, str) and (bare or not _fits(value, others)):
@@ -342,12 +342,12 @@ def _holds_settings(value: Any) -> bool:
 def _fits(value: Any, takes: set[type] | None) -> bool:
     if not takes:
         return False
-    if isinstance(value, str):  # which is a sequence too
+    if isinstance(value, str):  # text is a sequence too
         return str in takes
     if isinstance(value, int) and not isinstance(value, bool) and float in takes:
         return True
     for kind in takes:
-        with contextlib.suppress(TypeError):  # a protocol, which cannot be asked
+        with contextlib.suppress(TypeError):  # a protocol does not support isinstance
             if isinstance(value, kind):
                 return True
     return False

@@ -1,4 +1,4 @@
-"""Going on from a checkpoint: which one, and as the interrupted run would have gone on."""
+"""Finds the checkpoint from which a run continues."""
 
 import logging
 import zipfile
@@ -11,20 +11,20 @@ from ..utils.guard import CHECKPOINTS, numbered_files
 
 
 def find_last_checkpoint(work_dir: str, template: str | None = None) -> str | None:
-    """Find the checkpoint to go on from: the one with the highest number in the folder itself.
+    """Find the checkpoint from which to continue: the one with the highest number in the folder.
 
     Args:
         work_dir (str): Folder of an earlier run.
-        template (str, optional): The names of its checkpoints, ``filename_tmpl`` of the checkpoint
-            hook. Defaults to None: ``epoch_{}.pth`` or ``iter_{}.pth``.
+        template (str, optional): Template of the names of its checkpoints, ``filename_tmpl`` of
+            the checkpoint hook. Defaults to None: ``epoch_{}.pth`` or ``iter_{}.pth``.
 
     Returns:
-        str | None: The file, or what ``last_checkpoint`` names in a remote store; None if the
-        folder holds no run. A file that was cut short is passed over, and said so, where there is
-        an older whole one.
+        str | None: The file, or the name in ``last_checkpoint`` of a remote store; None if the
+        folder contains no run. A truncated file is skipped, with a line in the log, if there is an
+        older whole one.
 
     Raises:
-        ValueError: If there are none and ``last_checkpoint`` names one of another folder.
+        ValueError: If there are none and ``last_checkpoint`` names a checkpoint in another folder.
     """
     pointer = Path(work_dir, 'last_checkpoint')
     named = pointer.read_text(errors='replace').strip() if pointer.is_file() else ''
@@ -47,7 +47,7 @@ def find_last_checkpoint(work_dir: str, template: str | None = None) -> str | No
     if newest:
         return str(newest[-1])
     if cut:
-        return str(cut[0])  # what reads it says what is wrong with it
+        return str(cut[0])  # the reader will say what is wrong with it
     own = Path(work_dir, Path(named).name)
     if named and own.is_file():
         return str(own)
@@ -60,6 +60,6 @@ def find_last_checkpoint(work_dir: str, template: str | None = None) -> str | No
 
 
 def _is_old_format(path: Path) -> bool:
-    """Tell a checkpoint of torch's first format, a pickle that ends with its tensors."""
+    """Recognize a checkpoint of torch's first format, a pickle followed by its tensors."""
     with open(path, 'rb') as file:
         return file.read(2) == b'\x80\x02'

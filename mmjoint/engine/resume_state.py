@@ -1,4 +1,4 @@
-"""What a resumed run takes from a checkpoint: checked, and fitted to other batches."""
+"""Checks the state that a resumed run takes from a checkpoint, and fits it to other batches."""
 
 import copy
 import math
@@ -19,14 +19,14 @@ _HINT = 'to start from its weights alone, give --cfg-options load_from=CKPT inst
 
 
 def batch_facts(runner: Runner) -> dict[str, int]:
-    """Return what a count of iterations means in a run.
+    """Return what a number of iterations means in a run.
 
     Args:
-        runner (Runner): With a train loop.
+        runner (Runner): The runner, with a train loop.
 
     Returns:
-        dict[str, int]: ``epoch_length``, iterations an epoch, and ``batch_size``, images an
-        iteration over all processes, 0 if the data loader does not tell.
+        dict[str, int]: ``epoch_length``, the iterations per epoch, and ``batch_size``, the images
+        per iteration over all processes, 0 if the data loader does not say.
     """
     loader = runner.train_dataloader
     size = getattr(loader, 'batch_size', None) or getattr(loader.batch_sampler, 'batch_size', 0)
@@ -34,7 +34,7 @@ def batch_facts(runner: Runner) -> dict[str, int]:
 
 
 class RecordBatchesHook(Hook):
-    """Note in each checkpoint what its count of iterations means."""
+    """Record in each checkpoint what its number of iterations means."""
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add ``epoch_length`` and ``batch_size`` to the checkpoint's meta."""
@@ -42,18 +42,18 @@ class RecordBatchesHook(Hook):
 
 
 class ResumeHook(Hook):
-    """Go on as the interrupted run would have, or say why that is not possible.
+    """Continue as the interrupted run would have, or raise if that is not possible.
 
-    mmengine goes on with whatever a checkpoint has, and counts in iterations: without the
-    optimizer's state it starts anew with its momentum, in the middle of an epoch it begins the
-    epoch again, and with other batches the schedules that are counted in iterations go wrong. It
-    reads a checkpoint's seed when the sampler exists already, with a seed of this start.
+    mmengine continues with whatever a checkpoint has, and counts in iterations: without the
+    optimizer's state the momentum starts anew, in the middle of an epoch the epoch starts again,
+    and with other batches the schedules that are counted in iterations are wrong. It reads a
+    checkpoint's seed when the sampler already exists with a seed of this start.
 
     Args:
-        path (str): The checkpoint, for the messages.
+        path (str): The checkpoint, for messages.
     """
 
-    # After the check of the weights, ahead of hooks that take their own state from the checkpoint.
+    # Runs after the check of the weights and before hooks that read their state from a checkpoint.
     priority = 'HIGH'
 
     def __init__(self, path: str) -> None:
@@ -63,15 +63,13 @@ class ResumeHook(Hook):
         """Check a checkpoint and change it in place, before mmengine takes anything from it.
 
         Raises:
-            CheckpointError: If the run cannot go on from it.
+            CheckpointError: If the run cannot continue from it.
         """
         meta = checkpoint.get('meta')
         if not isinstance(meta, dict):
             raise CheckpointError(f'{self.path}: no training run to go on with: no meta; {_HINT}')
-        meta.pop('config', None)  # mmengine runs this text as Python
-        if not isinstance(
-            runner, Runner
-        ):  # mmengine's strategies load a checkpoint in their own way
+        meta.pop('config', None)  # mmengine would run this text as Python
+        if not isinstance(runner, Runner):  # mmengine's strategies load checkpoints themselves
             self._keep_order(runner, meta.get('seed'))
             return
         if isinstance(runner.train_loop, IterBasedTrainLoop):
@@ -142,7 +140,7 @@ class ResumeHook(Hook):
                 f'{self.path}: {len(groups)} groups of parameters in its optimizer and '
                 f'{len(wanted)} in the config: go on with the config of the run; {_HINT}'
             )
-        # What names an optimizer; other keys come and go with torch's versions.
+        # Keys that identify an optimizer; other keys vary with torch's versions.
         telling = {'momentum', 'betas', 'alpha', 'lr_decay', 'trust_coefficient', 'eta'}
         for group, own in zip(groups, wanted, strict=True):
             missing = (own.keys() - group.keys()) & telling
@@ -156,18 +154,18 @@ class ResumeHook(Hook):
     def _keep_order(runner: Runner, seed: int | None) -> None:
         loader = runner.train_dataloader
         for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
-            # A seed that the config gives to the sampler itself stays.
+            # A seed that the config gives to the sampler itself is kept.
             if sampler is None or seed is None:
                 continue
             if getattr(sampler, 'seed', None) == runner.seed:
                 sampler.seed = seed
 
     def _fit_to_epochs(self, runner: Runner, checkpoint: dict) -> None:
-        """Find the place in the epoch; with other batches, count in those of this run."""
+        """Find the position in the epoch; with other batches, count in batches of this run."""
         meta, now = checkpoint['meta'], batch_facts(runner)
         epoch, length = meta['epoch'], now['epoch_length']
         was = meta.get('epoch_length')
-        if was is None:  # written by another program: whole epochs tell
+        if was is None:  # written by another program: only whole epochs are known
             whole = epoch > 0 and meta['iter'] % epoch == 0
             was = meta['iter'] // epoch if whole else length
         done = meta['iter'] - epoch * was
@@ -199,15 +197,15 @@ class ResumeHook(Hook):
             runner.train_loop.done = done
 
     def _rescale(self, runner: Runner, checkpoint: dict, was: int) -> None:
-        """Put what counts in iterations where a run with this run's batches would have it."""
+        """Set everything counted in iterations to where a run with this run's batches would be."""
         epoch, steps = checkpoint['meta']['epoch'], checkpoint['meta']['iter']
         saved = _lists(checkpoint.get('param_schedulers'))
         configs = _lists(runner.cfg.get('param_scheduler'))
         schedulers = _lists(runner.param_schedulers)
         for name, group in schedulers.items():
             for scheduler, state, config in zip(group, saved[name], configs[name], strict=True):
-                # Numbers that are given in iterations are those of one batch size: such a schedule
-                # must be over. One that is given in epochs has this run's numbers already.
+                # Numbers given in iterations apply to one batch size, so such a schedule must be
+                # over. A schedule given in epochs already has this run's numbers.
                 over = state['_global_step'] >= state.get('end', 0) and steps >= scheduler.end
                 if not (scheduler.by_epoch or config.get('convert_to_iter_based') or over):
                     raise CheckpointError(
@@ -231,7 +229,7 @@ class ResumeHook(Hook):
 
     @staticmethod
     def _rescale_rate(runner: Runner, checkpoint: dict) -> None:
-        """With ``--auto-scale-lr``, have the saved rates be those of this run's batches."""
+        """With ``--auto-scale-lr``, replace the saved rates by those of this run's batches."""
         before, now = checkpoint['meta'].get('batch_size'), batch_facts(runner)['batch_size']
         if not (runner.auto_scale_lr or {}).get('enable') or not before or not now:
             return
@@ -248,19 +246,19 @@ class ResumeHook(Hook):
 def _replay(
     schedulers: list[_ParamScheduler], epochs: int, steps: int, optimizer: dict, saved: list[dict]
 ) -> None:
-    """Put schedules where an uninterrupted run has them, by stepping copies of them.
+    """Put schedules where an uninterrupted run would have them, by stepping copies of them.
 
     Args:
-        schedulers (list[_ParamScheduler]): Of this run, not stepped yet.
-        epochs (int): Whole epochs to step.
-        steps (int): Iterations to step.
+        schedulers (list[_ParamScheduler]): The schedulers of this run, not stepped yet.
+        epochs (int): Number of whole epochs to step.
+        steps (int): Number of iterations to step.
         optimizer (dict): The saved state of the optimizer; its rates are changed in place.
         saved (list[dict]): The saved states of the schedulers, changed in place.
     """
     groups = schedulers[0].optimizer.param_groups
     names = {scheduler.param_name for scheduler in schedulers}
     keys = [key for name in sorted(names) for key in (name, f'initial_{name}')]
-    # Groups of the same values go the same way; a config with a group a weight has hundreds.
+    # Groups with equal values develop equally; a config with one group per weight has hundreds.
     kinds = {tuple(group[key] for key in keys): i for i, group in enumerate(groups)}
     places = [list(kinds).index(tuple(group[key] for key in keys)) for group in groups]
     stand_in = SimpleNamespace(
@@ -290,7 +288,7 @@ def _replay(
 
 
 def _lists(schedulers: list | dict | None) -> dict[str, list]:
-    """Return param schedulers, or their states or configs, as lists by the optimizer's name."""
+    """Return param schedulers, their states or their configs as lists by the optimizer's name."""
     if isinstance(schedulers, dict) and 'type' not in schedulers:
         return {
             name: value if isinstance(value, list) else [value]

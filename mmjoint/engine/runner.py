@@ -1,4 +1,4 @@
-"""Building the Runner of a config, guarded."""
+"""Builds the Runner of a config, with guards against lost work."""
 
 from typing import Any
 
@@ -25,10 +25,10 @@ from .resume_state import RecordBatchesHook, ResumeHook
 
 
 def guard_run(cfg: Config) -> None:
-    """Make a training config stop at a non-finite loss and save whole checkpoints, and all in them.
+    """Make a training config stop at a non-finite loss and save whole and complete checkpoints.
 
     Args:
-        cfg (Config): Changed in place. A config without these hooks gets them.
+        cfg (Config): The config, changed in place; hooks that it lacks are added.
     """
     hooks = cfg.setdefault('default_hooks', ConfigDict())
     checkpoint = hooks.setdefault('checkpoint', ConfigDict(type='CheckpointHook', interval=1))
@@ -47,12 +47,12 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
     """Build the Runner of a config.
 
     Args:
-        cfg (Config): From ``load_config``, fitted to the machine.
-        strict (bool): Whether the weights of ``cfg.load_from`` must be those of the model, neither
-            less nor more. Otherwise what does not fit is said, and at least one must.
+        cfg (Config): A config from ``load_config``, fitted to the machine.
+        strict (bool): Whether the weights of ``cfg.load_from`` must be exactly those of the model.
+            Otherwise the log says what does not fit, and at least one weight must fit.
 
     Returns:
-        Runner: Not started yet.
+        Runner: The runner, not started yet.
     """
     use_safe_loader()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else _Runner.from_cfg(cfg)
@@ -87,7 +87,7 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
 
 
 def _mend_training(runner: Runner) -> None:
-    """Have a run resume within an epoch, and treat accumulated gradients as one batch."""
+    """Make a run resume within an epoch, and treat accumulated gradients as one batch."""
     wrapper = runner.optim_wrapper
     counts = (
         wrapper.get('accumulative_counts', 1)
@@ -138,7 +138,7 @@ def _mend_training(runner: Runner) -> None:
 
 
 class _Runner(Runner):
-    """mmengine's Runner, whose console begins with what matters."""
+    """mmengine's Runner, with console output that starts with what matters."""
 
     def build_logger(self, *args: object, **kwargs: object) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
@@ -147,7 +147,7 @@ class _Runner(Runner):
 
 
 def _summary(runner: Runner, loop: BaseLoop) -> str:
-    """Tell in a few lines what a run does."""
+    """Describe in a few lines what a run does."""
     model = unwrapped(runner.model)
     loader = loop.dataloader
     optimizer: Any = (runner.cfg.get('optim_wrapper') or {}).get('optimizer') or {}

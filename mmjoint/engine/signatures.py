@@ -1,4 +1,4 @@
-"""What the classes that a config names take: their arguments, and the types of those."""
+"""Reads the arguments, and their types, of the classes that a config names."""
 
 import contextlib
 import inspect
@@ -13,24 +13,24 @@ from mmengine.registry import Registry
 
 
 def type_name(node: Any) -> str:
-    """Return the type of a dict of settings as a name without its scope; '' if it has none."""
+    """Return the type of a dict of settings without its scope; '' if it has none."""
     kind = node.get('type', '') if isinstance(node, Config | dict) else ''
     return (kind if isinstance(kind, str) else getattr(kind, '__name__', '')).split('.')[-1]
 
 
 def below(registry: Registry) -> Iterator[Registry]:
-    """Go through a registry and those of the packages that extend it."""
+    """Iterate over a registry and the registries of packages that extend it."""
     yield registry
     for child in registry.children.values():
         yield from below(child)
 
 
 def find_classes(name: str, base: type = object) -> list[Callable]:
-    """Find what is registered under a name, in whatever registry."""
+    """Find the classes registered under a name in any registry."""
     tops = [value for value in vars(registries).values() if isinstance(value, Registry)]
     found = []
     for registry in {id(each): each for top in tops for each in below(top)}.values():
-        with contextlib.suppress(ImportError):  # of what that package would need
+        with contextlib.suppress(ImportError):  # the package may need others that are missing
             registry.import_from_location()
         entry = registry.module_dict.get(name)
         if entry is not None and (not isinstance(entry, type) or issubclass(entry, base)):
@@ -39,9 +39,9 @@ def find_classes(name: str, base: type = object) -> list[Callable]:
 
 
 def arguments_of(owner: Callable) -> tuple[dict[str, set[type] | None], bool]:
-    """Return the arguments with the types they take, and whether others are taken too.
+    """Return the arguments with the types they accept, and whether others are accepted too.
 
-    Where a class passes ``**kwargs`` on, the arguments of its parents are taken.
+    If a class passes ``**kwargs`` on, the arguments of its parents are included.
     """
     chain = [owner]
     if isinstance(owner, type):
@@ -64,12 +64,12 @@ def arguments_of(owner: Callable) -> tuple[dict[str, set[type] | None], bool]:
 def _parameters(function: Callable) -> list[inspect.Parameter] | None:
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # compiled, without a signature
+    except (TypeError, ValueError):  # compiled code has no signature
         return None
     found = []
     for parameter in parameters:
         if isinstance(parameter.annotation, str):
-            # One that names what is imported for type checkers only stays as it is.
+            # An annotation whose name is imported only for type checkers stays as it is.
             with contextlib.suppress(Exception):
                 names = getattr(inspect.unwrap(function), '__globals__', {})
                 parameter = parameter.replace(annotation=eval(parameter.annotation, names))
@@ -78,7 +78,7 @@ def _parameters(function: Callable) -> list[inspect.Parameter] | None:
 
 
 def _types(parameter: inspect.Parameter) -> set[type] | None:
-    """Return the plain types that an argument takes, None where its annotation does not say."""
+    """Return the plain types that an argument accepts; None if its annotation does not say."""
     found: set[type] = set()
 
     def collect(note: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Reading a value of a command line as mm's command lines write them."""
+"""Reads values of a command line as mm's command lines write them."""
 
 import re
 from typing import Any
@@ -11,15 +11,15 @@ _CLOSING = {'(': ')', '[': ']', '{': '}'}
 
 
 def parse_value(text: str) -> Any:
-    """Read a value as mm's command lines write them; spaces within text stay.
+    """Read a value as mm's command lines write them; spaces inside text are kept.
 
     Args:
-        text (str): A number, True, False, None, text; a list ``a,b`` or ``[a,b]``, a tuple
+        text (str): A number, True, False, None or text; a list ``a,b`` or ``[a,b]``; a tuple
             ``(a,b)``; or settings as a config writes them, ``dict(type='X')`` or ``{...}``. Quotes
-            make text of anything.
+            turn anything into text.
 
     Returns:
-        Any: The value. Nothing of the text is executed.
+        Any: The value. No part of the text is executed.
 
     Raises:
         ValueError: Brackets do not match.
@@ -49,13 +49,13 @@ def parse_value(text: str) -> Any:
 
 
 def unquote(text: str) -> str:
-    """Take off a pair of quotes around a text, if there is one."""
+    """Remove a pair of quotes around a text, if there is one."""
     quoted = len(text) > 1 and text[0] == text[-1] and text[0] in '\'"'
     return text[1:-1] if quoted and text[0] not in text[1:-1] else text
 
 
 def strip_brackets(text: str) -> str:
-    """Take off the brackets of a list or tuple, if there are some."""
+    """Remove the brackets of a list or tuple, if there are any."""
     text = text.strip()
     return text[1:-1] if text[:1] in ('[', '(') and text.endswith(_CLOSING[text[0]]) else text
 

@@ -1,4 +1,4 @@
-"""The folder of a run: locked, and of one run only."""
+"""The folder of a run: it is locked and belongs to one run only."""
 
 import os
 import re
@@ -20,23 +20,23 @@ _RANKS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 
 
 def enter_work_dir(cfg: Config, resume: str | None = None, overwrite: bool = False) -> None:
-    """Lock the folder of a training run and settle what the run goes on from.
+    """Lock the folder of a training run and determine from where the run continues.
 
     Args:
-        cfg (Config): From ``load_config``; its ``resume`` and ``load_from`` are set, and a run that
-            overwrites another gets the hook that removes the other's files.
-        resume (str, optional): A checkpoint, or ``'auto'`` for the last one of the folder, if any.
-            Defaults to None: that of the config, mostly none.
-        overwrite (bool): Whether a run that the folder holds may be overwritten.
+        cfg (Config): A config from ``load_config``. Its ``resume`` and ``load_from`` are set; if
+            the run overwrites another, a hook that removes the other's files is added.
+        resume (str, optional): A checkpoint, or ``'auto'`` for the last one in the folder, if any.
+            Defaults to None: the one in the config, which usually names none.
+        overwrite (bool): Whether a run in the folder may be overwritten.
 
     Raises:
-        ValueError: Another run is at work in the folder; or the folder holds a run that would be
-            overwritten, or mixed with another.
+        ValueError: Another run works in the folder; or the folder contains a run that would be
+            overwritten or mixed with this one.
         OSError: The folder cannot be made or written to.
     """
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or ConfigDict()
     folder = Path(cfg.work_dir)
-    if hook.get('out_dir'):  # as mmengine's CheckpointHook has it
+    if hook.get('out_dir'):  # as in mmengine's CheckpointHook
         folder = Path(hook.out_dir, folder.name)
     remote = '://' in str(hook.get('out_dir'))
     if os.environ.get(_RANKS.get(cfg.launcher, ''), '0') == '0':
@@ -47,7 +47,7 @@ def enter_work_dir(cfg: Config, resume: str | None = None, overwrite: bool = Fal
         resume = cfg.get('load_from') or 'auto'
     if resume == 'auto':
         resume = find_last_checkpoint(str(cfg.work_dir if remote else folder), template)
-        found = []  # all of it is this run's
+        found = []  # all of it belongs to this run
         if resume is None:
             found = [path for path in run_files(folder, template) if path.name.startswith('queue')]
             overwrite = True
@@ -78,14 +78,14 @@ def enter_work_dir(cfg: Config, resume: str | None = None, overwrite: bool = Fal
 
 
 def run_files(folder: str | Path, template: str | None = None) -> list[Path]:
-    """List what a run keeps from one start to the next: checkpoints and SwAV's queues.
+    """List the files that a run keeps between starts: checkpoints and SwAV's queues.
 
     Args:
         folder (str | Path): The folder of a run's checkpoints.
-        template (str, optional): Their names, as of ``find_last_checkpoint``.
+        template (str, optional): Template of their names, as in ``find_last_checkpoint``.
 
     Returns:
-        list[Path]: The files, the numbered checkpoints last, in ascending order.
+        list[Path]: The files; the numbered checkpoints come last, in ascending order.
     """
     names = [template] if template else CHECKPOINTS
     numbered = [path for name in names for path in numbered_files(folder, name).values()]
@@ -99,7 +99,7 @@ def run_files(folder: str | Path, template: str | None = None) -> list[Path]:
 
 
 def _later_files(checkpoint: Path, template: str | None) -> list[Path]:
-    """List the checkpoints beside one that have a higher number."""
+    """List the checkpoints with a higher number in the same folder."""
     for name in [template] if template else CHECKPOINTS:
         files = numbered_files(checkpoint.parent, name)
         number = next((n for n, path in files.items() if path.name == checkpoint.name), None)
@@ -109,11 +109,11 @@ def _later_files(checkpoint: Path, template: str | None) -> list[Path]:
 
 
 def save_config(cfg: Config, path: Path, option: str) -> None:
-    """Write the config of a run that is started again with the same one or not at all.
+    """Write the config of a run that may be started again only with the same config.
 
     Args:
         cfg (Config): The config.
-        path (Path): The file; its folder is made if need be.
+        path (Path): The file; its folder is made if it does not exist.
         option (str): The option that names the folder, for the message.
 
     Raises:
@@ -128,20 +128,20 @@ def save_config(cfg: Config, path: Path, option: str) -> None:
 
 @HOOKS.register_module()
 class RemoveFilesHook(Hook):
-    """Remove what an overwritten run has left, once all of the new run could be built.
+    """Remove the files of an overwritten run, once all of the new run has been built.
 
     Args:
         files (list[str]): The files.
     """
 
-    # Ahead of the hooks that look for files of an earlier start.
+    # Runs before the hooks that look for files of an earlier start.
     priority = 'HIGHEST'
 
     def __init__(self, files: list[str]) -> None:
         self.files = files
 
     def before_run(self, runner: Runner) -> None:
-        """Remove them, and have the other processes wait for it."""
+        """Remove the files; the other processes wait for it."""
         if is_main_process():
             for file in map(Path, self.files):
                 shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
