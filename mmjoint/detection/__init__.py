@@ -1,1 +1,1 @@
-"""Detection transfer: what the engines share, and the torchvision engine."""
+"""Detection transfer: the parts that all engines share, and the torchvision engine."""

@@ -1,9 +1,9 @@
-"""COCO's annotation files, read in the one meaning that they have, or refused.
+"""Reads COCO annotation files in their one meaning, or refuses them.
 
-What comes out is COCO's form again, without what other programs stumble over: numbers as ids,
-annotations numbered from 1, ``area`` and ``iscrowd`` everywhere, masks as polygons of at least
-three points or RLE that fits. Every engine and the metric take it, so that they see the same
-objects.
+The result has COCO's form, without what causes trouble in other programs: ids are numbers,
+annotations are numbered from 1, ``area`` and ``iscrowd`` are always there, and masks are polygons
+of at least three points or RLE of the right size. All engines and the metric use this result, so
+they see the same objects.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 from .findings import Findings, shorten
 from .masks import check_masks
 
-# A box that is narrower has no area in the 32 bits that detectors compute in.
+# A narrower box has no area in the 32-bit arithmetic of detectors.
 MIN_SIDE = 0.01
 _NUMBERS = (int, float)
 _LIMIT = 1e7
@@ -23,19 +23,19 @@ _PARTS = ('images', 'annotations', 'categories')
 
 
 def read_coco(root: str | Path, split: str, masks: bool | None = None) -> dict:
-    """Read an annotation file of COCO's folder layout; see ``read_coco_file``.
+    """Read an annotation file from COCO's folder layout; see ``read_coco_file``.
 
     Args:
         root (str | Path): Folder that holds ``annotations/instances_{split}.json`` and the images
             in ``{split}``.
-        split (str): ``'train2017'`` and the like.
-        masks (bool, optional): As of ``read_coco_file``.
+        split (str): The split, such as ``'train2017'``.
+        masks (bool, optional): As documented in ``read_coco_file``.
 
     Returns:
         dict: ``images``, ``annotations`` and ``categories``.
 
     Raises:
-        FileNotFoundError, ValueError: As of ``read_coco_file``.
+        FileNotFoundError, ValueError: As documented in ``read_coco_file``.
     """
     findings = Findings()
     path = Path(root) / 'annotations' / f'instances_{split}.json'
@@ -53,27 +53,28 @@ def read_coco_file(
 ) -> dict:
     """Read a COCO annotation file.
 
-    Annotation ids are only names: from 0, repeated, missing or text, they are numbered anew. Ids of
-    images and categories are whole numbers or, throughout, text, which is numbered anew. ``area``
-    is width times height where it is missing, ``iscrowd`` 0. Left out of training and metric alike,
-    and counted, are annotations of images that the file does not list, boxes and masks without
-    area, and classes that were not asked for.
+    Annotation ids are only names: if they start at 0, repeat, are missing or are text, they are
+    numbered anew. Ids of images and categories are whole numbers, or text throughout, which is
+    replaced by numbers. A missing ``area`` is width times height, a missing ``iscrowd`` is 0.
+    Annotations of images that the file does not list, boxes and masks without area, and classes
+    that were not requested are counted and left out of both training and metric.
 
     Args:
         path (str | Path): The JSON file, in UTF-8 with or without a byte-order mark.
-        image_folder (str | Path): What its ``file_name`` is relative to; they may name subfolders.
-        findings (Findings): Gets the faults; the caller ends the run.
-        masks (bool, optional): Whether every object has to have a mask. Without masks
-            (False) ``segmentation`` is not looked at. Defaults to None: it is checked where it is.
-        classes (Sequence[str], optional): Those to keep. Defaults to None, all.
+        image_folder (str | Path): Folder to which each ``file_name`` is relative; names may
+            contain subfolders.
+        findings (Findings): Receives the faults; the caller ends the run.
+        masks (bool, optional): Whether every object must have a mask. If False, ``segmentation``
+            is ignored. Defaults to None: it is checked where it exists.
+        classes (Sequence[str], optional): The classes to keep. Defaults to None, all.
 
     Returns:
-        dict: ``images`` (``file_name`` absolute), ``annotations`` and ``categories``. Where ids
-        were text, ``source_id`` holds it.
+        dict: ``images`` (with absolute ``file_name``), ``annotations`` and ``categories``. If ids
+            were text, ``source_id`` holds it.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no COCO annotation file at all.
+        ValueError: It is not a COCO annotation file.
     """
     content = _load(path)
     images = _read_images(content['images'], Path(image_folder).absolute(), path, findings)
@@ -111,26 +112,26 @@ def _load(path: str | Path) -> dict:
 
 
 def _id(value: object) -> int | str | None:
-    """Return an id as one compares it, None for none."""
+    """Return an id in a form that can be compared; None if it is not an id."""
     if type(value) is int or (type(value) is str and value):
         return value
     return int(value) if type(value) is float and value.is_integer() else None
 
 
 def _side(value: object) -> int | None:
-    """Return a width or height in whole pixels, None for none."""
+    """Return a width or height in whole pixels; None if it is neither."""
     if type(value) is float and value.is_integer():
         value = int(value)
     return value if type(value) is int and 0 < value < _LIMIT else None
 
 
 def _read_images(items: list, folder: Path, path: str | Path, findings: Findings) -> dict:
-    """Return images by the id that annotations give."""
+    """Return the images by the ids that annotations use."""
     images: dict[int | str, dict] = {}
     names: dict[str, int | str] = {}
     for index, item in enumerate(items):
         if not isinstance(item, dict):
-            findings.fault(path, f'images[{index}]', f'{shorten(item)} is no object with fields')
+            findings.fault(path, f'images[{index}]', f'{shorten(item)} is not an object')
             continue
         key, name = _id(item.get('id')), item.get('file_name')
         if key is None:
@@ -173,7 +174,7 @@ def _read_images(items: list, folder: Path, path: str | Path, findings: Findings
 
 
 def _number_anew(items: dict, path: str | Path, part: str, findings: Findings) -> None:
-    """Replace ids that the metric could not use by 1, 2, ...; ids of two kinds are a fault."""
+    """Replace ids that the metric cannot use by 1, 2, ...; ids of two types are a fault."""
     kinds = {type(key) for key in items}
     if len(kinds) > 1:
         text = next(key for key in items if type(key) is str)
@@ -249,7 +250,7 @@ def _read_annotations(
 
 
 class _AnnotationReader:
-    """Reads the fields of an annotation but for its mask."""
+    """Reads all fields of an annotation except its mask."""
 
     def __init__(
         self, path: str | Path, images: dict, categories: dict, findings: Findings
@@ -261,7 +262,7 @@ class _AnnotationReader:
         self.beyond = self.crowds = self.number = self.fractions = 0
 
     def where(self, index: int, item: object) -> str:
-        """Return how a message calls an annotation."""
+        """Return the name of an annotation in messages."""
         number = item.get('id') if isinstance(item, dict) else None
         if type(number) is int or type(number) is str:
             self.ids[number] += 1
@@ -276,7 +277,7 @@ class _AnnotationReader:
             return None
 
         if not isinstance(item, dict):
-            return fault(f'{shorten(item)} is no object with fields')
+            return fault(f'{shorten(item)} is not an object')
         key = _id(item.get('image_id'))
         image = self.images.get(key)
         if image is None:
@@ -303,7 +304,7 @@ class _AnnotationReader:
             return fault(f'bbox {shorten(box)}: expected four numbers, x, y, width and height')
         for value in box:
             if type(value) not in _NUMBERS or not -_LIMIT < value < _LIMIT:
-                return fault(f'bbox {shorten(box)}: {shorten(value)} is no number of pixels')
+                return fault(f'bbox {shorten(box)}: {shorten(value)} is not a number of pixels')
         x, y, w, h = box
         if w < 0 or h < 0:
             side = 'width' if w < 0 else 'height'
@@ -338,7 +339,7 @@ class _AnnotationReader:
         )
 
     def tell(self, read: list[dict]) -> None:
-        """Tell what a person may want to know of all annotations together."""
+        """Report what a person may want to know about all annotations together."""
         if self.number and self.fractions == self.number:
             self.findings.fault(
                 self.path, 'bbox', 'all lie between 0 and 1: expected pixels, not fractions'

@@ -1,4 +1,4 @@
-"""Whether one fine-tuning is better than another: the difference of two runs over paired trials."""
+"""Compares two fine-tunings: the difference of two runs over paired trials."""
 
 import json
 import math
@@ -21,7 +21,7 @@ def read_results(path: str | Path) -> dict:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no result of a fine-tuning.
+        ValueError: It is not the result of a fine-tuning.
     """
     path = Path(path)
     path = path / 'results.json' if path.is_dir() else path
@@ -37,23 +37,23 @@ def read_results(path: str | Path) -> dict:
 
 
 def compare(first: dict, second: dict) -> list[dict]:
-    """Compare two runs trial by trial, those of one seed.
+    """Compare two runs trial by trial, pairing trials with the same seed.
 
-    A seed decides the order of the images and the heads' random start in both runs: the difference
-    of a pair varies less than each of the two.
+    A seed determines the order of the images and the initialization of the heads in both runs, so
+    the difference of a pair varies less than each of the two.
 
     Args:
-        first (dict): From ``read_results``.
-        second (dict): The same, of the same engine, task and config.
+        first (dict): Results from ``read_results``.
+        second (dict): Results with the same engine, task and config.
 
     Returns:
-        list[dict]: Of each metric: ``kind`` (``'bbox'`` or ``'segm'``), ``metric``, ``trials`` (the
-        number of pairs), ``first`` and ``second`` (means over the pairs), ``difference`` (second
-        less first), and ``interval``, half the width of its 95 % interval by Student's t, None for
-        one pair.
+        list[dict]: For each metric: ``kind`` (``'bbox'`` or ``'segm'``), ``metric``, ``trials``
+        (the number of pairs), ``first`` and ``second`` (means over the pairs), ``difference``
+        (second minus first), and ``interval``, half the width of its 95 % interval by Student's t,
+        None for a single pair.
 
     Raises:
-        ValueError: The runs differ in more than what they start from, or share no seed.
+        ValueError: The runs differ in more than their backbones, or share no seed.
     """
     for key in ('engine', 'task', 'config', 'options'):
         if first.get(key) != second.get(key):
@@ -101,21 +101,21 @@ def compare(first: dict, second: dict) -> list[dict]:
 def _t(freedom: int) -> float:
     if freedom <= len(_T):
         return _T[freedom - 1]
-    # Rounded to the table's next smaller entry: the interval is no narrower than it should be.
+    # The table's next smaller entry is used, so that the interval is never too narrow.
     smaller = [_T[-1], *(value for limit, value in _T_MORE if limit <= freedom)]
     return smaller[-1]
 
 
 def format_comparison(rows: list[dict], names: tuple[str, str]) -> str:
-    """Lay a comparison out as a Markdown table.
+    """Format a comparison as a Markdown table.
 
     Args:
-        rows (list[dict]): From ``compare``.
-        names (tuple[str, str]): Of the two runs.
+        rows (list[dict]): Rows from ``compare``.
+        names (tuple[str, str]): Names of the two runs.
 
     Returns:
-        str: A line a metric: both means, the difference with its 95 % interval, and the number of
-        trials.
+        str: One line per metric: both means, the difference with its 95 % interval, and the number
+            of trials.
     """
     lines = [
         f'| metric | {names[0]} | {names[1]} | difference | 95 % interval | trials |',

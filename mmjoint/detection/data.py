@@ -1,4 +1,4 @@
-"""What the detection engines share: where benchmarks are looked for, and the result file."""
+"""What the detection engines share: the folders of benchmarks, and the result file."""
 
 import json
 import math
@@ -12,20 +12,20 @@ from ..utils.files import write_output
 
 TASKS = ('voc', 'coco')
 METRICS = ('AP', 'AP50', 'AP75')
-# Trained on both years' trainval, tested on 2007: the published protocol.
+# The published protocol: trained on both years' trainval, tested on 2007.
 VOC_SPLITS = ('VOC2007/trainval', 'VOC2012/trainval', 'VOC2007/test')
 COCO_SPLITS = ('train2017', 'val2017')
 
 
 def data_root(task: str, argument: str | Path | None = None) -> Path:
-    """Say where a data set is to be looked for, as detectron2 does unless told otherwise.
+    """Return the folder of a data set; the default is detectron2's.
 
     Args:
         task (str): ``'voc'`` or ``'coco'``.
         argument (str | Path, optional): The user's ``--voc-root`` (the VOCdevkit folder, which
-            holds VOC2007 and VOC2012) or ``--coco-root`` (which holds annotations, train2017 and
-            val2017). Without it: ``$DETECTRON2_DATASETS``, or else ``datasets``, with ``coco``
-            below it for COCO.
+            contains VOC2007 and VOC2012) or ``--coco-root`` (which contains annotations, train2017
+            and val2017). Defaults to None: ``$DETECTRON2_DATASETS`` or ``datasets``, for COCO its
+            subfolder ``coco``.
 
     Returns:
         Path: The folder, which need not exist.
@@ -39,17 +39,17 @@ def data_root(task: str, argument: str | Path | None = None) -> Path:
 
 
 def summarise(trials: Sequence[dict]) -> tuple[dict, dict | None]:
-    """Return mean and standard deviation of every metric over the trials.
+    """Compute mean and standard deviation of every metric over the trials.
 
     Args:
-        trials (Sequence[dict]): ``{'seed': int, 'bbox': {'AP': ..., 'AP50': ..., 'AP75': ...}}``
-            each, COCO's with ``'segm'`` too, in percent; what else is in them is left aside. A
-            metric that an engine could not compute is None or NaN.
+        trials (Sequence[dict]): One dict per trial, ``{'seed': int, 'bbox': {'AP': ..., 'AP50':
+            ..., 'AP75': ...}}``, for COCO also with ``'segm'``, in percent; other keys are ignored.
+            A metric that an engine could not compute is None or NaN.
 
     Returns:
         tuple[dict, dict | None]: ``{'bbox': {'AP': ...}, ...}`` twice: the mean, and the sample
-        standard deviation (by n - 1), which is None for a single trial. A metric that any trial
-        lacks is None.
+        standard deviation (with n - 1), which is None for a single trial. A metric that is missing
+        in any trial is None.
 
     Raises:
         ValueError: There is no trial, or the trials do not all have the same metrics.
@@ -97,19 +97,19 @@ def make_results(
     weights: dict | None,
     trials: Sequence[dict],
 ) -> dict:
-    """Put together what every engine writes, the same for all.
+    """Build the results that every engine writes in the same form.
 
     Args:
         engine (str): ``'detectron2'``, ``'mmdet'`` or ``'torchvision'``.
         task (str): ``'voc'`` or ``'coco'``.
         config (str): The recipe's name or file.
         init (str): ``'random'``, ``'torchvision'`` or the checkpoint's path.
-        weights (dict, optional): Where the checkpoint came from, as ``mmjoint.checkpoints``
-            recorded it; None for a random start.
-        trials (Sequence[dict]): See ``summarise``; with their ``seconds`` where measured.
+        weights (dict, optional): The origin of the checkpoint, as ``mmjoint.checkpoints`` recorded
+            it; None for a random initialization.
+        trials (Sequence[dict]): Trials as in ``summarise``, with their ``seconds`` if measured.
 
     Returns:
-        dict: The arguments, ``mean`` and ``std`` (None for one trial).
+        dict: The arguments, ``mean`` and ``std`` (None for a single trial).
     """
     if task not in TASKS:
         raise ValueError(f'task is {task!r}; expected one of {", ".join(TASKS)}')
@@ -127,11 +127,11 @@ def make_results(
 
 
 def write_results(path: str | Path, results: dict) -> None:
-    """Write results as JSON, aside first and then into place; NaN becomes null.
+    """Write results as JSON to a temporary file that is moved into place; NaN becomes null.
 
     Args:
-        path (str | Path): Of the file; its folder is made if need be.
-        results (dict): As ``make_results`` gives them.
+        path (str | Path): The file; its folder is made if it does not exist.
+        results (dict): Results from ``make_results``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,15 +149,16 @@ def _without_nan(value: object) -> object:
 
 
 def format_table(results: Sequence[dict]) -> str:
-    """Lay results out like the paper's tables 3 (VOC) and 4 (COCO: masks, then boxes).
+    """Format results like the paper's tables 3 (VOC) and 4 (COCO: masks, then boxes).
 
     Args:
-        results (Sequence[dict]): As ``make_results`` gives them, one a row; all of one engine and
-            one task, since engines differ by more than what is compared (schedules, metrics).
+        results (Sequence[dict]): Results from ``make_results``, one per row; all must be of one
+            engine and one task, since engines differ (in schedules and metrics) by more than
+            backbones do.
 
     Returns:
-        str: A Markdown table in percent: one decimal, and the standard deviation where there
-        are several trials.
+        str: A Markdown table in percent with one decimal, and the standard deviation if there are
+            several trials.
 
     Raises:
         ValueError: The results are of several engines or tasks, or there are none.

@@ -1,7 +1,7 @@
-"""Masks of COCO's form, polygons and RLE: whether they have one meaning, and their pixels.
+"""Masks in COCO's form, polygons and RLE: checks that they have one meaning, and their pixels.
 
-pycocotools trusts what it is given: a list of four numbers becomes a box, a run-length code that is
-cut short is read beyond its end, a far vertex asks for gigabytes. So masks are checked before.
+pycocotools trusts its input: a list of four numbers becomes a box, a truncated run-length code is
+read beyond its end, a distant vertex allocates gigabytes. Masks are therefore checked first.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _LINES = 'polygons of fewer than three points, beside others of their object'
 
 
 def decode_mask(annotation: dict, height: int, width: int) -> np.ndarray:
-    """Return the mask, (H, W) of 0 and 1, of an annotation with polygons or RLE."""
+    """Return the mask of an annotation with polygons or RLE, as an array (H, W) of 0 and 1."""
     shape = annotation['segmentation']
     if isinstance(shape, list):
         shape = rle.merge(rle.frPyObjects(shape, height, width))
@@ -40,17 +40,17 @@ def check_masks(
     """Check masks, and return the annotations whose mask has pixels.
 
     Args:
-        annotations (Sequence[dict]): With ``segmentation``, which is put in order in place: one
-            flat polygon becomes a list of one, polygons of one or two points go where there are
-            others. Without a mask it is removed.
-        places (Sequence[str]): What messages call each annotation.
+        annotations (Sequence[dict]): Annotations with ``segmentation``, which is corrected in
+            place: one flat polygon becomes a list of one, and polygons of one or two points are
+            removed if there are others. An annotation without a mask loses the key.
+        places (Sequence[str]): The name of each annotation in messages.
         sizes (dict[int, tuple[int, int]]): Height and width of each image by its id.
         path (str | Path): The annotation file, for messages.
-        findings (Findings): Gets the faults, and what is left out.
+        findings (Findings): Receives the faults and what is left out.
         required (bool): Whether an annotation without a mask is a fault.
 
     Returns:
-        list[dict]: The annotations, without those that have a fault or no pixel.
+        list[dict]: The annotations, without those with a fault or without a pixel.
     """
     bad: set[int] = set()
     polygons: list[tuple[int, list]] = []
@@ -86,7 +86,7 @@ def check_masks(
 
 
 def _polygons(shape: list) -> list[list]:
-    """Return polygons of at least three points; numbers are looked at later."""
+    """Return polygons of at least three points; their numbers are checked later."""
     if type(shape[0]) in _NUMBERS:
         shape = [shape]
     for number, polygon in enumerate(shape):
@@ -124,7 +124,7 @@ def _check_polygons(
                 rest.append((index, polygons))
                 continue
             findings.fault(
-                path, places[index], f'segmentation: {shorten(wrong)} is no number of pixels'
+                path, places[index], f'segmentation: {shorten(wrong)} is not a number of pixels'
             )
             bad.add(index)
         return bad | (
@@ -142,7 +142,7 @@ def _check_polygons(
     lowest = np.stack([np.minimum.reduceat(v, starts) for v in (x, y)])
     highest = np.stack([np.maximum.reduceat(v, starts) for v in (x, y)])
     side = np.stack([width, height])
-    # A vertex that lies further away than the image is wide is a slip, and costs memory to draw.
+    # A vertex further away than the image's width is a mistake, and drawing it costs memory.
     far = ~((lowest >= -side) & (highest <= 2 * side)).all(0)
     for polygon in np.flatnonzero(far):
         owner = int(owners[polygon])
@@ -160,7 +160,7 @@ def _check_polygons(
             f'segmentation: vertex ({x[points_of][vertex]:g}, {y[points_of][vertex]:g}) lies far '
             f'outside its image of {w} x {h} pixels',
         )
-    # Which ones may have no pixel: those that are thin, or not wholly inside. These are drawn.
+    # Only polygons that are thin or partly outside may have no pixel; these are drawn.
     following = np.arange(1, len(x) + 1)
     following[starts + lengths - 1] = starts
     with np.errstate(invalid='ignore', over='ignore'):
@@ -181,10 +181,10 @@ def _check_polygons(
 
 
 def _runs(shape: object, height: int, width: int) -> np.ndarray:
-    """Return the lengths of the runs of ones of an RLE mask that fits its image.
+    """Return the lengths of the runs of ones in an RLE mask that fits its image.
 
     Raises:
-        ValueError: It does not fit, or is none.
+        ValueError: It does not fit, or it is not an RLE mask.
     """
     if not isinstance(shape, dict) or not {'size', 'counts'} <= shape.keys():
         raise ValueError(f'{shorten(shape)}: expected polygons, or RLE with size and counts')
@@ -199,7 +199,7 @@ def _runs(shape: object, height: int, width: int) -> np.ndarray:
     elif isinstance(counts, list):
         for value in counts:
             if type(value) is not int or not 0 <= value <= height * width:
-                raise ValueError(f'counts: {shorten(value)} is no length of a run')
+                raise ValueError(f'counts: {shorten(value)} is not the length of a run')
         runs = np.array(counts, dtype=np.int64)
     else:
         raise ValueError(f'counts {shorten(counts)}: expected a list of numbers, or text')
@@ -212,7 +212,7 @@ def _runs(shape: object, height: int, width: int) -> np.ndarray:
 
 
 def _uncompress(text: str) -> np.ndarray:
-    """Decode pycocotools' text: 5 bits a character, from the fourth number on differences."""
+    """Decode pycocotools' text: 5 bits per character, differences from the fourth number on."""
     codes = np.frombuffer(text.encode('utf-8'), dtype=np.uint8).astype(np.int64) - 48
     if not len(codes):
         raise ValueError("counts '': expected the runs of a mask")
@@ -229,7 +229,7 @@ def _uncompress(text: str) -> np.ndarray:
     place = np.arange(len(codes)) - np.repeat(starts, lengths)
     values = np.add.reduceat((codes & 31) << 5 * place, starts)
     values -= np.where(codes[ends] & 16, np.int64(1) << 5 * lengths, 0)
-    # The first value stands for itself, so do the second and third; then pairs of like color.
+    # The first three values are absolute; a later one is the difference to the value two before.
     runs = values.copy()
     runs[1::2] = np.cumsum(values[1::2])
     runs[2::2] = np.cumsum(values[2::2])

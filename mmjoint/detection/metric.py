@@ -1,4 +1,4 @@
-"""COCO's metric, pycocotools', on annotations as the readers give them."""
+"""COCO's metric by pycocotools, and VOC2007's, for annotations in the readers' form."""
 
 import contextlib
 import io
@@ -18,21 +18,21 @@ from .data import METRICS
 def average_precision(
     coco: dict, found: Iterable[dict], masks: bool = False
 ) -> dict[str, dict[str, float]]:
-    """Compute COCO's metric, pycocotools'.
+    """Compute COCO's metric by pycocotools.
 
-    AP is the mean over the classes that have objects and over IoU 0.50, 0.55, ..., 0.95 of the
-    precision at 101 recalls. On VOC this is not detectron2's AP, which takes 11 recalls for 2007:
-    never compare the two.
+    AP is the mean of the precision at 101 recall points, over the classes that have objects and
+    over IoU 0.50, 0.55, ..., 0.95. On VOC this is not detectron2's AP, which uses 11 recall points
+    for 2007: never compare the two.
 
     Args:
         coco (dict): Images, annotations and categories; ``iscrowd`` objects are ignored. Ids of
-            annotations are not looked at, a missing ``iscrowd`` is 0.
-        found (Iterable[dict]): From ``detect``.
+            annotations are not used; a missing ``iscrowd`` is 0.
+        found (Iterable[dict]): Detections from ``detect``.
         masks (bool): Whether to compare the masks too. Defaults to False.
 
     Returns:
-        dict[str, dict[str, float]]: ``bbox``, and ``segm`` with masks: AP, AP50 and AP75 in
-        percent; NaN where there is no object at all.
+        dict[str, dict[str, float]]: ``bbox``, and with masks ``segm``: AP, AP50 and AP75 in
+        percent; NaN if there is no object.
     """
     return evaluate(coco, found, masks)[0]
 
@@ -40,27 +40,27 @@ def average_precision(
 def evaluate(
     coco: dict, found: Iterable[dict], masks: bool = False
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float | None]]]:
-    """Compute COCO's metric, of all classes together and of each.
+    """Compute COCO's metric for all classes together and for each class.
 
     Args:
-        coco (dict): As of ``average_precision``.
-        found (Iterable[dict]): As of ``average_precision``.
-        masks (bool): As of ``average_precision``.
+        coco (dict): As documented in ``average_precision``.
+        found (Iterable[dict]): As documented in ``average_precision``.
+        masks (bool): As documented in ``average_precision``.
 
     Returns:
-        tuple[dict, dict]: The result of ``average_precision``; and of each class by its name, AP
-        by kind, None for a class without an object.
+        tuple[dict, dict]: The result of ``average_precision``; and for each class, by its name, the
+        AP by kind, None for a class without an object.
     """
     found = list(found)
     names = {category['id']: category['name'] for category in coco['categories']}
     results: dict = {}
     per_class: dict = {name: {} for name in names.values()}
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells every step
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints every step
         truth = COCO()
         truth.dataset = dict(coco, annotations=_numbered(coco['annotations']))
         truth.createIndex()
         for kind in ('bbox', 'segm') if masks else ('bbox',):
-            # With a box at hand, pycocotools takes its area for that of the mask.
+            # If a box exists, pycocotools uses its area as the area of the mask.
             left_aside = 'segmentation' if kind == 'bbox' else 'bbox'
             items = [{k: v for k, v in item.items() if k != left_aside} for item in found]
             detections = COCO()
@@ -85,7 +85,7 @@ def evaluate(
 
 
 def _numbered(annotations: Iterable[dict]) -> list[dict]:
-    """Number annotations from 1: pycocotools takes one whose id is 0 for no match."""
+    """Number annotations from 1: pycocotools treats a match with id 0 as no match."""
     return [
         dict(
             item,
@@ -98,12 +98,12 @@ def _numbered(annotations: Iterable[dict]) -> list[dict]:
 
 
 def write_predictions(path: str | Path, coco: dict, found: Iterable[dict]) -> None:
-    """Save detections as COCO's results: a JSON list that pycocotools' ``loadRes`` reads.
+    """Save detections as COCO results, a JSON list that pycocotools' ``loadRes`` reads.
 
     Args:
         path (str | Path): The file.
-        coco (dict): The test set; where its ids were text, the file has the text.
-        found (Iterable[dict]): From ``detect``.
+        coco (dict): The test set; if its ids were text, the file contains that text.
+        found (Iterable[dict]): Detections from ``detect``.
     """
     ids = {
         part: {item['id']: item.get('source_id', item['id']) for item in coco[part]}
@@ -128,18 +128,18 @@ def write_predictions(path: str | Path, coco: dict, found: Iterable[dict]) -> No
 def evaluate_voc(
     coco: dict, found: Iterable[dict]
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float | None]]]:
-    """Compute VOC2007's metric, as documented in detectron2's evaluator.
+    """Compute VOC2007's metric, as detectron2's evaluator does.
 
-    AP is the mean over IoU 0.50, 0.55, ..., 0.95 and over the classes that have objects of the
-    precision at 11 recalls. Difficult objects count neither way. Boxes are taken to a tenth of a
-    pixel and scores to a thousandth, as detectron2 writes them.
+    AP is the mean of the precision at 11 recall points, over IoU 0.50, 0.55, ..., 0.95 and over the
+    classes that have objects. Difficult objects count neither as found nor as missed. Boxes are
+    rounded to a tenth of a pixel and scores to a thousandth, as detectron2 writes them.
 
     Args:
-        coco (dict): As of ``average_precision``; ``iscrowd`` objects are the difficult ones.
-        found (Iterable[dict]): As of ``average_precision``.
+        coco (dict): As documented in ``average_precision``; difficult objects have ``iscrowd``.
+        found (Iterable[dict]): As documented in ``average_precision``.
 
     Returns:
-        tuple[dict, dict]: As of ``evaluate``, boxes alone.
+        tuple[dict, dict]: As documented in ``evaluate``, for boxes only.
     """
     objects: dict = {}
     for item in coco['annotations']:
@@ -195,7 +195,7 @@ def _voc_precisions(truth: dict, detections: list[dict], number: int) -> np.ndar
 
 
 def _iou(corners: Sequence[float], box: Sequence[float]) -> float:
-    """Return the overlap of a box given by its corners with one as x, y, w, h."""
+    """Return the overlap of a box given by its corners with a box given as x, y, w, h."""
     left, top, right, bottom = corners
     x, y, w, h = box
     inner = max(0.0, min(right, x + w) - max(left, x)) * max(0.0, min(bottom, y + h) - max(top, y))

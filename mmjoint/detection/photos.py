@@ -1,4 +1,4 @@
-"""The photos of a data set: that they are there, and have the size that their annotation says."""
+"""Checks that the photos of a data set exist and have the sizes that the annotations state."""
 
 import contextlib
 import hashlib
@@ -16,18 +16,18 @@ from ..utils.files import write_output
 from .findings import Findings
 
 SUFFIXES = frozenset(('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm'))
-# Fewer headers are read faster than a cache is worth.
+# For fewer photos reading the headers is faster than using a cache.
 _WORTH_A_CACHE = 2000
 
 
 def listing(directory: Path, hint: str = '') -> frozenset[str]:
     """Return the names in a folder.
 
-    One listing is quick where a hundred thousand single looks over a network are not.
+    One listing is fast, whereas a hundred thousand single look-ups over a network are not.
 
     Args:
         directory (Path): The folder.
-        hint (str): What may be wrong, for the message.
+        hint (str): A possible cause, for the message.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -39,12 +39,12 @@ def listing(directory: Path, hint: str = '') -> frozenset[str]:
 
 
 def is_photo(name: str) -> bool:
-    """Tell by its ending whether a file is a photo."""
+    """Tell whether a file is a photo, by its extension."""
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def photos_by_stem(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the photos among file names by what stands before their ending, in order."""
+    """Return the photos among file names, in order, by their names without extension."""
     photos: dict[str, list[str]] = {}
     for name in sorted(names):
         if is_photo(name):
@@ -53,7 +53,7 @@ def photos_by_stem(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def load_photo(path: str | Path) -> Image.Image:
-    """Decode a photo to RGB, turned as EXIF says.
+    """Decode a photo to RGB, oriented as EXIF says.
 
     Args:
         path (str | Path): The photo.
@@ -71,15 +71,15 @@ def check_photos(
     hint: str = '',
     every_pixel: bool = False,
 ) -> None:
-    """Check that every photo is there and has the size that its annotation says.
+    """Check that every photo exists and has the size that its annotation states.
 
     Args:
-        coco (dict): Its images get ``width`` and ``height`` from the photo where they have none.
-        source (str | Path): The annotation file, for messages; an image's ``annotated_in`` comes
-            first.
-        findings (Findings): Gets the faults; the caller ends the run.
-        hint (str): What may be wrong where a photo is missing.
-        every_pixel (bool): Whether to decode the photos, rather than to read their headers.
+        coco (dict): The data set; images without ``width`` and ``height`` get them from the photo.
+        source (str | Path): The annotation file, for messages; an image's ``annotated_in`` takes
+            precedence.
+        findings (Findings): Receives the faults; the caller ends the run.
+        hint (str): A possible cause of a missing photo, for messages.
+        every_pixel (bool): Whether to decode the photos instead of reading only their headers.
             Defaults to False.
     """
     sizes = _Sizes(source if len(coco['images']) >= _WORTH_A_CACHE else None)
@@ -95,7 +95,7 @@ def check_photos(
         except FileNotFoundError:
             findings.fault(file, where, f'file_name: no such file {path} {hint}'.rstrip())
             continue
-        except Exception as error:  # Pillow's readers raise any type
+        except Exception as error:  # Pillow's readers raise errors of any type
             named = '' if str(path) in str(error) else f'{path}: '
             findings.fault(file, where, named + describe(error))
             continue
@@ -112,9 +112,9 @@ def check_photos(
 
 
 class _Sizes:
-    """Sizes of photos, kept from run to run in the user's cache folder for large sets.
+    """Sizes of photos, cached between runs in the user's cache folder for large sets.
 
-    A photo that has another length or time than when it was read is read again.
+    A photo whose length or time has changed since it was read is read again.
 
     Args:
         source (str | Path, optional): The annotation file; None for no cache.
@@ -148,7 +148,7 @@ class _Sizes:
         return entry[2], entry[3]
 
     def save(self) -> None:
-        """Write what was read; where that cannot be done, the next run reads again."""
+        """Write the sizes to the cache; if that fails, the next run reads the photos again."""
         if self._new and self._path is not None:
             with contextlib.suppress(OSError):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,7 @@ class _Sizes:
 
 
 def _spelled(path: str) -> str:
-    """Return a path as the disk spells it: other slashes, letters composed or decomposed."""
+    """Return a path as the disk spells it: other slashes, or letters composed differently."""
     if os.path.exists(path):
         return path
     slashes = path.replace('\\', '/')

@@ -1,6 +1,6 @@
-"""The one door to detection data: which files a run takes, read, checked and in agreement.
+"""Reads and checks the detection data of a run, for all engines.
 
-Each engine's command has the arguments of ``add_arguments`` and gives them to ``read_data``.
+The command of each engine has the arguments of ``add_arguments`` and passes them to ``read_data``.
 """
 
 import argparse
@@ -22,14 +22,14 @@ OWN_FILES = ('train_annotations', 'train_images', 'test_annotations', 'test_imag
 
 @dataclass(frozen=True)
 class DataSets:
-    """Training and test set, checked, with one list of classes.
+    """A checked training set and test set with one list of classes.
 
     Args:
-        train (dict): ``images`` (``file_name`` absolute), ``annotations``, ``categories``.
-        test (dict): The same; its categories are those of the training set.
+        train (dict): ``images`` (with absolute ``file_name``), ``annotations``, ``categories``.
+        test (dict): The same keys; the categories are those of the training set.
         masks (bool): Whether every object has a mask.
-        lines (tuple[str, ...]): What to tell: sizes, classes, what a rule leaves out.
-        form (str): ``'voc'`` or ``'coco'``, which decides the metric. Defaults to ``'coco'``.
+        lines (tuple[str, ...]): Lines to print: sizes, classes, and what a rule leaves out.
+        form (str): ``'voc'`` or ``'coco'``, which determines the metric. Defaults to ``'coco'``.
     """
 
     train: dict
@@ -40,14 +40,14 @@ class DataSets:
 
     @property
     def classes(self) -> list[str]:
-        """Names of the classes, in the order of their ids."""
+        """The names of the classes, in the order of their ids."""
         return [c['name'] for c in sorted(self.train['categories'], key=lambda c: c['id'])]
 
     def write(self, folder: str | Path) -> None:
         """Write ``train.json`` and ``test.json``, for programs that train in other processes.
 
-        They are COCO files with absolute names of photos; their ``info`` holds ``form`` and
-        ``masks``. Nothing in them has to be checked again.
+        They are COCO files with absolute file names of photos; their ``info`` holds ``form`` and
+        ``masks``. Nothing in them needs to be checked again.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ class DataSets:
             write_output(folder / f'{name}.json', json.dumps(content))
 
     def summary(self) -> dict:
-        """Return what ``results.json`` says of the data: counts of each class, what was told."""
+        """Return what ``results.json`` says about the data: counts per class, and the lines."""
         parts = dict(train=self.train, test=self.test)
         counts = {name: count_objects(part) for name, part in parts.items()}
         return dict(
@@ -72,14 +72,14 @@ class DataSets:
 
 
 def read_written(folder: str | Path) -> tuple[dict, dict]:
-    """Return training and test set as ``DataSets.write`` left them."""
+    """Read the training set and the test set that ``DataSets.write`` wrote."""
     return tuple(
         json.loads(Path(folder, f'{name}.json').read_bytes()) for name in ('train', 'test')
     )
 
 
 def identity(args: argparse.Namespace) -> dict:
-    """Return what tells the data of one run from those of another, after ``read_data``."""
+    """Return what identifies the data of a run; call it after ``read_data``."""
     names = [args.train_annotations, args.test_annotations, args.train_split, args.test_split]
     roots = [args.voc_root, args.coco_root, args.train_images, args.test_images]
     return dict(
@@ -91,7 +91,7 @@ def identity(args: argparse.Namespace) -> dict:
 
 
 def count_objects(coco: dict) -> Counter:
-    """Count the objects of each class that the metric asks for: neither crowds nor difficult."""
+    """Count the objects of each class that the metric considers: neither crowds nor difficult."""
     names = {category['id']: category['name'] for category in coco['categories']}
     return Counter(
         names[item['category_id']] for item in coco['annotations'] if not item['iscrowd']
@@ -99,7 +99,7 @@ def count_objects(coco: dict) -> Counter:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say which data a run takes."""
+    """Add the arguments that select the data of a run."""
     group = parser.add_argument_group('data')
     group.add_argument('--voc-root', help='the VOCdevkit folder (default: $DETECTRON2_DATASETS)')
     group.add_argument('--coco-root', help='default: $DETECTRON2_DATASETS/coco')
@@ -113,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--test-annotations', help='the JSON file to test on')
     group.add_argument('--test-images', help='the folder of its photos')
     group.add_argument(
-        '--classes', nargs='+', metavar='NAME', help='a file of names, one a line, or the names: '
+        '--classes', nargs='+', metavar='NAME', help='a file with one name per line, or names: '
         "only these (default: COCO form: the training file's categories; VOC form: the published "
         '20 for VOC2007 and VOC2012, or else those of the training annotations)',
     )  # fmt: skip
@@ -129,10 +129,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def class_names(values: Sequence[str] | None) -> list[str] | None:
-    """Return the names that ``--classes`` gives.
+    """Return the names from ``--classes``.
 
     Raises:
-        ValueError: There is none, or one comes twice.
+        ValueError: There is no name, or one occurs twice.
     """
     if values is None:
         return None
@@ -150,14 +150,14 @@ def class_names(values: Sequence[str] | None) -> list[str] | None:
 
 
 def read_data(args: argparse.Namespace, form: str) -> DataSets:
-    """Read and check training and test set, before anything is built.
+    """Read and check the training set and the test set, before anything is built.
 
     Args:
-        args (argparse.Namespace): With the arguments of ``add_arguments``.
+        args (argparse.Namespace): Arguments from ``add_arguments``.
         form (str): ``'voc'`` or ``'coco'``.
 
     Returns:
-        DataSets: Both, with the classes of the training set.
+        DataSets: Both sets, with the classes of the training set.
 
     Raises:
         FileNotFoundError: A file or folder is missing.
@@ -223,7 +223,7 @@ def _read_voc(
 
 
 def _coco_files(args: argparse.Namespace, own: list[str]) -> tuple[Path, ...]:
-    """Return annotation file and folder of photos of the training and of the test set."""
+    """Return annotation file and photo folder of the training set and of the test set."""
     if own:
         missing = [name.replace('_', '-') for name in OWN_FILES if name not in own]
         if missing:
@@ -255,7 +255,7 @@ def _agree(
     classes: list[str] | None,
     findings: Findings,
 ) -> None:
-    """Give the test set the training set's categories, or find where the two files differ."""
+    """Give the test set the training set's categories, or record where the two files disagree."""
 
     def key(category: dict) -> int | str:
         return category.get('source_id', category['id'])
@@ -286,7 +286,7 @@ def _agree(
             )
         elif counts[category['id']]:
             findings.fault(
-                test_file, f'category {number}', f'{name!r} is no category of {train_file}'
+                test_file, f'category {number}', f'{name!r} is not a category of {train_file}'
             )
     for item in test['annotations']:
         item['category_id'] = numbers.get(item['category_id'], item['category_id'])
@@ -294,7 +294,7 @@ def _agree(
 
 
 def _told(train: dict, test: dict) -> list[str]:
-    """Return lines of what is trained on and tested on, and of the classes that one set lacks."""
+    """Return lines about the sizes of both sets and the classes that one of them lacks."""
     counts = [count_objects(coco) for coco in (train, test)]
     names = [category['name'] for category in train['categories']]
     few = ', '.join(names[:20]) + ', ...' * (len(names) > 20)

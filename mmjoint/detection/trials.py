@@ -1,7 +1,7 @@
-"""Fine-tuning a detector several times from one backbone, for the engines that have a run.py.
+"""Fine-tunes a detector several times from one backbone, for engines with a run.py.
 
-Converts a checkpoint, starts an engine's training program once a seed, puts the trials together.
-A trial that is done is not run again, one that was killed goes on, a folder holds one run only.
+It converts a checkpoint, starts an engine's training program once per seed and combines the trials.
+A finished trial is not run again, a killed one continues, and a folder holds one run only.
 """
 
 import argparse
@@ -19,27 +19,27 @@ from ..utils.guard import check_same_run, lock_folder
 from .data import TASKS, format_table, make_results, write_results
 from .sources import add_arguments, identity, read_data
 
-# What a run may start from besides a checkpoint.
+# What a run may start from instead of a checkpoint.
 NO_FILE = ('random', 'torchvision')
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What tells one engine's script from another's.
+    """The properties in which the scripts of the engines differ.
 
     Args:
         name (str): ``'detectron2'`` or ``'mmdet'``, also the format to convert to.
-        folder (Path): Of the engine in ``transfer/``; its recipes are in ``configs`` below it.
-        suffix (str): Of a recipe's file.
-        configs (dict[str, str]): A task's usual recipe, by its name.
+        folder (Path): Folder of the engine in ``transfer/``; its ``configs`` holds the recipes.
+        suffix (str): Suffix of a recipe's file.
+        configs (dict[str, str]): Maps each task to the name of its usual recipe.
         weights (str): Name of the converted file.
-        options (str): Flag of the engine's own settings.
-        options_help (str): What the flag takes.
-        command (Callable): From the arguments, the recipe's file, the folder of ``train.json`` and
-            ``test.json`` (see ``DataSets.write``), the converted file (None for a random start),
-            the trial's folder and its seed to the command that trains, tests and writes
-            ``result.json`` into the trial's folder: seed, bbox and segm as in
-            ``mmjoint.detection.data.summarise``, and ``per_class``.
+        options (str): Flag for the engine's own settings.
+        options_help (str): Help text of that flag.
+        command (Callable): Returns the command that trains, tests and writes ``result.json`` into
+            the trial's folder (seed, bbox and segm as in ``mmjoint.detection.data.summarise``, and
+            ``per_class``). Its arguments are the parsed arguments, the recipe's file, the folder of
+            ``train.json`` and ``test.json`` (see ``DataSets.write``), the converted file (None for
+            a random initialization), the trial's folder and its seed.
     """
 
     name: str
@@ -53,22 +53,22 @@ class Engine:
 
 
 def parse_args(engine: Engine, description: str) -> argparse.Namespace:
-    """Read the command line of an engine's script.
+    """Parse the command line of an engine's script.
 
     Args:
         engine (Engine): The engine.
-        description (str): What ``--help`` says first.
+        description (str): The first text of ``--help``.
 
     Returns:
         argparse.Namespace: ``task, checkpoint, gpus, init, config, trials, seed, work_dir, which,
-        trust, options``, and those of ``mmjoint.detection.sources``.
+            trust, options``, and the arguments of ``mmjoint.detection.sources``.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('task', choices=TASKS, help='run_voc.sh and run_coco.sh give it')
     parser.add_argument(
         'checkpoint', help=f'any that transfer/convert.py reads, or {" or ".join(NO_FILE)}'
     )
-    parser.add_argument('gpus', type=int, help='on this machine; 1 where there is none')
+    parser.add_argument('gpus', type=int, help='GPUs of this machine; 1 if it has none')
     parser.add_argument(
         '--init', metavar='INIT', help='a checkpoint, random or torchvision, instead of CKPT'
     )
@@ -78,7 +78,7 @@ def parse_args(engine: Engine, description: str) -> argparse.Namespace:
         f'{" or ".join(engine.configs.values())})',
     )
     parser.add_argument('--trials', type=int, default=1, help='fine-tunings (default: 1)')
-    parser.add_argument('--seed', type=int, default=0, help='of the first trial (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the first trial (default: 0)')
     parser.add_argument(
         '--work-dir',
         type=Path,
@@ -110,13 +110,13 @@ def run(engine: Engine, args: argparse.Namespace) -> None:
 
     Args:
         engine (Engine): The engine.
-        args (argparse.Namespace): From ``parse_args``.
+        args (argparse.Namespace): Arguments from ``parse_args``.
 
     Raises:
         OSError, ValueError: A file of the data, the recipe or the checkpoint is missing or does not
             fit, or the work directory holds another run.
     """
-    # An exception makes subprocess end the trial, which would go on alone otherwise.
+    # An exception makes subprocess end the trial, which would otherwise run on.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     config = find_config(engine, args.task, args.config)
     data = read_data(args, args.task)
@@ -155,18 +155,18 @@ def run(engine: Engine, args: argparse.Namespace) -> None:
 
 
 def find_config(engine: Engine, task: str, name: str | None) -> Path:
-    """Return the file of a recipe that is given by its name or as a file.
+    """Return the file of a recipe that is given by name or as a file.
 
     Args:
         engine (Engine): The engine.
         task (str): ``'voc'`` or ``'coco'``.
-        name (str, optional): Defaults to None, the task's usual one.
+        name (str, optional): The name or file. Defaults to None, the task's usual recipe.
 
     Returns:
         Path: The file.
 
     Raises:
-        FileNotFoundError: It is neither.
+        FileNotFoundError: There is neither such a file nor such a recipe.
     """
     name = name or engine.configs[task]
     if Path(name).is_file():
@@ -186,24 +186,24 @@ def _sha256(path: str) -> str:
 
 
 def guard_folder(work_dir: Path, settings: dict) -> None:
-    """Refuse to go on with a run in the folder of another one.
+    """Refuse to continue a run in the folder of another run.
 
     Args:
-        work_dir (Path): The folder, with its run.json if it holds a run.
-        settings (dict): What tells one run from another.
+        work_dir (Path): The folder, with a run.json if it holds a run.
+        settings (dict): The settings that identify a run.
 
     Raises:
         ValueError: The folder holds another run.
     """
     path = work_dir / 'run.json'
-    # Where no trial has started, an earlier command has failed and can be put right.
+    # If no trial has started, an earlier command has failed and may be corrected.
     started = path.is_file() and any(work_dir.glob('seed_*'))
     if started:
         check_same_run(work_dir, json.loads(path.read_text()), settings)
 
 
 def _convert_weights(engine: Engine, args: argparse.Namespace) -> tuple[Path | None, dict | None]:
-    """Convert what the fine-tuning starts from; return the file and where its weights came from."""
+    """Convert the weights to start from; return the file and the origin of the weights."""
     if args.init == 'random':
         return None, None
     source = args.init
@@ -225,15 +225,15 @@ def _convert_weights(engine: Engine, args: argparse.Namespace) -> tuple[Path | N
 
 
 def run_trial(folder: Path, command: Sequence[str]) -> dict:
-    """Fine-tune and evaluate once, or read the result of a trial that is done.
+    """Fine-tune and evaluate once, or read the result of a finished trial.
 
     Args:
-        folder (Path): Of the trial; its result.json says that it is done.
-        command (Sequence[str]): What trains, tests and writes that file. Its failure ends this
-            program too, with its status.
+        folder (Path): Folder of the trial, which is finished if it contains result.json.
+        command (Sequence[str]): The command that trains, tests and writes that file. If it fails,
+            this program ends with its status.
 
     Returns:
-        dict: What result.json holds.
+        dict: The content of result.json.
     """
     result = folder / 'result.json'
     if result.is_file():
@@ -241,6 +241,6 @@ def run_trial(folder: Path, command: Sequence[str]) -> dict:
         return json.loads(result.read_text())
     status = subprocess.run(command).returncode
     if status:
-        # The trial has said why; a signal's negative number is what a shell makes of it.
+        # The trial has reported the error; a signal's negative number becomes the shell's status.
         sys.exit(status if status > 0 else 128 - status)
     return json.loads(result.read_text())

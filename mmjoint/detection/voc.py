@@ -1,4 +1,4 @@
-"""VOC's lists and XML files, read into COCO's form in their one meaning, or refused."""
+"""Reads VOC's lists and XML files into COCO's form in their one meaning, or refuses them."""
 
 import functools
 import math
@@ -24,16 +24,16 @@ def read_voc(root: str | Path, splits: Sequence[str], classes: Sequence[str] | N
     """Read VOC's XML files into COCO's form; see ``read_voc_splits``.
 
     Args:
-        root (str | Path): The folder that holds those of the splits.
-        splits (Sequence[str]): ``'VOC2007/trainval'`` and the like.
-        classes (Sequence[str], optional): Defaults to None: the published 20 where the splits are
-            of VOC2007 and VOC2012 and have no other class, or else those that are found.
+        root (str | Path): The folder that contains the folders of the splits.
+        splits (Sequence[str]): The splits, such as ``'VOC2007/trainval'``.
+        classes (Sequence[str], optional): The classes. Defaults to None: the published 20 if all
+            splits are of VOC2007 and VOC2012 and have no other class, otherwise those found.
 
     Returns:
         dict: ``images``, ``annotations`` and ``categories``.
 
     Raises:
-        FileNotFoundError, ValueError: As of ``read_voc_splits``.
+        FileNotFoundError, ValueError: As documented in ``read_voc_splits``.
     """
     findings = Findings()
     files = read_voc_splits(root, splits, findings)
@@ -46,20 +46,21 @@ def read_voc(root: str | Path, splits: Sequence[str], classes: Sequence[str] | N
 def read_voc_splits(root: str | Path, splits: Sequence[str], findings: Findings) -> list[dict]:
     """Read the XML files of some splits.
 
-    ``<root>/<folder>/ImageSets/Main/<list>.txt`` names the files: one a line, spaces allowed, with
-    or without an ending, and with or without the 1, 0 or -1 of VOC's lists of a class.
-    A list may start with a byte-order mark. ``difficult`` is 0 where it is missing. The photo is
-    the file in JPEGImages that has the annotation's name and the ending of a photo.
+    ``<root>/<folder>/ImageSets/Main/<list>.txt`` names the files: one per line, spaces are allowed,
+    with or without an extension, and with or without the 1, 0 or -1 of VOC's lists of a class. A
+    list may start with a byte-order mark. A missing ``difficult`` is 0. The photo is the file in
+    JPEGImages with the annotation's name and a photo's extension.
 
     Args:
-        root (str | Path): The folder that holds those of the splits; the VOCdevkit.
-        splits (Sequence[str]): ``'<folder>/<list>'`` each; only ``'<list>'`` where ImageSets is in
+        root (str | Path): The folder that contains the folders of the splits; the VOCdevkit.
+        splits (Sequence[str]): Splits ``'<folder>/<list>'``; only ``'<list>'`` if ImageSets is in
             ``root``.
-        findings (Findings): Gets the faults; the caller ends the run.
+        findings (Findings): Receives the faults; the caller ends the run.
 
     Returns:
-        list[dict]: ``path`` of the XML file, ``photo``, ``size`` as (width, height), None where
-        the file does not say, and ``objects``: (place, name, (xmin, ymin, xmax, ymax), difficult).
+        list[dict]: For each file ``path`` of the XML file, ``photo``, ``size`` as (width, height),
+        None if the file does not state it, and ``objects``: (place, name, (xmin, ymin, xmax, ymax),
+        difficult).
 
     Raises:
         FileNotFoundError: A list or folder is missing.
@@ -110,7 +111,7 @@ def _stem(
     findings: Findings,
     names_in: Callable[[Path], frozenset[str]],
 ) -> str | None:
-    """Return the name of a line of a list, which may have an ending and a number."""
+    """Return the name in a line of a list, which may have an extension and a number."""
     number = re.fullmatch(r'(.*\S)\s+(?:[+-]?1|0)', line)
     names = [name for name in (line, number and number[1]) if name]
     names += [name[: -len(Path(name).suffix)] for name in names if is_photo(name)]
@@ -137,7 +138,7 @@ def _photo(
     findings: Findings,
     photos_in: Callable[[Path], dict[str, list[str]]],
 ) -> str | None:
-    """Return the photo of an annotation: any ending, which ``filename`` decides where two exist."""
+    """Return the photo of an annotation, with any extension; of two, ``filename`` decides."""
     directory = (folder / stem).parent
     names = photos_in(directory).get(Path(stem).name, [])
     if not names:
@@ -155,7 +156,7 @@ def _photo(
 
 
 def _read_file(path: Path, findings: Findings) -> dict | None:
-    """Read an XML file; None if it is none."""
+    """Read an XML file; None if it is not a VOC annotation."""
     try:
         tree = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, ValueError, LookupError) as error:
@@ -195,7 +196,9 @@ def _box(
         except ValueError:
             values.append(math.nan)
         if not abs(values[-1]) < 1e7:
-            found = 'missing' if text is None else f'{shorten(text.strip())}: no number of pixels'
+            found = (
+                'missing' if text is None else f'{shorten(text.strip())}: not a number of pixels'
+            )
             findings.fault(path, where, f'bndbox/{edge} {found}')
             return None
     for low, high in ((0, 2), (1, 3)):
@@ -210,7 +213,7 @@ def _box(
 
 
 def _size(tree: ElementTree.Element, side: str, path: Path, findings: Findings) -> int:
-    """Return width or height, 0 where the file does not know it; the photo then says it."""
+    """Return width or height; 0 if the file does not state it, then the photo determines it."""
     text = (tree.findtext(f'size/{side}') or '0').strip() or '0'
     try:
         value = float(text)
@@ -223,14 +226,14 @@ def _size(tree: ElementTree.Element, side: str, path: Path, findings: Findings) 
 
 
 def found_classes(files: Sequence[dict], splits: Sequence[str]) -> tuple[str, ...]:
-    """Return the classes of a set: the published 20 for VOC2007 and VOC2012, or those it has.
+    """Return the classes of a set: the published 20 for VOC2007 and VOC2012, or those found.
 
     Args:
-        files (Sequence[dict]): From ``read_voc_splits``, of the training set.
-        splits (Sequence[str]): The same.
+        files (Sequence[dict]): Files of the training set from ``read_voc_splits``.
+        splits (Sequence[str]): The splits of the training set.
 
     Returns:
-        tuple[str, ...]: In alphabetical order.
+        tuple[str, ...]: The classes in alphabetical order.
     """
     found = {name for file in files for _, name, _, _ in file['objects']}
     if all(split.rpartition('/')[0] in _PUBLISHED for split in splits) and found <= {*VOC_CLASSES}:
@@ -239,14 +242,14 @@ def found_classes(files: Sequence[dict], splits: Sequence[str]) -> tuple[str, ..
 
 
 def starts_at(*sets: Sequence[dict]) -> int:
-    """Return the number that a data set's boxes give the first pixel.
+    """Return the number of the first pixel in a data set's boxes.
 
-    VOC counts pixels from 1. A set with a box that starts at 0 was written by another program:
-    its boxes are edges that are counted from 0. That holds for all boxes of the set.
+    VOC counts pixels from 1. A set with a box that starts at 0 was written by another program, and
+    the boxes of the whole set are then edges counted from 0.
 
     Args:
-        *sets (Sequence[dict]): From ``read_voc_splits``: training and test set, which are of one
-            kind.
+        *sets (Sequence[dict]): The training set and the test set from ``read_voc_splits``, which
+            count in the same way.
 
     Returns:
         int: 1 or 0.
@@ -262,22 +265,22 @@ def to_coco(
     findings: Findings,
     others_left_out: bool = False,
 ) -> dict:
-    """Put VOC's annotations into COCO's form.
+    """Convert VOC's annotations to COCO's form.
 
-    A box of VOC includes its last pixel: (1, 1, W, H) covers the image and becomes x, y, w, h =
-    (0, 0, W, H), edges that are counted from 0. Difficult objects become ``iscrowd``: the metric
-    then ignores them, whether found or missed.
+    A VOC box includes its last pixel: (1, 1, W, H) covers the image and becomes x, y, w, h = (0, 0,
+    W, H), with edges counted from 0. Difficult objects become ``iscrowd``, which the metric
+    ignores, whether found or missed.
 
     Args:
-        files (Sequence[dict]): From ``read_voc_splits``.
-        classes (Sequence[str]): Their order gives the ids, from 1.
-        first_pixel (int): From ``starts_at``.
-        findings (Findings): Gets the faults, and what is left out.
-        others_left_out (bool): Whether objects of other classes are left out, rather than faults.
+        files (Sequence[dict]): Files from ``read_voc_splits``.
+        classes (Sequence[str]): The classes; their order determines the ids, from 1.
+        first_pixel (int): The number of the first pixel from ``starts_at``.
+        findings (Findings): Receives the faults and what is left out.
+        others_left_out (bool): Whether objects of other classes are left out instead of faults.
 
     Returns:
-        dict: ``images`` (``file_name`` absolute; without ``width`` and ``height`` where the file
-        does not say), ``annotations``, each with ``difficult`` too, and ``categories``.
+        dict: ``images`` (with absolute ``file_name``; without ``width`` and ``height`` if the file
+            does not state them), ``annotations``, each also with ``difficult``, and ``categories``.
     """
     labels = {name: number for number, name in enumerate(classes, start=1)}
     images = []
