@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from inspect import isfunction
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -119,6 +119,10 @@ class _Place:
 class _DrawingSampler:
     """Methods for a sampler, or a batch sampler without one: it gives ``Draw``s."""
 
+    _kind: Any
+    _place: _Place
+    dataset: Any
+
     def __iter__(self) -> Iterator:
         place = self._place
         if isinstance(self, InfiniteSampler):
@@ -153,6 +157,9 @@ class _DrawingSampler:
 class _SkippingSampler:
     """A method for a sampler that a resume can have leave out its first samples."""
 
+    _kind: Any
+    _place: _Place
+
     def skip(self, num_samples: int) -> None:
         self._kind.skip(self, num_samples)
         self._place.position = num_samples
@@ -160,6 +167,9 @@ class _SkippingSampler:
 
 class _DrawingDataset:
     """Methods for a data set: it seeds the generators ahead of each sample."""
+
+    _kind: Any
+    _draw_seed: int
 
     def __getitem__(self, index: int) -> Any:
         if not isinstance(index, Draw):
@@ -182,7 +192,7 @@ class _DrawingDataset:
     def __getitems__(self, indices: list[int]) -> list:
         return [self[index] for index in indices]
 
-    def __reduce_ex__(self, protocol: int) -> tuple:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple:
         # A worker that is spawned makes the class anew.
         plain = object.__new__(self._kind)
         plain.__dict__.update(self.__dict__)
@@ -198,7 +208,7 @@ def _change_class(thing: Any, *methods: type) -> bool:
     kind = type(thing)
     if hasattr(kind, '_kind'):
         return True
-    names = {k: v for one in methods for k, v in vars(one).items() if isfunction(v)}
+    names: dict[str, Any] = {k: v for one in methods for k, v in vars(one).items() if isfunction(v)}
     names |= {'__module__': kind.__module__, '__doc__': kind.__doc__, '_kind': kind}
     try:
         thing.__class__ = type(kind.__name__, (kind,), names)
@@ -238,7 +248,7 @@ def tie_draws(loader: DataLoader, seed: int, epoch: int = 0) -> str | None:
     if isinstance(loader.dataset, IterableDataset):
         return f'a {type(loader.dataset).__name__} is a stream, whose samples have no index'
     batches = loader.batch_sampler
-    sampler = loader.sampler if batches is None else getattr(batches, 'sampler', batches)
+    sampler: Any = loader.sampler if batches is None else getattr(batches, 'sampler', batches)
     skipping = [_SkippingSampler] if hasattr(sampler, 'skip') else []
     if not _change_class(sampler, _DrawingSampler, *skipping):
         return f'a {type(sampler).__name__} as the sampler takes no numbers of draws'

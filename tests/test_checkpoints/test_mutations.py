@@ -19,13 +19,17 @@ from mmengine.config import Config
 from mmengine.model import initialize
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
-from mutations import mutations
 from PIL import Image
 from torch import nn
 
 from mmjoint import engine
 from mmjoint.checkpoints import load_backbone
 from mmjoint.models import StrictPretrained
+
+if __name__ == '__main__':  # as a program it belongs to no package
+    from mutations import mutations
+else:
+    from .mutations import mutations
 
 # Small, so that hundreds of files take minutes; what convert.py refuses is in test_transfer.
 BACKBONE = dict(type='ResNet', depth=18, base_channels=8, stem_channels=8, zero_init_residual=False)

@@ -7,7 +7,7 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 
 from mmjoint.engine.history import append_in_place
-from mmjoint.engine.loading import load_checkpoint
+from mmjoint.engine.loading import load_from_file_or_address
 
 STOCK = HistoryBuffer.update
 
@@ -61,7 +61,7 @@ def test_a_resumed_run_has_its_histories(tmp_path: Path, in_place: None, capfd) 
     state = dict(state_dict={'a': torch.ones(1)}, message_hub=hub.state_dict(), meta={})
     torch.save(state, path)
     resumed = MessageHub.get_instance('after')
-    resumed.load_state_dict(load_checkpoint(str(path))['message_hub'])
+    resumed.load_state_dict(load_from_file_or_address(str(path))['message_hub'])
     assert 'HistoryBuffer' not in ''.join(capfd.readouterr())
     assert resumed.log_scalars.keys() == {'train/loss', 'train/lr'}
     for name, history in hub.log_scalars.items():
