@@ -1,7 +1,7 @@
-"""The quick start: pretraining with and without JointCrop, and what the backbones are worth.
+"""The quick start: pretrains with and without JointCrop, and evaluates the backbones.
 
-Each step is a command or function that README shows, run with settings that two CPU cores do in
-minutes. A start after an interruption goes on where the last one ended.
+Each step is a command or function that README shows, with settings for which two CPU cores need
+minutes. A start after an interruption continues where the last one ended.
 """
 
 import json
@@ -27,7 +27,7 @@ RUNS = {
     'jointcrop0': 'simclr_resnet18_jointcrop0-1xb64-coslr-10e_scenes.py',
 }
 NAMES = {
-    'random': 'random initialisation',
+    'random': 'random initialization',
     'baseline': 'baseline (beta None)',
     'jointcrop0': 'JointCrop(0)',
 }
@@ -36,22 +36,23 @@ NUM_IMAGES = 4000
 NUM_PICTURES = 6
 NOTE = (
     'This shows that everything works from end to end. One seed on a small data set is no evidence '
-    'for either run: what separates them may well be noise. The gains of the paper '
+    'for either run: the difference may well be noise. The gains of the paper '
     '(arXiv 2412.16522: 0.2 to 2.7 points on ImageNet-1K) are its own claim, at its own scale.'
 )
 
 
 @dataclass(frozen=True)
 class QuickStart:
-    """What is run, and its steps.
+    """The runs and steps of the quick start.
 
     Args:
         root (Path): The clone, with ``configs``, ``tools`` and ``transfer``.
-        out (Path): Folder of the results: one a run, ``results.json`` and ``report.html``.
-        images (Path, optional): Folder of photos to pretrain on. Without labels there is nothing
-            to evaluate. Defaults to None: the embedded scenes.
-        epochs (int): Of each run. Defaults to 6.
-        seed (int): Of every step. Defaults to 0.
+        out (Path): Folder of the results: one folder per run, ``results.json`` and
+            ``report.html``.
+        images (Path, optional): Folder of photos to pretrain on. Without labels nothing can be
+            evaluated. Defaults to None, the embedded scenes.
+        epochs (int): Number of epochs of each run. Defaults to 6.
+        seed (int): Seed of every step. Defaults to 0.
     """
 
     root: Path
@@ -61,13 +62,13 @@ class QuickStart:
     seed: int = 0
 
     def config(self, run: str) -> Config:
-        """Read a run's config and set what is asked for.
+        """Read a run's config and apply the settings of the quick start.
 
         Args:
             run (str): A key of ``RUNS``.
 
         Returns:
-            Config: For tools/train.py.
+            Config: The config for tools/train.py.
         """
         cfg = Config.fromfile(self.root / 'configs/simclr' / RUNS[run])
         epochs = self.epochs
@@ -87,7 +88,7 @@ class QuickStart:
         return cfg
 
     def checkpoint(self, run: str) -> Path | None:
-        """Return a run's last checkpoint, None for the random initialisation."""
+        """Return a run's last checkpoint; None for the random initialization."""
         return self.out / run / f'epoch_{self.epochs}.pth' if run in RUNS else None
 
     def save_config(self, run: str) -> Path:
@@ -97,7 +98,7 @@ class QuickStart:
             run (str): A key of ``RUNS``.
 
         Returns:
-            Path: The file.
+            Path: The config file.
 
         Raises:
             ValueError: The folder holds a run with other settings.
@@ -107,7 +108,7 @@ class QuickStart:
         return path
 
     def pretrain(self, run: str) -> dict[str, float]:
-        """Run tools/train.py; return what its log says in the end."""
+        """Run tools/train.py; return the last values of its log."""
         work_dir = self.out / run
         self._run('tools/train.py', self.save_config(run), '--work-dir', work_dir, '--resume')
         steps, losses = read_scalars(work_dir)
@@ -120,7 +121,7 @@ class QuickStart:
         }
 
     def evaluate(self, run: str) -> dict[str, float]:
-        """Return kNN and linear accuracy, percent, of a run's frozen backbone or a random one."""
+        """Return kNN and linear accuracy in percent of a run's frozen backbone or a random one."""
         cfg = self.config(run if run in RUNS else 'baseline')
         checkpoint = self.checkpoint(run)
         accuracies = evaluate_protocols(labelled_features(cfg, checkpoint), ('knn', 'linear'))
@@ -150,7 +151,7 @@ class QuickStart:
         """Run all steps in the clone's folder and write the results.
 
         Returns:
-            dict: What results.json holds.
+            dict: The content of results.json.
         """
         lock_folder(self.out)
         os.chdir(self.root)  # the configs' data folder is relative to it
@@ -172,7 +173,7 @@ class QuickStart:
         for run in RUNS:
             results['runs'][run] = self.pretrain(run)
         if self.images:
-            print('\nno labels, so no accuracies: see tools/knn.py for a labelled data set')
+            print('\nno labels, so no accuracies: see tools/knn.py for a labeled data set')
         else:
             print('\nevaluating: kNN and linear accuracy of frozen features', flush=True)
             for run, values in results['runs'].items():
@@ -185,10 +186,10 @@ class QuickStart:
         return results
 
     def report(self, results: dict) -> None:
-        """Write report.html: the page of tools/report.py.
+        """Write report.html, the page of tools/report.py.
 
         Args:
-            results (dict): As of ``run``.
+            results (dict): The results of ``run``.
         """
         runs = []
         for name in results['runs']:

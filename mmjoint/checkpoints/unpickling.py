@@ -1,9 +1,9 @@
-"""Unpickling that calls nothing but the functions in this file.
+"""An unpickler that calls only the functions in this file.
 
-A pickle is a program for a small machine that may call whatever it names. Here every name stands
-for one of our own functions or for nothing, so that a file can give numbers, texts, containers,
-arrays and tensors and nothing else; keys that are slow to hash, cycles and containers that share
-their parts a million times over are refused.
+A pickle is a program for a small machine that may call anything that it names. Here every name is
+replaced by one of our own functions or by nothing, so a file can only contain numbers, texts,
+containers, arrays and tensors. Keys that are slow to hash, cycles, and containers that share their
+parts millions of times are refused.
 """
 
 import pickle
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 MAX_INSTRUCTIONS = 20_000_000
 MAX_DEPTH = 64
 MAX_ITEMS = 20_000_000
-# Values that tensors may have beyond those that the file stores, by strides of 0.
+# Values that tensors may have in addition to those stored in the file, by strides of 0.
 MAX_EXPANDED = 1 << 28
 
 _STORAGES = dict(
@@ -28,7 +28,7 @@ _STORAGES = dict(
     Long=torch.int64, Int=torch.int32, Short=torch.int16, Char=torch.int8, Byte=torch.uint8,
     Bool=torch.bool, ComplexDouble=torch.complex128, ComplexFloat=torch.complex64,
 )  # fmt: skip
-# Of these nothing is used: what they hold is read and left.
+# Objects that are not used: their content is read and dropped.
 _INERT = re.compile(
     r'(argparse|mmengine|pathlib|omegaconf|lightning|pytorch_lightning|lightning_fabric)\b'
     r'|(builtins\.(dict|list|int|float|str|bool|slice)|typing\.Any)$'
@@ -44,7 +44,7 @@ _PLAIN = (str, int, float, bool, bytes, type(None), np.generic, torch.dtype)
 
 
 class RefusedError(ValueError):
-    """What a file holds is not read, for a reason that the message tells."""
+    """The content of a file is refused, for the reason in the message."""
 
 
 class ForeignError(RefusedError):
@@ -52,25 +52,25 @@ class ForeignError(RefusedError):
 
 
 class _Name:
-    """What a name in a file stands for: the function that a call of it runs."""
+    """The replacement of a name in a file: the function that runs when the file calls the name."""
 
     def __init__(self, function: Callable, dtype: torch.dtype | None = None) -> None:
         self.function = function
-        self.dtype = dtype  # of a class of storages
+        self.dtype = dtype  # set if the name is a storage class
 
 
 class _Nothing:
-    """Stands for an object that is of no use here; whatever the file does with it is left."""
+    """Replaces an object that is not used; whatever the file does with it has no effect."""
 
 
 class History:
-    """Stands for mmengine's HistoryBuffer: ``values`` that were logged, and their ``counts``."""
+    """Replaces mmengine's HistoryBuffer: the logged ``values`` and their ``counts``."""
 
     values: np.ndarray = np.empty(0)
     counts: np.ndarray = values
 
     def take(self, state: object) -> None:
-        """Take the numbers of a HistoryBuffer's state, if that is what it holds."""
+        """Take the numbers from a HistoryBuffer's state, if the state contains them."""
         state = state if isinstance(state, dict) else {}
         kept = [state.get(name) for name in ('_log_history', '_count_history')]
         found = [one for one in kept if isinstance(one, np.ndarray) and one.ndim == 1]
@@ -80,7 +80,7 @@ class History:
 
 
 class _DType:
-    """Stands for NumPy's dtype, which a file could change for the whole program."""
+    """Replaces NumPy's dtype, which a file could change for the whole program."""
 
     def __init__(self, code: str, *_: object) -> None:
         if not re.fullmatch(r'[<>=|]?([biufc?]\d*|[SU]\d+)', str(code)):
@@ -89,7 +89,7 @@ class _DType:
 
 
 def _keys(keys: Iterable[Any]) -> None:
-    """Refuse keys whose hash takes long or that are made to collide."""
+    """Refuse keys that are slow to hash or made to collide."""
     for key in keys:
         parts = key if type(key) is tuple and len(key) <= 16 else (key,)
         for part in parts:
@@ -161,7 +161,7 @@ def _tensor(value: Tensor, *_: object) -> Tensor:
 
 
 def _typed(function: _Name, _: object, arguments: tuple, *__: object) -> object:
-    """Stand for ``_rebuild_from_type_v2``: a tensor that has attributes."""
+    """Replaces ``_rebuild_from_type_v2``, which makes a tensor with attributes."""
     if type(function) is not _Name:
         raise RefusedError(f'a call of a {type(function).__name__}')
     return function.function(*arguments)
@@ -186,8 +186,8 @@ _CALLS: dict[str, Callable] = {
     'collections.defaultdict': _default_dict,
     'builtins.set': _set,
     'builtins.complex': lambda real, imag=0.0: complex(real, imag),
-    # A pickled HistoryBuffer of mmengine refers to its own methods by it; the real one would hand
-    # any attribute of any class to the file.
+    # A pickled HistoryBuffer of mmengine refers to its own methods through it; the real function
+    # would give the file any attribute of any class.
     'builtins.getattr': lambda *_: None,
     'mmengine.logging.history_buffer.HistoryBuffer': lambda *_: History(),
     '_codecs.encode': _bytes,
@@ -209,7 +209,7 @@ _CALLS: dict[str, Callable] = {
 
 
 class _Instructions(dict):
-    """What is done for each instruction; counts them."""
+    """Maps each instruction to its function, and counts the instructions."""
 
     left = MAX_INSTRUCTIONS
 
@@ -224,16 +224,16 @@ class _Instructions(dict):
 
 
 class SafeUnpickler(pickle._Unpickler):  # Python's own, written in Python
-    """Python's unpickler with every call of the file replaced.
+    """Python's unpickler, with every call that a file makes replaced.
 
     Args:
-        file: With ``read`` and ``readline``; its reads must end at the file's end.
-        load_storage (Callable, optional): From dtype (None: bytes), key, number of values and
-            further arguments of a persistent id to the one-dimensional tensor that it names.
-            Defaults to None: the file has none.
+        file: A file object with ``read`` and ``readline``, whose reads must end at the file's end.
+        load_storage (Callable, optional): Maps a dtype (None: bytes), a key, a number of values
+            and further arguments of a persistent id to the one-dimensional tensor that they name.
+            Defaults to None: the file has no storages.
     """
 
-    # Of Python's own, which tells no types.
+    # Attributes of Python's own unpickler, which declares no types.
     stack: list[Any]
     append: Callable[[Any], None]
     pop_mark: Callable[[], list]
@@ -243,24 +243,25 @@ class SafeUnpickler(pickle._Unpickler):  # Python's own, written in Python
         super().__init__(file, encoding='latin1')
         self._load_storage = load_storage
         self._expanded = 0
-        # Per object: each counts its own instructions.
+        # One table per object, since each counts its own instructions.
         self.dispatch = _Instructions(_HANDLERS)  # type: ignore[misc]
 
     def load(self) -> object:
         """Read one object.
 
         Returns:
-            object: Of containers, texts, numbers, arrays and tensors, without a cycle.
+            object: The object, made of containers, texts, numbers, arrays and tensors, without
+                cycles.
 
         Raises:
-            RefusedError: It holds what is not read, or is made to exhaust the machine.
+            RefusedError: The file contains something that is refused, or would exhaust the machine.
         """
         value = super().load()
         _measure(value, 0, {}, set())
         return value
 
     def find_class(self, module: str, name: str) -> object:
-        """Return what a name stands for; no module is imported for it."""
+        """Return the replacement of a name; no module is imported for it."""
         full = f'{module}.{name}'.replace('__builtin__.', 'builtins.')
         # `numpy._core` is numpy 2's name and `numpy.core` numpy 1's.
         call = _CALLS.get(re.sub(r'^numpy\._?core\.', 'numpy.', full))
@@ -282,7 +283,7 @@ class SafeUnpickler(pickle._Unpickler):  # Python's own, written in Python
         raise ForeignError(full.removeprefix('builtins.'))
 
     def persistent_load(self, pid: object) -> Tensor:
-        """Return the storage that a tensor lies in."""
+        """Return the storage in which a tensor lies."""
         if self._load_storage is None or not isinstance(pid, tuple) or len(pid) < 5:
             raise RefusedError('a reference to what the file does not have')
         kind, name, key, _, count, *more = pid
@@ -353,7 +354,7 @@ class SafeUnpickler(pickle._Unpickler):  # Python's own, written in Python
         target.update(_set(items))
 
     def _bytearray(self) -> None:
-        # Python's own makes the room before it knows that the file is as long as it says.
+        # Python's unpickler allocates memory before it knows that the file is as long as it states.
         self.append(bytearray(self.read(int.from_bytes(self.read(8), 'little'))))
 
     def _one(self, count: int) -> list:
@@ -365,7 +366,7 @@ class SafeUnpickler(pickle._Unpickler):  # Python's own, written in Python
 
 
 def _attributes(state: dict) -> dict:
-    """Keep of a state dict's attributes what is read: versions of layers, and our provenance."""
+    """Return the attributes of a state dict that are used: layer versions and our provenance."""
     kept = {'mmjoint': state['mmjoint']} if isinstance(state.get('mmjoint'), dict) else {}
     layers = state.get('_metadata')
     if isinstance(layers, dict):
@@ -378,7 +379,7 @@ def _attributes(state: dict) -> dict:
 
 
 def _measure(value: object, depth: int, known: dict, open_: set) -> tuple[int, int]:
-    """Count the items and the levels of a container, those that it holds twice counted twice."""
+    """Count the items and levels of a container; items that it contains twice count twice."""
     if not isinstance(value, dict | list | tuple | set):
         return 1, 0
     if id(value) in known:
@@ -404,7 +405,7 @@ def _measure(value: object, depth: int, known: dict, open_: set) -> tuple[int, i
     return count, levels
 
 
-# Those that Python's and PyTorch's picklers write from protocol 2 on and that make values only.
+# Instructions of Python and PyTorch picklers from protocol 2 on that only make values.
 _PLAIN_INSTRUCTIONS = (
     'PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 '
     'BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BINSTRING '

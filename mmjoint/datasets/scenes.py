@@ -1,8 +1,8 @@
-"""The embedded data set: small generated scenes, labelled, with boxes and masks.
+"""The embedded data set: small generated scenes with labels, boxes and masks.
 
-One dominant object of ten shape classes stands on a background of gradients, noise, stripes or
-photo texture. Area, position, rotation, colour and texture are drawn in the same way for every
-class, so that only the silhouette tells the class.
+One dominant object from one of ten shape classes lies on a background of gradients, noise, stripes
+or photo texture. Area, position, rotation, color and texture are drawn in the same way for every
+class, so only the silhouette shows the class.
 """
 
 import importlib.util
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..utils.files import whole_folder
 
-# Raise it when the same arguments give other pixels, so that old folders are not taken for new.
+# Increase it when the same arguments give other pixels, so that old folders are not reused.
 FORMAT = 3
 META_FILE = 'scenes.json'
 # Public-domain (CC0, NASA, SpaceX) photos among those that scikit-image's wheel ships.
@@ -28,14 +28,14 @@ PHOTOS = (
     'gravel.png',
     'rocket.jpg',
 )
-# The object's side, i.e. the root of its area, and its margin, as fractions of the image's side.
+# The object's side (the square root of its area) and its margin, relative to the image's side.
 SIDE_RANGE = (0.36, 0.5)
 MARGIN = 0.015
-# The least distance of the object's mean colour from that of the background it covers.
+# The smallest distance of the object's mean color from that of the background that it covers.
 MIN_CONTRAST = 90
 BACKGROUND_PHOTO_SHARE = 0.5
 OBJECT_PHOTO_SHARE = 0.2
-# Of the photos' own colours.
+# Colors found in the photos.
 PHOTO_SATURATION = 0.3
 SUPERSAMPLING = 4
 JPEG_QUALITY = 95
@@ -47,18 +47,18 @@ def _arc(radius: float, start: float, stop: float, points: int = 48) -> np.ndarr
 
 
 def _spokes(radii: tuple[float, ...], arms: int) -> np.ndarray:
-    """Return the polygon whose corners lie at the given radii in turn, evenly around."""
+    """Return the polygon whose corners have the given radii in turn, at equal angles."""
     count = arms * len(radii)
     angles = np.arange(count) * 2 * np.pi / count
     return np.resize(radii, count)[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def _outlines() -> dict[str, np.ndarray]:
-    """Return each class's outline: a polygon of area 1, about its bounding circle's centre."""
+    """Return each class's outline: a polygon of area 1 around its bounding circle's center."""
     turn = 2 * np.pi
     t = np.linspace(0, turn, 64, endpoint=False)
-    # The inner contour runs backwards and is joined by a bridge of no width, which is how one
-    # COCO polygon has a hole.
+    # The inner contour runs backwards and is connected by a bridge of zero width, so that one COCO
+    # polygon has a hole.
     ring = np.concatenate([_arc(1, 0, turn), _arc(0.55, turn, 0)])
     # The crescent's inner arc is half a circle on the chord between its tips, at angles +-tip.
     tip = 1.05
@@ -126,8 +126,8 @@ def _photos() -> list[np.ndarray]:
 
 
 def _tint(rng: np.random.Generator) -> np.ndarray:
-    # Colours are muted: vivid ones tell one image from all others, and then a contrastive net
-    # learns nothing else in the few epochs that this set is for.
+    # Colors are muted: a vivid color identifies an image, and a contrastive network then learns
+    # nothing else in the few epochs for which this data set is made.
     return rng.normal(0, 8, 3)
 
 
@@ -172,9 +172,9 @@ def _photo_crop(rng: np.random.Generator, size: int, photos: list[np.ndarray]) -
 
 
 def _coverage(points: np.ndarray, size: int) -> np.ndarray:
-    """Return each pixel's covered share of a polygon, in COCO's coordinates (corners at 0)."""
+    """Return each pixel's share that a polygon covers, in COCO's coordinates (corners at 0)."""
     fine = np.zeros((size * SUPERSAMPLING, size * SUPERSAMPLING), np.uint8)
-    # fillPoly puts pixel centres at whole numbers and takes fixed point with 8 fractional bits.
+    # fillPoly has pixel centers at whole numbers and takes fixed point with 8 fraction bits.
     corners = np.round((points * SUPERSAMPLING - 0.5) * 256).astype(np.int32)
     cv2.fillPoly(fine, [corners], 255, shift=8)
     return cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA)[..., None] / 255
@@ -183,7 +183,7 @@ def _coverage(points: np.ndarray, size: int) -> np.ndarray:
 def _place(
     rng: np.random.Generator, outline: np.ndarray, side: float, low: float, high: float
 ) -> np.ndarray:
-    """Return the outline with the given side, turned at random, its centre in [low, high]^2."""
+    """Return the outline with the given side, randomly rotated, its center in [low, high]^2."""
     angle = rng.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return outline @ (side * turn.T) + rng.uniform(low, high, 2)
@@ -195,10 +195,10 @@ def render_scene(
     """Draw one scene.
 
     Args:
-        rng (numpy.random.Generator): Where all that varies is drawn from.
+        rng (numpy.random.Generator): Generator of all random numbers.
         label (int): The object's class, an index into ``CLASSES``.
         size (int): The image's side in pixels.
-        photos (list[numpy.ndarray]): HWC BGR uint8 images, no side under ``size``, for texture.
+        photos (list[numpy.ndarray]): HWC BGR uint8 images for texture, each side at least ``size``.
 
     Returns:
         tuple[numpy.ndarray, numpy.ndarray]: The HWC BGR uint8 image, and the object's outline: a
@@ -211,7 +211,7 @@ def render_scene(
         image = image + share * (_color(rng) - image)
 
     side = rng.uniform(*SIDE_RANGE) * size
-    # One bound for all classes, so that where the object lies says nothing about its class.
+    # One bound for all classes, so that the object's position says nothing about its class.
     bound = side * _REACH + MARGIN * size
     points = _place(rng, list(OUTLINES.values())[label], side, bound, size - bound)
     share = _coverage(points, size)
@@ -233,30 +233,30 @@ def make_scenes(
     size: int = 64,
     seed: int = 0,
 ) -> Path:
-    """Generate the embedded data set: no download, the same bytes for the same arguments.
+    """Generate the embedded data set, without a download; equal arguments give equal bytes.
 
     The folder is an ordinary image folder, ``{train,val}/<class>/<id>.jpg``, and
-    ``annotations/instances_{train,val}.json`` are COCO's, with file names relative to ``train``
-    and ``val``. A second call with the same arguments leaves the folder as it is. A folder is
-    there whole or not at all.
+    ``annotations/instances_{train,val}.json`` are COCO files with file names relative to ``train``
+    and ``val``. A second call with the same arguments does not change the folder. The folder
+    appears only when it is complete.
 
-    "The same bytes" holds for one release of NumPy, OpenCV and scikit-image, whose wheel ships
-    the photos.
+    Equal bytes require the same release of NumPy, OpenCV and scikit-image, whose wheel ships the
+    photos.
 
     Args:
         root (str | Path): The folder to make.
-        num_train (int): Number of training images, 10 at least; the classes take turns.
-            Defaults to 4000.
-        num_val (int): Number of validation images, likewise. Defaults to 1000.
+        num_train (int): Number of training images, at least 10; the classes take turns. Defaults to
+            4000.
+        num_val (int): Number of validation images, at least 10. Defaults to 1000.
         size (int): The images' side in pixels, 32 to 256. Defaults to 64.
-        seed (int): Seed of all that is drawn, not negative. Defaults to 0.
+        seed (int): Seed of all random numbers, not negative. Defaults to 0.
 
     Returns:
         Path: The folder.
 
     Raises:
-        ValueError: If an argument is out of its range.
-        FileExistsError: If the folder holds something else, or scenes of other arguments.
+        ValueError: If an argument is out of range.
+        FileExistsError: If the folder contains something else, or scenes of other arguments.
         FileNotFoundError: If scikit-image is not installed or lacks one of the photos.
     """
     root = Path(root)
@@ -309,7 +309,7 @@ def _write_split(
         (root / split / name).mkdir(parents=True)
     for index in range(count):
         label = index % len(CLASSES)
-        # A generator an image: a longer set begins with the shorter one.
+        # One generator per image, so that a longer set starts with the shorter one.
         rng = np.random.default_rng([*seed, index])
         image, points = render_scene(rng, label, size, photos)
         file_name = f'{CLASSES[label]}/{index:06d}.jpg'

@@ -55,7 +55,7 @@ def summarise(trials: Sequence[dict]) -> tuple[dict, dict | None]:
         ValueError: There is no trial, or the trials do not all have the same metrics.
     """
     if not trials:
-        raise ValueError('no trial to summarise')
+        raise ValueError('no trial to summarize')
     kinds = [kind for kind in ('bbox', 'segm') if kind in trials[0]]
     for trial in trials:
         for kind in ('bbox', 'segm'):

@@ -1,8 +1,8 @@
-"""Photos: the one decoder of all that reads them, with limits, and damage that is not overlooked.
+"""Decodes all photos that mmjoint reads, within limits, and detects damage.
 
-OpenCV and Pillow fill what a damaged JPEG lacks with gray or noise and go on; the decoder's own
-warning is all that tells. Here a warning counts, whoever decodes, and the size is read from the
-header before anything is decoded.
+OpenCV and Pillow fill the missing parts of a damaged JPEG with gray or noise and continue; only a
+warning of the decoder reveals the damage. Here such a warning is an error, whichever library
+decodes, and the size is read from the header before anything is decoded.
 """
 
 import io
@@ -25,24 +25,24 @@ except ImportError as _error:
     ) from _error
 try:
     import simplejpeg
-except ImportError:  # an extra: `fast`
+except ImportError:  # part of the optional extra `fast`
     simplejpeg = None
 
-# Pillow refuses larger images too: 512 MiB in RGB.
+# Pillow refuses larger images too; this many pixels are 512 MiB in RGB.
 MAX_PIXELS = 178_956_970
-# Of a progressive JPEG, which has some ten; each costs a pass over the image.
+# Scans of a progressive JPEG, which usually has about ten; each costs a pass over the image.
 MAX_SCANS = 100
 
 _START, _END, _SCAN = b'\xff\xd8', b'\xff\xd9', b'\xff\xda'
 _COMPLAINT = re.compile(r'(Corrupt JPEG data|Premature end of|Inconsistent progression).*')
-# Warnings of libjpeg's about what does not concern the pixels.
+# Warnings of libjpeg that do not concern the pixels.
 _HARMLESS = re.compile(
     r'unknown JFIF revision|Unknown Adobe color transform|Invalid SOS parameters|bad ICC marker'
 )
 _SURPLUS = re.compile(r'(\d+) extraneous bytes before marker 0xd9')
-# Bytes that libjpeg has read ahead of what it decodes.
+# Bytes that libjpeg may have read ahead of what it decodes.
 _READ_AHEAD = 16
-# Most JPEGs have their size within it, behind a thumbnail too.
+# In most JPEGs the size lies within these bytes, even after a thumbnail.
 _HEAD = 1 << 16
 
 
@@ -51,13 +51,13 @@ def read_image(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> np.ndar
 
     Args:
         path (str | Path): The file.
-        max_pixels (int, optional): As of :func:`decode`.
+        max_pixels (int, optional): As documented in :func:`decode`.
 
     Returns:
-        np.ndarray: As of :func:`decode`.
+        np.ndarray: The array that :func:`decode` returns.
 
     Raises:
-        OSError: It cannot be read, or as of :func:`decode`; the message names the file.
+        OSError: It cannot be read, or as documented in :func:`decode`; the message names the file.
     """
     try:
         return decode(Path(path).read_bytes(), max_pixels)
@@ -74,12 +74,12 @@ def read_size(path: str | Path) -> tuple[int, int]:
         path (str | Path): The file.
 
     Returns:
-        tuple[int, int]: Width and height in pixels, turned as EXIF says, as :func:`decode` gives
-        the image.
+        tuple[int, int]: Width and height in pixels, oriented as EXIF says, as for the image from
+        :func:`decode`.
 
     Raises:
-        OSError: It cannot be read, is no image, or has more than ``MAX_PIXELS`` pixels; the message
-            names the file.
+        OSError: It cannot be read, is not an image, or has more than ``MAX_PIXELS`` pixels; the
+            message names the file.
     """
     try:
         with open(path, 'rb') as file:
@@ -106,7 +106,7 @@ def _size_by_pillow(file: BinaryIO) -> tuple[int, int]:
     try:
         with Image.open(file) as image:
             size = image.size
-            if image.format == 'TIFF':  # of these, Pillow's size may be the turned one already
+            if image.format == 'TIFF':  # Pillow may already return the oriented size
                 size = image.tag_v2[256], image.tag_v2[257]
             _check_size(size[0], size[1], MAX_PIXELS)
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
@@ -125,25 +125,25 @@ def decode(
     flag: int = cv2.IMREAD_COLOR,
     fast: bool = True,
 ) -> np.ndarray:
-    """Decode an image file, turned as its EXIF says.
+    """Decode an image file, oriented as its EXIF says.
 
     Values of 16 bits become 8 bits, gray becomes three equal channels, alpha is dropped. JPEGs are
-    decoded by simplejpeg where it is installed (the pixels are OpenCV's, bit for bit), the rest by
+    decoded by simplejpeg if it is installed (with exactly the pixels of OpenCV), all others by
     OpenCV.
 
     Args:
-        data (bytes): The file.
+        data (bytes): The content of the file.
         max_pixels (int, optional): Width times height above which a file is refused before it is
             decoded; None for no limit. Defaults to ``MAX_PIXELS``.
-        flag (int): OpenCV's, for another kind of array. Defaults to ``cv2.IMREAD_COLOR``.
+        flag (int): OpenCV's flag for another kind of array. Defaults to ``cv2.IMREAD_COLOR``.
         fast (bool): Whether simplejpeg may be used. Defaults to True.
 
     Returns:
-        np.ndarray: Of shape (H, W, 3), BGR, uint8, unless ``flag`` says otherwise.
+        np.ndarray: The image, of shape (H, W, 3), BGR, uint8, unless ``flag`` says otherwise.
 
     Raises:
-        OSError: The file is empty, truncated, damaged or no image, has more pixels than
-            ``max_pixels``, or values of 32 bits, of which no one knows what is white.
+        OSError: The file is empty, truncated, damaged or not an image, has more pixels than
+            ``max_pixels``, or has 32-bit values, whose value for white is unknown.
     """
     if not data:
         raise OSError('the file is empty')
@@ -183,7 +183,7 @@ def _check_size(width: int, height: int, max_pixels: int | None) -> None:
 class _JpegHeader(NamedTuple):
     width: int
     height: int
-    orientation: int  # EXIF's, 1 to 8; 1 is upright
+    orientation: int  # EXIF's value, 1 to 8; 1 is upright
     scan: int  # where the first scan starts
     sequential: bool
 
@@ -191,18 +191,18 @@ class _JpegHeader(NamedTuple):
 def _jpeg_header(data: bytes) -> _JpegHeader:
     """Read the segments before the first scan.
 
-    It does not look for the next marker where there is none, as libjpeg does, which warns of that:
-    what is read here is what libjpeg reads.
+    Where a marker is missing it does not search for the next one, as libjpeg does with a warning;
+    so what is read here is what libjpeg reads.
     """
     place, sof, orientation = 2, 0, 1
     while len(data) >= place + 4 and data[place] == 0xFF:
         marker = data[place + 1]
         if marker == 0xDA:
             break
-        if marker == 0xFF:  # fill
+        if marker == 0xFF:  # fill byte
             place += 1
             continue
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # these stand alone
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # markers without a segment
             place += 2
             continue
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
@@ -221,7 +221,7 @@ def _jpeg_header(data: bytes) -> _JpegHeader:
 
 
 def _orientation(exif: bytes) -> int:
-    """Return the orientation of EXIF's first directory; 1, upright, if it has none."""
+    """Return the orientation in EXIF's first directory; 1, upright, if it has none."""
     orders: dict[bytes, Literal['little', 'big']] = {b'II': 'little', b'MM': 'big'}
     order = orders.get(exif[:2])
     if order is None:
@@ -236,13 +236,13 @@ def _orientation(exif: bytes) -> int:
 
 
 def _decode_jpeg(data: bytes, header: _JpegHeader) -> np.ndarray | None:
-    """Decode by simplejpeg; None for the kinds that it cannot decode, such as CMYK."""
+    """Decode by simplejpeg; None for kinds that it cannot decode, such as CMYK."""
     try:
         img = simplejpeg.decode_jpeg(data, 'BGR')
     except ValueError as error:
         message, scan = str(error), header.scan
         if _HARMLESS.search(message):
-            # libjpeg tells of the first warning only: is there another behind it?
+            # libjpeg reports only the first warning, so check whether another one follows.
             data = _plain_header(data, header)
             scan = _jpeg_header(data).scan
             try:
@@ -266,7 +266,7 @@ def _turned(img: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _plain_header(data: bytes, header: _JpegHeader) -> bytes:
-    """Return a JPEG without what harmless warnings are about."""
+    """Return a JPEG without the parts that cause harmless warnings."""
     parts, place = [data[:2]], 2
     while place < header.scan:
         marker = data[place + 1]
@@ -287,10 +287,10 @@ def _plain_header(data: bytes, header: _JpegHeader) -> bytes:
 
 
 def _is_padded(data: bytes, scan: int, message: str) -> bool:
-    """Tell whether all that is wrong is padding between the last pixel and the end mark.
+    """Tell whether the only fault is padding between the last pixel and the end mark.
 
-    It is one byte over and over, of which none was needed for a pixel. What remains in the place
-    of a hole is pixels that were not reached, or part of the hole.
+    Padding is one repeated byte of which no pixel needed any. What a hole leaves behind is data of
+    pixels that were not reached, or part of the hole itself.
     """
     surplus = _SURPLUS.search(message)
     if surplus is None:
@@ -301,14 +301,14 @@ def _is_padded(data: bytes, scan: int, message: str) -> bool:
 
 
 def _decode_with_opencv(data: bytes, header: _JpegHeader, flag: int) -> np.ndarray:
-    """Decode a JPEG by OpenCV, whose libjpeg has no other way to warn than standard error."""
+    """Decode a JPEG by OpenCV, whose libjpeg can warn only on standard error."""
     with _STDERR as told:
         img = _imdecode(data, flag)
     complaint = _COMPLAINT.search(told.text)
     if img is None or (complaint and not _is_padded(data, header.scan, complaint[0])):
         raise OSError(complaint[0] if complaint else 'no JPEG that OpenCV can read')
     if _HARMLESS.search(told.text):
-        # libjpeg tells of the first warning only: is there another behind it?
+        # libjpeg reports only the first warning, so check whether another one follows.
         plain = _plain_header(data, header)
         if plain != data:
             _decode_with_opencv(plain, _jpeg_header(plain), flag)
@@ -316,7 +316,7 @@ def _decode_with_opencv(data: bytes, header: _JpegHeader, flag: int) -> np.ndarr
 
 
 class _Stderr:
-    """What is written to standard error by C code meanwhile; the rest is passed on."""
+    """Captures what C code writes to standard error, and passes on everything else."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -358,7 +358,7 @@ _STDERR = _Stderr()
 
 
 def _check_other(data: bytes, max_pixels: int | None) -> None:
-    """Check a file that is neither JPEG nor PNG, by Pillow, before OpenCV decodes it."""
+    """Check a file that is neither JPEG nor PNG with Pillow, before OpenCV decodes it."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -369,7 +369,7 @@ def _check_other(data: bytes, max_pixels: int | None) -> None:
                     'knows what is white; save it with 8 or 16 bits'
                 )
             if image.format == 'TIFF':
-                image.load()  # OpenCV goes on where a strip cannot be decompressed
+                image.load()  # OpenCV ignores a strip that cannot be decompressed
     except UnidentifiedImageError as error:
         raise OSError('truncated, or no image whose size can be read') from error
     except (ValueError, SyntaxError, EOFError, KeyError, TypeError) as error:

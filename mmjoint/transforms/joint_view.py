@@ -1,4 +1,4 @@
-"""JointView and what it is made of: views that go through their pipeline side by side."""
+"""JointView, PerView and JointChoice, and the functions that run views through a pipeline."""
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +14,12 @@ from .base import PairTransform
 from .checks import check_probability
 
 Transform = dict | Callable[[dict], dict]
-# Most of what a result dict holds: no need to ask deepcopy, which is slow.
+# Types that most values of a result dict have; they need no deepcopy, which is slow.
 _IMMUTABLE = frozenset((str, int, float, bool, bytes, type(None)))
 
 
 def transform_views(transforms: list, views: list[dict]) -> list[dict] | None:
-    """Take views through a pipeline side by side: pair transforms by pairs, others one by one.
+    """Run views through a pipeline side by side: pair transforms by pairs, all others by views.
 
     Args:
         transforms (list): Transform objects.
@@ -52,19 +52,19 @@ def transform_views(transforms: list, views: list[dict]) -> list[dict] | None:
 
 @cache
 def _traits(kind: type) -> tuple[bool, bool]:
-    """Whether transforms of a class see pairs, and whether they take deferred images.
+    """Return whether transforms of a class see pairs, and whether they accept deferred images.
 
-    The second is asked of the class itself, not of its bases: a subclass may look at pixels.
+    The second is read from the class itself and not inherited, since a subclass may look at pixels.
     """
     return issubclass(kind, PairTransform), vars(kind).get('takes_deferred', False)
 
 
 def refuse_pair_transforms(transforms: list, where: str) -> None:
-    """Raise if a transform that needs a pair sits where only one view passes.
+    """Raise if a transform that needs a pair is in a place where only one view passes.
 
     Args:
-        transforms (list): Transform objects; stock wrappers among them are looked into.
-        where (str): Words for the error message, such as ``'PerView'``.
+        transforms (list): Transform objects; the transforms in stock wrappers are checked too.
+        where (str): The place, for the error message, such as ``'PerView'``.
 
     Raises:
         TypeError: A pair transform was found.
@@ -80,7 +80,7 @@ def refuse_pair_transforms(transforms: list, where: str) -> None:
 
 
 def _build_pipelines(name: str, transforms: Sequence[Sequence[Transform]]) -> list[list]:
-    """Build pipelines, each a list of transform objects; a pair transform must lie open in one."""
+    """Build pipelines, lists of transform objects; pair transforms must not be in a wrapper."""
     if not isinstance(transforms, (list, tuple)) or not all(
         isinstance(pipeline, (list, tuple)) for pipeline in transforms
     ):
@@ -94,7 +94,7 @@ def _build_pipelines(name: str, transforms: Sequence[Sequence[Transform]]) -> li
 
 
 def _makes_new_image(pipelines: Sequence[list]) -> bool:
-    """Whether every pipeline starts with a transform that leaves its input image untouched."""
+    """Return whether every pipeline starts with a transform that leaves its input untouched."""
     return all(
         pipeline and isinstance(pipeline[0], PairTransform) and pipeline[0].makes_new_image
         for pipeline in pipelines
@@ -102,13 +102,13 @@ def _makes_new_image(pipelines: Sequence[list]) -> bool:
 
 
 def pipelines_of(owner: 'JointView | PairTransform') -> Iterator[list]:
-    """Go through the pipelines of a view transform and of the pair transforms within.
+    """Iterate over the pipelines of a view transform and of the pair transforms in it.
 
     Args:
-        owner (JointView | PairTransform): What holds them.
+        owner (JointView | PairTransform): The transform that holds the pipelines.
 
     Yields:
-        list: A pipeline itself, in which transforms may be replaced.
+        list: The pipeline itself, not a copy; transforms in it may be replaced.
     """
     for pipeline in owner.pipelines:
         yield pipeline
@@ -121,11 +121,12 @@ def pipelines_of(owner: 'JointView | PairTransform') -> Iterator[list]:
 class JointView(BaseTransform):
     """Make several views of an image, whose pairs may be drawn jointly.
 
-    Takes the arguments of mmpretrain's ``MultiView`` and gives its result, so that a ``MultiView``
-    config works when only the type's name changes. The views of one group go through the group's
-    pipeline side by side: a joint transform (``JointCrop``, ``JointBlur``, ``JointColor``,
-    ``JointChoice``, ``PerView``) treats views 1 and 2, 3 and 4, ... as pairs; any other is applied
-    to each view alone. Groups are independent of each other (multi-crop is two groups).
+    It takes the arguments of mmpretrain's ``MultiView`` and returns its result, so that a
+    ``MultiView`` config works when only the type's name changes. The views of one group go through
+    the group's pipeline side by side: a joint transform (``JointCrop``, ``JointBlur``,
+    ``JointColor``, ``JointChoice``, ``PerView``) treats views 1 and 2, 3 and 4, ... as pairs; any
+    other transform is applied to each view alone. Groups are independent of each other (multi-crop
+    has two groups).
 
     Views share the decoded image while nothing writes to it, and get copies otherwise.
 
@@ -143,14 +144,14 @@ class JointView(BaseTransform):
       ``(class name, params)``. ``PackInputs(meta_keys=('view_params',))`` keeps it.
 
     Args:
-        transforms (list[list[dict | callable]]): One pipeline a group.
-        num_views (int | list[int]): Views of each group. Even for a group that holds a joint
-            transform.
+        transforms (list[list[dict | callable]]): One pipeline per group.
+        num_views (int | list[int]): Number of views of each group. It must be even for a group
+            that holds a joint transform.
 
     Raises:
-        TypeError: ``transforms`` or ``num_views`` is of the wrong form, or a joint transform is
-            hidden in a stock wrapper such as ``RandomApply``.
-        ValueError: ``num_views`` does not fit ``transforms``, or a pair would miss its second view.
+        TypeError: ``transforms`` or ``num_views`` has a wrong form, or a joint transform is hidden
+            in a stock wrapper such as ``RandomApply``.
+        ValueError: ``num_views`` does not fit ``transforms``, or a view would have no partner.
 
     Examples:
         >>> dict(type='JointView', num_views=2, transforms=[[
@@ -163,7 +164,7 @@ class JointView(BaseTransform):
         self, transforms: Sequence[Sequence[Transform]], num_views: int | Sequence[int]
     ) -> None:
         self.pipelines = _build_pipelines('JointView', transforms)
-        given: Any = num_views  # what it holds is checked below
+        given: Any = num_views  # its elements are checked below
         self.num_views: list[int] = list(given) if isinstance(given, (list, tuple)) else [given]
         if len(self.num_views) != len(self.pipelines):
             raise ValueError(
@@ -239,15 +240,15 @@ def _is_immutable(value: Any) -> bool:
 class PerView(PairTransform):
     """Apply one pipeline to view 1 of each pair and another to view 2.
 
-    For recipes whose views differ, such as BYOL's and MoCo v3's solarization.
+    It is for recipes whose views differ, such as BYOL's and MoCo v3's solarization.
 
     Args:
         transforms (list[list[dict | callable]]): Two pipelines of single-view transforms; an empty
             one leaves its view as it is.
 
     Raises:
-        TypeError: A joint transform is among them, or ``transforms`` is of the wrong form.
-        ValueError: There are not two pipelines.
+        TypeError: One of the transforms is joint, or ``transforms`` has a wrong form.
+        ValueError: The number of pipelines is not two.
 
     Examples:
         >>> dict(type='PerView', transforms=[[], [dict(type='Solarize', thr=128, prob=0.2)]])
@@ -280,18 +281,18 @@ class PerView(PairTransform):
 
 @TRANSFORMS.register_module()
 class JointChoice(PairTransform):
-    """Take one of several pipelines for a pair, the same one for both views.
+    """Choose one of several pipelines for each pair, the same one for both views.
 
-    With ``JointCrop`` in one and ``JointBlur`` in the other: the combination of appendix F of arXiv
-    2412.16522, which is better than both at once.
+    With ``JointCrop`` in one and ``JointBlur`` in the other it is the combination of appendix F of
+    arXiv 2412.16522, which is better than both at once.
 
     Args:
         transforms (list[list[dict | callable]]): The pipelines to choose from, joint or not.
-        prob (list[float], optional): Probability of each, summing to 1. Defaults to None, all
-            alike.
+        prob (list[float], optional): Probability of each pipeline, summing to 1. Defaults to None,
+            equal probabilities.
 
     Raises:
-        TypeError: ``transforms`` is of the wrong form.
+        TypeError: ``transforms`` has a wrong form.
         ValueError: ``prob`` does not fit, or there is no pipeline.
 
     Examples:

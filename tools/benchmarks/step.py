@@ -1,4 +1,4 @@
-"""Measure how fast a run trains SimCLR with ResNet-18, beside a bare PyTorch loop."""
+"""Measure how fast a run trains SimCLR with ResNet-18, compared with a bare PyTorch loop."""
 
 import argparse
 import json
@@ -24,17 +24,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--variants', nargs='+', default=list(VARIANTS), choices=VARIANTS, help='(default: all)'
     )
-    parser.add_argument('--rounds', type=int, default=8, help='rounds of each (default: 8)')
+    parser.add_argument('--rounds', type=int, default=8, help='rounds of each loop (default: 8)')
     parser.add_argument(
-        '--steps', type=int, default=2, help='steps of each in a round (default: 2)'
+        '--steps', type=int, default=2, help='steps of each loop per round (default: 2)'
     )
     parser.add_argument(
         '--data-root',
         help='Tiny-ImageNet, as published or in folders: both loops train on its images and wait '
         'for a data loader of their own (default: one batch of noise in memory)',
     )
-    parser.add_argument('--batch-size', type=int, default=64, help='images a step (default: 64)')
-    parser.add_argument('--workers', type=int, default=1, help='of each loader (default: 1)')
+    parser.add_argument('--batch-size', type=int, default=64, help='images per step (default: 64)')
+    parser.add_argument(
+        '--workers', type=int, default=1, help='workers of each loader (default: 1)'
+    )
     parser.set_defaults(config=str(CONFIG), launcher='none', work_dir=None, no_pin_memory=False)
     args = parser.parse_args()
     args.cfg_options = {
@@ -59,8 +61,8 @@ def main() -> None:
             variants={},
         )
         print(
-            f'{"pairs a second":36}{"Runner":>8}{"bare":>8}   ratio (quartiles);  '
-            'a second of CPU time: Runner, ratio'
+            f'{"pairs per second":36}{"Runner":>8}{"bare":>8}   ratio (quartiles);  '
+            'per second of CPU time: Runner, ratio'
         )
         for name in args.variants:
             cfg = engine.load_config(args)

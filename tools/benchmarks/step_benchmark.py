@@ -1,4 +1,4 @@
-"""How fast a run trains SimCLR, beside the same training as a bare PyTorch loop."""
+"""Measures how fast a run trains SimCLR, compared with the same training in a bare PyTorch loop."""
 
 import contextlib
 import copy
@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from mmjoint import engine
 from mmjoint.engine import acceleration
 
-# Accelerations of each variant, by the flags of tools/train.py.
+# The accelerations of each variant, by the flags of tools/train.py.
 VARIANTS = {
     'float32': (),
     'float32, channels last': ('channels_last',),
@@ -34,14 +34,15 @@ VARIANTS = {
 
 
 class BareSimCLR:
-    """SimCLR on torchvision's ResNet-18 for small images, and nothing of mm.
+    """SimCLR on torchvision's ResNet-18 for small images, without any part of mm.
 
     Args:
-        weights (dict[str, Tensor]): The state dict of mmpretrain's ``SimCLR`` with ``ResNet_CIFAR``
-            and ``MoCoV2Neck``; the same values to start from.
-        cfg (Config): Its config: channels, temperature, mean and std, SGD's settings are read.
-        options (Sequence[str]): Of ``'amp'``, ``'channels_last'`` and ``'compile'``.
-        device (torch.device | str): Where to train. Defaults to ``'cpu'``.
+        weights (dict[str, Tensor]): The initial weights: the state dict of mmpretrain's ``SimCLR``
+            with ``ResNet_CIFAR`` and ``MoCoV2Neck``.
+        cfg (Config): The config of that model; channels, temperature, mean, std and the settings of
+            SGD are read from it.
+        options (Sequence[str]): Any of ``'amp'``, ``'channels_last'`` and ``'compile'``.
+        device (torch.device | str): The device to train on. Defaults to ``'cpu'``.
     """
 
     def __init__(
@@ -89,10 +90,10 @@ class BareSimCLR:
         """Take one step of SGD.
 
         Args:
-            views (Sequence[Tensor]): Two, each (N, 3, H, W), uint8.
+            views (Sequence[Tensor]): Two views, each (N, 3, H, W), uint8.
 
         Returns:
-            Tensor: The loss before it, a scalar.
+            Tensor: The loss before the step, a scalar.
         """
         images = torch.cat(list(views)).to(self.device).flip(1).float()  # BGR, as OpenCV reads
         context = (
@@ -110,14 +111,14 @@ class BareSimCLR:
 
 
 def nt_xent(features: Tensor, temperature: float) -> Tensor:
-    """SimCLR's loss: each view is to pick its pair's other one among all other views.
+    """SimCLR's loss: each view is to be matched with the other view of its pair among all views.
 
     Args:
-        features (Tensor): First views, then second views, (2N, C).
-        temperature (float): Divides the cosines.
+        features (Tensor): Features of the first views, then of the second views, (2N, C).
+        temperature (float): Divisor of the cosines.
 
     Returns:
-        Tensor: The mean cross-entropy, nats, a scalar.
+        Tensor: The mean cross-entropy in nats, a scalar.
     """
     features = F.normalize(features, dim=1)
     num = len(features) // 2
@@ -127,10 +128,10 @@ def nt_xent(features: Tensor, temperature: float) -> Tensor:
 
 
 class _Comparison(Hook):
-    """Time rounds of the Runner's steps, and after each one of as many steps of the bare loop.
+    """Time rounds of the Runner's steps, each followed by as many steps of the bare loop.
 
-    A round of the Runner goes from the end of its last hook to the end of its last hook some
-    iterations later, so it holds the data loader, all other hooks and what they log.
+    A round of the Runner lasts from the end of its last hook to the end of its last hook some
+    iterations later, so it includes the data loader, all other hooks and their logging.
     """
 
     def __init__(self, make_bare: Callable[[Runner], BareSimCLR], steps: int) -> None:
@@ -147,7 +148,7 @@ class _Comparison(Hook):
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: object = None
     ) -> None:
         self.losses[0].append(outputs['loss'].item())
-        if batch_idx % self.steps:  # the wait of a round's first one holds the bare loop's round
+        if batch_idx % self.steps:  # the first wait of a round includes the bare loop
             waits = runner.message_hub.get_scalar('train/data_time')
             self.data_times.append(float(waits.current()))
         if (batch_idx + 1) % self.steps:
@@ -162,7 +163,7 @@ class _Comparison(Hook):
 
 
 def _clocks() -> tuple[float, float]:
-    """Wall time and CPU time of the process, seconds."""
+    """Return wall time and CPU time of the process in seconds."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter(), time.process_time()
@@ -177,24 +178,26 @@ def benchmark_step(
 ) -> dict:
     """Measure mmengine's Runner, set up as by ``tools/train.py``, against ``BareSimCLR``.
 
-    Both train in this process by turns, from the same weights, with as many threads. A first round
-    of each is not counted. Checkpoints are not saved.
+    Both train in this process in turns, from the same weights and with the same number of threads.
+    The first round of each does not count. Checkpoints are not saved.
 
     Args:
-        cfg (Config): From ``engine.load_config``: SimCLR with ``ResNet_CIFAR`` 18; not changed.
-        options (Sequence[str]): Of ``'amp'``, ``'channels_last'`` and ``'compile'``.
-        rounds (int): Rounds that count, at least 2. Defaults to 8.
-        steps (int): Steps of each in a round, at least 2. Defaults to 2.
-        loader (bool): Whether each trains on what a data loader of its own gives, with the config's
-            data set, pipeline and workers, and waits for it; otherwise both train on one batch of
-            noise in memory. Defaults to False.
+        cfg (Config): A config from ``engine.load_config``: SimCLR with ``ResNet_CIFAR`` 18; it is
+            not changed.
+        options (Sequence[str]): Any of ``'amp'``, ``'channels_last'`` and ``'compile'``.
+        rounds (int): Number of rounds that count, at least 2. Defaults to 8.
+        steps (int): Steps of each loop per round, at least 2. Defaults to 2.
+        loader (bool): Whether each loop has a data loader of its own, with the config's data set,
+            pipeline and workers, and waits for it; otherwise both train on one batch of noise in
+            memory. Defaults to False.
 
     Returns:
         dict: ``rounds``, ``steps`` and ``batch_size``; over the rounds, as ``dict(median,
-        quartiles)``, ``runner`` and ``bare``, images (pairs of views) a second, ``runner_cpu`` and
-        ``bare_cpu``, images a second of CPU time, ``ratio`` and ``cpu_ratio``, the Runner's by the
-        bare loop's; ``data_time``, the Runner's median wait for a batch, seconds; ``losses``, one
-        list of the Runner's and one of the bare loop's, of all steps.
+            quartiles)``, ``runner`` and ``bare``, images (pairs of views) per second,
+            ``runner_cpu`` and ``bare_cpu``, images per second of CPU time, ``ratio`` and
+            ``cpu_ratio``, the Runner's values divided by the bare loop's; ``data_time``, the
+            Runner's median wait for a batch in seconds; ``losses``, two lists with the losses of
+            all steps of the Runner and of the bare loop.
 
     Raises:
         ValueError: The config is of another model, ``rounds`` or ``steps`` is less than 2, or the
@@ -240,7 +243,7 @@ def _prepare(cfg: Config, options: Sequence[str], iterations: int) -> Config:
     cfg.train_cfg.max_epochs = 1
     cfg.default_hooks.checkpoint = None
     cfg.log_level = 'WARNING'
-    cfg.experiment_name = f'benchmark_{time.time_ns()}'  # mmengine keeps state under the name
+    cfg.experiment_name = f'benchmark_{time.time_ns()}'  # mmengine keeps state under this name
     engine.guard_run(cfg)
     engine.fit_to_machine(cfg)
     return cfg

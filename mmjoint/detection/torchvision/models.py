@@ -49,7 +49,7 @@ class ModelSettings:
 
 
 class _PreparedImages(GeneralizedRCNNTransform):
-    """torchvision's input step for images that the data set has resized: normalises and pads.
+    """torchvision's input step for images that the data set has resized: normalizes and pads.
 
     The one it replaces resizes without antialiasing. Results stay in resized pixels, masks
     as (N, 1, 28, 28) probabilities; ``to_own_size`` is what follows.
@@ -69,7 +69,7 @@ class _PreparedImages(GeneralizedRCNNTransform):
 def build_detector(
     depth: int, num_classes: int, settings: ModelSettings, small_stem: bool = False
 ) -> FasterRCNN:
-    """Build the detector with everything trainable and randomly initialised.
+    """Build the detector with everything trainable and randomly initialized.
 
     Batch norm is trained in the backbone and follows each of FPN's convolutions, as in MoCo's
     recipe (its issues 23 and 34 tell what happens without); several GPUs need it converted to

@@ -12,7 +12,7 @@ from mmjoint.utils.files import whole_file
 from ..photos import load_photo
 
 # Okabe and Ito's palette.
-_COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00')
+_COLORS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00')
 _SIDE = 320
 _COLUMNS = 4
 
@@ -22,7 +22,7 @@ def draw_predictions(
 ) -> None:
     """Write a picture of some test images, drawn at random but always the same.
 
-    White boxes are the annotated objects. Coloured ones, a colour a class, are what was found, with
+    White boxes are the annotated objects. Colored ones, a color a class, are what was found, with
     class and score, and with the mask where there is one.
 
     Args:
@@ -34,7 +34,7 @@ def draw_predictions(
             other. Defaults to 0.3.
     """
     names = {category['id']: category['name'] for category in coco['categories']}
-    colours = {id_: _COLOURS[i % len(_COLOURS)] for i, id_ in enumerate(sorted(names))}
+    colors = {id_: _COLORS[i % len(_COLORS)] for i, id_ in enumerate(sorted(names))}
     images = coco['images']
     count = min(count, len(images))
     # Evenly spaced ones could all be of one class.
@@ -48,7 +48,7 @@ def draw_predictions(
         detections.sort(key=lambda item: -item['score'])
         detections = [d for d in detections if d['score'] >= min_score] or detections[:1]
         truth = [item['bbox'] for item in coco['annotations'] if item['image_id'] == info['id']]
-        picture = _draw(info, truth, detections, names, colours)
+        picture = _draw(info, truth, detections, names, colors)
         row, column = divmod(position, _COLUMNS)
         sheet.paste(picture, (gap + column * cell, gap + row * cell))
     with whole_file(path) as file:
@@ -56,7 +56,7 @@ def draw_predictions(
 
 
 def _draw(
-    info: dict, truth: list, detections: list[dict], names: dict[int, str], colours: dict[int, str]
+    info: dict, truth: list, detections: list[dict], names: dict[int, str], colors: dict[int, str]
 ) -> Image.Image:
     """Draw an image, scaled to fit a square; the surest detection comes first."""
     image = load_photo(info['file_name'])
@@ -67,7 +67,7 @@ def _draw(
     for item in detections:
         if 'segmentation' in item:
             mask = Image.fromarray(96 * rle.decode(item['segmentation']).astype(np.uint8))
-            image.paste(colours[item['category_id']], mask=mask.resize(size))
+            image.paste(colors[item['category_id']], mask=mask.resize(size))
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(15)
     for box in truth:
@@ -75,13 +75,13 @@ def _draw(
     # The surest, which comes first, on top.
     for item in reversed(detections):
         corners = _corners(item['bbox'], scale)
-        colour = colours[item['category_id']]
-        draw.rectangle(corners, outline=colour, width=3)
+        color = colors[item['category_id']]
+        draw.rectangle(corners, outline=color, width=3)
         text = f'{names[item["category_id"]]} {item["score"]:.2f}'
         _, _, right, bottom = draw.textbbox((0, 0), text, font=font)
         x = min(max(0, corners[0]), max(0, size[0] - right - 6))
         y = min(max(0, corners[1] - bottom - 4), size[1] - bottom - 4)
-        draw.rectangle((x, y, x + right + 6, y + bottom + 4), fill=colour)
+        draw.rectangle((x, y, x + right + 6, y + bottom + 4), fill=color)
         draw.text((x + 3, y + 1), text, fill='white', font=font)
     square = Image.new('RGB', (_SIDE, _SIDE), '#dddddd')
     square.paste(image, ((_SIDE - size[0]) // 2, (_SIDE - size[1]) // 2))
