@@ -1,4 +1,4 @@
-"""Images and targets for the torchvision engine, and the order in which a run takes them."""
+"""Images and targets for the torchvision engine, and the order in which a run uses them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,14 +15,14 @@ from ..photos import load_photo
 class DetectionImages(Dataset):
     """Images resized for the detector, with boxes, labels and masks in resized pixels.
 
-    Training images have at least one object that is no crowd, as in detectron2; difficult objects
-    of VOC are trained on like any other, as there.
+    Training images have at least one object that is not a crowd, and VOC's difficult objects are
+    trained on like any other, both as in detectron2.
 
     Args:
-        coco (dict): From ``mmjoint.detection.sources``, or its ``read_coco`` and ``read_voc``.
-        short_sides (Sequence[int]): Lengths in pixels to draw the short side from; a test set has
-            one.
-        max_side (int): Upper limit of the long side in pixels, which comes first.
+        coco (dict): A data set from ``mmjoint.detection.sources``, ``read_coco`` or ``read_voc``.
+        short_sides (Sequence[int]): Lengths in pixels from which the short side is drawn; a test
+            set has one.
+        max_side (int): Limit of the long side in pixels, which takes precedence.
         training (bool): Whether to leave out images without objects, and flip half of them.
         masks (bool): Whether targets have masks. Defaults to False.
     """
@@ -61,20 +61,19 @@ class DetectionImages(Dataset):
 
     @property
     def wide(self) -> list[bool]:
-        """Whether each image is wider than high."""
+        """Whether each image is wider than it is high."""
         return [image['width'] > image['height'] for image in self.images]
 
     def __getitem__(self, key: tuple[int, tuple[int, ...]]) -> tuple[Tensor, dict]:
-        """Return image and target.
+        """Load and prepare an image and its target.
 
         Args:
-            key (tuple[int, tuple[int, ...]]): Index of the image, and the seed of what is drawn
-                for it.
+            key (tuple[int, tuple[int, ...]]): Index of the image, and the seed of its draws.
 
         Returns:
-            tuple[Tensor, dict]: Float (3, H, W) RGB in [0, 1], and ``boxes`` (N, 4) as x1, y1, x2,
-            y2, ``labels`` (N,) from 1, ``masks`` (N, H, W) uint8 if asked for, ``image_id`` and
-            ``size``, the image's own (height, width).
+            tuple[Tensor, dict]: The image, float (3, H, W) RGB in [0, 1]; and the target: ``boxes``
+            (N, 4) as x1, y1, x2, y2, ``labels`` (N,) from 1, ``masks`` (N, H, W) uint8 if
+            requested, ``image_id`` and ``size``, the original (height, width).
         """
         index, seed = key
         info = self.images[index]
@@ -127,19 +126,19 @@ def resized(width: int, height: int, short_side: int, max_side: int) -> tuple[in
 
 
 class BatchSchedule(Sampler):
-    """The batches of a whole run, known beforehand, so that a resumed run goes on with the same.
+    """The batches of a whole run, fixed beforehand, so that a resumed run uses the same ones.
 
-    Images are shuffled anew in every epoch; a batch has only wide or only high images, which
+    Images are shuffled again in every epoch; a batch contains only wide or only high images, which
     saves padding.
 
     Args:
-        wide (Sequence[bool]): Whether each image is wider than high.
-        batch_size (int): Images a batch, over all processes.
-        seed (int): Of the order and of what is drawn for each image.
-        start (int): First batch to give. Defaults to 0.
-        stop (int): Where to end, exclusive.
-        rank (int): This process. Defaults to 0.
-        world_size (int): Processes that share a batch evenly. Defaults to 1.
+        wide (Sequence[bool]): Whether each image is wider than it is high.
+        batch_size (int): Images per batch, over all processes.
+        seed (int): Seed of the order and of the draws for each image.
+        start (int): First batch to yield. Defaults to 0.
+        stop (int): Batch at which to end, exclusive.
+        rank (int): Rank of this process. Defaults to 0.
+        world_size (int): Number of processes that share a batch evenly. Defaults to 1.
     """
 
     def __init__(
@@ -178,13 +177,13 @@ class BatchSchedule(Sampler):
 
 
 class EverySample(Sampler):
-    """Every image once, shared out over the processes.
+    """Every image once, divided among the processes.
 
     Args:
         length (int): Number of images.
-        batch_size (int): Images a batch. More than one is for images of one size: an image that
-            is padded to fit others gets other features near its edges. Defaults to 1.
-        rank (int): This process. Defaults to 0.
+        batch_size (int): Images per batch. More than one is only for images of one size: padding
+            changes an image's features near its edges. Defaults to 1.
+        rank (int): Rank of this process. Defaults to 0.
         world_size (int): Number of processes. Defaults to 1.
     """
 

@@ -1,4 +1,4 @@
-"""Training a detector, going on after a kill, and what it finds."""
+"""Trains a detector, continues after a kill, and runs the detector on a data set."""
 
 import contextlib
 import dataclasses
@@ -29,13 +29,13 @@ from .recipes import Recipe
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """Where it runs.
+    """The device and the processes of a run.
 
     Args:
-        device (torch.device): Of this process.
+        device (torch.device): Device of this process.
         amp (bool): Whether to compute in mixed precision: float16 on GPUs, bfloat16 on the CPU.
-        workers (int): Processes that load images; 0 loads them in this one.
-        rank (int): Of this process. Defaults to 0.
+        workers (int): Number of processes that load images; 0 loads them in this process.
+        rank (int): Rank of this process. Defaults to 0.
         world_size (int): Number of processes. Defaults to 1.
     """
 
@@ -46,7 +46,7 @@ class Machine:
     world_size: int = 1
 
     def autocast(self) -> torch.autocast:
-        """Return the context to compute in."""
+        """Return the context of the forward pass."""
         dtype = torch.bfloat16 if self.device.type == 'cpu' else torch.float16
         return torch.autocast(self.device.type, dtype, enabled=self.amp)
 
@@ -75,7 +75,7 @@ class Machine:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return an optimizer that does not decay batch norm's scales and shifts, as in detectron2."""
+    """Return an optimizer without weight decay on batch norm's parameters, as in detectron2."""
     norms = {
         id(parameter)
         for module in model.modules()
@@ -104,28 +104,28 @@ def train(
 ) -> float:
     """Train a detector by a recipe.
 
-    What is drawn in an iteration (images, flips, the samples of the losses) follows from the
-    seed and the iteration alone, so that a run that was killed goes on as if it had not been.
-    ``folder`` gets ``log.jsonl``, a line with the losses of each iteration, and ``last.pth``, from
-    which the next call goes on.
+    The draws of an iteration (images, flips, the samples of the losses) follow only from the seed
+    and the iteration, so that a killed run continues as if it had not been interrupted. ``folder``
+    gets ``log.jsonl``, one line with the losses per iteration, and ``last.pth``, from which the
+    next call continues.
 
     Args:
-        model (nn.Module): From ``build_detector``, on the device.
-        dataset (DetectionImages): For training.
+        model (nn.Module): A model from ``build_detector``, on the device.
+        dataset (DetectionImages): The training images.
         recipe (Recipe): The schedule.
-        seed (int): Of all that is drawn.
-        folder (Path): Where the checkpoint and the log go.
-        machine (Machine): Where it runs.
+        seed (int): Seed of all draws.
+        folder (Path): Folder of the checkpoint and the log.
+        machine (Machine): The device and the processes.
         interval (int): Iterations between two checkpoints.
-        settings (dict): What makes this run another than one with other settings, as JSON would
-            have it. A checkpoint of other settings is refused.
+        settings (dict): The settings that identify the run, as JSON represents them. A checkpoint
+            of other settings is refused.
 
     Returns:
-        float: Seconds that training took, earlier starts included.
+        float: Seconds of training, including earlier starts.
 
     Raises:
         FloatingPointError: The loss is not finite.
-        ValueError: The checkpoint is of other settings.
+        ValueError: The checkpoint has other settings.
     """
     optimizer = make_optimizer(model, recipe)
     scaler = torch.amp.GradScaler(
@@ -167,7 +167,7 @@ def train(
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(log.open('a')) if machine.rank == 0 else None
         for iteration, (images, targets) in enumerate(machine.load(dataset, batches), start):
-            # The losses draw which anchors and proposals to take.
+            # The losses draw which anchors and proposals they use.
             torch.manual_seed(seed_of(seed, iteration, machine.rank))
             lr = recipe.lr_at(iteration)
             for group in optimizer.param_groups:
@@ -205,12 +205,12 @@ def train(
 
 
 def seed_of(*numbers: int) -> int:
-    """Mix some non-negative integers into one seed of 32 bits."""
+    """Combine non-negative integers into one 32-bit seed."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def save_whole(content: dict, path: Path) -> None:
-    """Save aside, then move into place: a kill leaves the file of before."""
+    """Save to a temporary file and move it into place, so that a kill leaves the earlier file."""
     with whole_file(path) as file:
         torch.save(content, file)
 
@@ -221,14 +221,14 @@ def precise_batch_norm(
 ) -> None:
     """Replace batch norm's running statistics by an average over training batches.
 
-    They would otherwise lag behind the weights and hang on the last few, small batches.
+    The running statistics would otherwise lag behind the weights and depend on the last batches.
 
     Args:
         model (nn.Module): The detector; left in training mode.
-        dataset (DetectionImages): For training.
-        recipe (Recipe): ``precise_bn`` batches are taken, those that would come after the last.
-        seed (int): As in training.
-        machine (Machine): Where it runs; processes average what they find.
+        dataset (DetectionImages): The training images.
+        recipe (Recipe): ``precise_bn`` batches are used, those that would follow the last one.
+        seed (int): The seed of the training.
+        machine (Machine): The device and the processes, which average their statistics.
     """
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d | nn.SyncBatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -265,14 +265,15 @@ def detect(
 
     Args:
         model (nn.Module): The detector; left in evaluation mode.
-        dataset (DetectionImages): For testing.
-        machine (Machine): Where it runs; the images are shared out over the processes.
-        batch_size (int): More than 1 is for images of one size. Defaults to 1.
+        dataset (DetectionImages): The test images.
+        machine (Machine): The device and the processes, among which the images are divided.
+        batch_size (int): Images per batch; more than 1 is only for images of one size. Defaults to
+            1.
 
     Returns:
-        list[dict]: In COCO's form: ``image_id``, ``category_id``, ``bbox`` as x, y, w, h in the
-        image's own pixels, ``score``, and ``segmentation`` as RLE from Mask R-CNN. Of all
-        processes.
+        list[dict]: The detections of all processes in COCO's form: ``image_id``, ``category_id``,
+        ``bbox`` as x, y, w, h in pixels of the original image, ``score``, and ``segmentation`` as
+        RLE from Mask R-CNN.
     """
     model.eval()
     found = []

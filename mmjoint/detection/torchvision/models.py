@@ -1,4 +1,4 @@
-"""Faster and Mask R-CNN with FPN on a ResNet of ours, from torchvision's parts."""
+"""Faster and Mask R-CNN with FPN on one of our ResNets, from torchvision's parts."""
 
 from dataclasses import dataclass
 
@@ -21,19 +21,20 @@ DEPTHS = (18, 34, 50, 101)
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What is built on the backbone; the defaults are detectron2's for FPN.
+    """The parts built on the backbone; the defaults are detectron2's for FPN.
 
     Args:
-        masks (bool): Mask R-CNN instead of Faster R-CNN.
+        masks (bool): Whether to build Mask R-CNN instead of Faster R-CNN.
         anchor_sizes (tuple[int, ...]): Side in pixels of the anchors of each of five levels.
-        fpn_channels (int): Of each level.
-        head_channels (int): Of the two layers of the box head.
-        rpn_batch (int): Anchors an image that the RPN's loss takes.
-        roi_batch (int): Proposals an image that the box head's loss takes.
-        proposals (tuple[int, int]): Kept a level before and an image after NMS, in training.
+        fpn_channels (int): Number of channels of each level.
+        head_channels (int): Number of channels of the two layers of the box head.
+        rpn_batch (int): Anchors per image in the RPN's loss.
+        roi_batch (int): Proposals per image in the box head's loss.
+        proposals (tuple[int, int]): Proposals kept per level before NMS and per image after NMS,
+            in training.
         test_proposals (tuple[int, int]): The same in testing.
         roi_samples (int): Samples along each side of a bin that are averaged; torchvision's 2.
-        roi_scale (int): Side in pixels of the proposals that the level of stride 16 takes.
+        roi_scale (int): Side in pixels of the proposals assigned to the level of stride 16.
     """
 
     masks: bool = False
@@ -51,12 +52,12 @@ class ModelSettings:
 class _PreparedImages(GeneralizedRCNNTransform):
     """torchvision's input step for images that the data set has resized: normalizes and pads.
 
-    The one it replaces resizes without antialiasing. Results stay in resized pixels, masks
-    as (N, 1, 28, 28) probabilities; ``to_own_size`` is what follows.
+    The original step resizes without antialiasing. Results stay in resized pixels, masks as (N, 1,
+    28, 28) probabilities; ``to_own_size`` converts them.
     """
 
     def __init__(self) -> None:
-        # ImageNet's mean and standard deviation, those of our pretraining (123.675 / 255, ...).
+        # ImageNet's mean and standard deviation, as in our pretraining (123.675 / 255, ...).
         super().__init__(0, 0, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
     def resize(self, image: Tensor, target: dict | None = None) -> tuple[Tensor, dict | None]:
@@ -72,18 +73,19 @@ def build_detector(
     """Build the detector with everything trainable and randomly initialized.
 
     Batch norm is trained in the backbone and follows each of FPN's convolutions, as in MoCo's
-    recipe (its issues 23 and 34 tell what happens without); several GPUs need it converted to
-    SyncBatchNorm. The heads are torchvision's.
+    recipe (its issues 23 and 34 describe what happens without it); several GPUs need it converted
+    to SyncBatchNorm. The heads are torchvision's.
 
     Args:
-        depth (int): Of the ResNet: 18, 34, 50 or 101.
-        num_classes (int): Without the background.
-        settings (ModelSettings): What is built on the backbone.
-        small_stem (bool): Whether the ResNet is that for small images: a 3 x 3 convolution of
+        depth (int): Depth of the ResNet: 18, 34, 50 or 101.
+        num_classes (int): Number of classes without the background.
+        settings (ModelSettings): The parts built on the backbone.
+        small_stem (bool): Whether the ResNet has the stem for small images: a 3 x 3 convolution of
             stride 1 without pooling, so that levels have strides 1 to 8. Defaults to False.
 
     Returns:
-        FasterRCNN: Or its subclass MaskRCNN; takes images as ``DetectionImages`` gives them.
+        FasterRCNN: The detector, or its subclass MaskRCNN; it takes images from
+            ``DetectionImages``.
 
     Raises:
         ValueError: If there is no such depth.
@@ -140,12 +142,12 @@ def load_backbone_weights(detector: FasterRCNN, weights: dict[str, Tensor], sour
     """Load a backbone's weights into a detector; every tensor must come from them.
 
     Args:
-        detector (FasterRCNN): From ``build_detector``.
-        weights (dict[str, Tensor]): Under torchvision's names; ``fc`` is left aside.
-        source (str): Where they are from, for errors.
+        detector (FasterRCNN): A detector from ``build_detector``.
+        weights (dict[str, Tensor]): The weights under torchvision's names; ``fc`` is ignored.
+        source (str): The origin of the weights, for errors.
 
     Returns:
-        int: The number of tensors loaded, all that the backbone has.
+        int: The number of tensors loaded, which is all that the backbone has.
 
     Raises:
         ValueError: If some are missing, unexpected or of another shape.
@@ -174,15 +176,16 @@ def load_backbone_weights(detector: FasterRCNN, weights: dict[str, Tensor], sour
 
 
 def to_own_size(result: dict[str, Tensor], shape: tuple, size: tuple) -> dict[str, Tensor]:
-    """Bring a detector's result for an image to the image's own pixels.
+    """Convert a detector's result for an image to the original image's pixels.
 
     Args:
-        result (dict[str, Tensor]): With ``boxes`` (N, 4), and ``masks`` (N, 1, 28, 28) or none.
+        result (dict[str, Tensor]): A result with ``boxes`` (N, 4) and optionally ``masks`` (N, 1,
+            28, 28).
         shape (tuple): Height and width of the image that the detector saw.
-        size (tuple): Height and width of the image itself.
+        size (tuple): Height and width of the original image.
 
     Returns:
-        dict[str, Tensor]: With scaled boxes, and masks (N, H, W) of booleans.
+        dict[str, Tensor]: The result with scaled boxes, and boolean masks (N, H, W).
     """
     scale = result['boxes'].new_tensor([size[1] / shape[1], size[0] / shape[0]]).repeat(2)
     result = {**result, 'boxes': result['boxes'] * scale}
@@ -193,14 +196,14 @@ def to_own_size(result: dict[str, Tensor], shape: tuple, size: tuple) -> dict[st
 
 
 def backbone_features(detector: FasterRCNN, images: list[Tensor]) -> dict[str, Tensor]:
-    """Run input step and backbone alone, as batch-norm statistics need no more.
+    """Run only the input step and the backbone; batch-norm statistics need no more.
 
     Args:
-        detector (FasterRCNN): From ``build_detector``.
+        detector (FasterRCNN): A detector from ``build_detector``.
         images (list[Tensor]): Float (3, H, W) RGB in [0, 1].
 
     Returns:
-        dict[str, Tensor]: The five levels.
+        dict[str, Tensor]: The feature maps of the five levels.
     """
     prepared: ImageList = detector.transform(images)[0]
     return detector.backbone(prepared.tensors)

@@ -1,4 +1,4 @@
-"""A picture of what a detector finds on some test images."""
+"""A picture of a detector's results on some test images."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,24 +20,24 @@ _COLUMNS = 4
 def draw_predictions(
     coco: dict, found: Iterable[dict], path: str | Path, count: int, min_score: float = 0.3
 ) -> None:
-    """Write a picture of some test images, drawn at random but always the same.
+    """Write a picture of some test images, which are drawn at random but always the same.
 
-    White boxes are the annotated objects. Colored ones, a color a class, are what was found, with
-    class and score, and with the mask where there is one.
+    White boxes are the annotated objects. Colored boxes, one color per class, are the detections,
+    with class and score, and with the mask if there is one.
 
     Args:
         coco (dict): Images, annotations and categories.
         found (Iterable[dict]): Detections in COCO's form.
-        path (str | Path): Of the PNG; written aside, then moved into place.
-        count (int): How many images.
-        min_score (float): Detections below it are not drawn, but for an image's surest if it has no
-            other. Defaults to 0.3.
+        path (str | Path): The PNG file; it is written to a temporary file and moved into place.
+        count (int): Number of images.
+        min_score (float): Detections below it are not drawn, except an image's best one if it has
+            no other. Defaults to 0.3.
     """
     names = {category['id']: category['name'] for category in coco['categories']}
     colors = {id_: _COLORS[i % len(_COLORS)] for i, id_ in enumerate(sorted(names))}
     images = coco['images']
     count = min(count, len(images))
-    # Evenly spaced ones could all be of one class.
+    # Evenly spaced images could all be of one class.
     chosen = sorted(np.random.default_rng(0).choice(len(images), count, replace=False))
     rows = -(-len(chosen) // _COLUMNS)
     gap = 8
@@ -58,7 +58,7 @@ def draw_predictions(
 def _draw(
     info: dict, truth: list, detections: list[dict], names: dict[int, str], colors: dict[int, str]
 ) -> Image.Image:
-    """Draw an image, scaled to fit a square; the surest detection comes first."""
+    """Draw an image, scaled to fit a square; its best detection comes first."""
     image = load_photo(info['file_name'])
     scale = _SIDE / max(image.size)
     width, height = (max(1, round(scale * side)) for side in image.size)
@@ -72,7 +72,7 @@ def _draw(
     font = ImageFont.load_default(15)
     for box in truth:
         draw.rectangle(_corners(box, scale), outline='white', width=1)
-    # The surest, which comes first, on top.
+    # The best detection, which comes first, is drawn on top.
     for item in reversed(detections):
         corners = _corners(item['bbox'], scale)
         color = colors[item['category_id']]

@@ -1,4 +1,4 @@
-"""How the detectors are trained: the published schedules, and small ones for a CPU."""
+"""The training schedules of the detectors: the published ones, and small ones for a CPU."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,20 +24,20 @@ class Recipe:
     """A schedule and the sizes of its images; the defaults are detectron2's for FPN.
 
     Args:
-        iterations (int): Batches that are trained on.
+        iterations (int): Number of training batches.
         steps (tuple[int, ...]): Iterations at which the learning rate falls to a tenth.
-        short_sides (tuple[int, ...]): In pixels, one drawn for each training image.
-        test_short_side (int): In pixels.
+        short_sides (tuple[int, ...]): Lengths in pixels; one is drawn for each training image.
+        test_short_side (int): Length in pixels.
         max_side (int): Limit of the long side in pixels.
-        batch_size (int): Images a batch, over all processes.
-        lr (float): Learning rate of that batch size; it goes up and down with another one.
-        warmup (int): Iterations over which it rises from a thousandth.
+        batch_size (int): Images per batch, over all processes.
+        lr (float): Learning rate for that batch size; it scales with another batch size.
+        warmup (int): Number of iterations over which the rate rises from a thousandth.
         optimizer (str): ``'sgd'``, with momentum 0.9, or ``'adamw'``.
-        weight_decay (float): Of all but batch norm.
-        precise_bn (int): Training batches over which batch norm's statistics are averaged before
-            testing.
-        test_batch_size (int): More than 1 is for images of one size.
-        model (ModelSettings): What is built on the backbone.
+        weight_decay (float): Weight decay of all parameters except those of batch norm.
+        precise_bn (int): Number of training batches over which batch norm's statistics are averaged
+            before testing.
+        test_batch_size (int): Images per test batch; more than 1 is only for images of one size.
+        model (ModelSettings): The parts built on the backbone.
     """
 
     iterations: int
@@ -64,21 +64,21 @@ class Recipe:
 
 
 RECIPES = {
-    # MoCo's for VOC07+12, which is the paper's (24k iterations, short sides of 480 to 800).
+    # MoCo's recipe for VOC07+12, which the paper uses (24k iterations, short sides of 480 to 800).
     'voc': Recipe(
         iterations=24000,
         steps=(18000, 22000),
         warmup=100,
         short_sides=tuple(range(480, 801, 32)),
     ),
-    # detectron2's 1x.
+    # detectron2's 1x schedule.
     'coco': Recipe(
         iterations=90000,
         steps=(60000, 80000),
         short_sides=tuple(range(640, 801, 32)),
         model=ModelSettings(masks=True),
     ),
-    # Few iterations on small images: AdamW gets further than SGD. Nobody's published recipe.
+    # Few iterations on small images, where AdamW gets further than SGD. Not a published recipe.
     'voc-small': Recipe(
         iterations=400,
         steps=(300, 370),

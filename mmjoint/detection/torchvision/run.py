@@ -1,4 +1,4 @@
-"""Fine-tuning detectors with torchvision: from the command line's arguments to results.json."""
+"""Fine-tunes detectors with torchvision, from the command-line arguments to results.json."""
 
 import argparse
 import dataclasses
@@ -28,14 +28,14 @@ from .recipes import RECIPES, Recipe
 
 
 def parse_args(description: str, arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read a command line.
+    """Parse a command line.
 
     Args:
-        description (str): What ``--help`` says first.
-        arguments (Sequence[str], optional): Defaults to None, this program's.
+        description (str): The first text of ``--help``.
+        arguments (Sequence[str], optional): The arguments. Defaults to None, those of the program.
 
     Returns:
-        argparse.Namespace: For ``fine_tune``.
+        argparse.Namespace: The arguments for ``fine_tune``.
     """
     parser = argparse.ArgumentParser(description=description, epilog=DEBUG_HELP)
     parser.add_argument('data', choices=['voc', 'coco', 'scenes'], help='the data set')
@@ -46,7 +46,10 @@ def parse_args(description: str, arguments: Sequence[str] | None = None) -> argp
         help="a checkpoint of a ResNet, 'random', or 'torchvision' (ImageNet labels, downloaded)",
     )
     parser.add_argument(
-        '--which', choices=['online', 'momentum'], default='online', help='of its two backbones'
+        '--which',
+        choices=['online', 'momentum'],
+        default='online',
+        help='backbone of the checkpoint to use',
     )
     parser.add_argument('--trust', action='store_true', help='let the checkpoint run code')
     parser.add_argument(
@@ -74,13 +77,17 @@ def parse_args(description: str, arguments: Sequence[str] | None = None) -> argp
     group.add_argument(
         '--batch-size', type=int, help='images, over all processes; the learning rate goes with it'
     )
-    group.add_argument('--lr', type=float, help='learning rate of that batch size')
-    group.add_argument('--seed', type=int, default=0, help='of the first trial (default: 0)')
-    group.add_argument('--trials', type=int, default=1, help='with seeds that follow each other')
+    group.add_argument('--lr', type=float, help='learning rate for that batch size')
+    group.add_argument('--seed', type=int, default=0, help='seed of the first trial (default: 0)')
+    group.add_argument(
+        '--trials', type=int, default=1, help='number of trials, with consecutive seeds'
+    )
     group = parser.add_argument_group('machine')
     group.add_argument('--device', help='default: cuda if there is one, or else cpu')
     group.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 on the CPU)')
-    group.add_argument('--workers', type=int, default=2, help='that load images (default: 2)')
+    group.add_argument(
+        '--workers', type=int, default=2, help='processes that load images (default: 2)'
+    )
     group.add_argument('--checkpoint-interval', type=int, help='default: a 20th of the iterations')
     group.add_argument(
         '--pictures', type=int, default=8, help='test images in predictions.png (default: 8)'
@@ -96,7 +103,7 @@ def parse_args(description: str, arguments: Sequence[str] | None = None) -> argp
 
 
 def choose_recipe(args: argparse.Namespace) -> tuple[str, Recipe]:
-    """Return the recipe's name and the recipe with what the command line changes."""
+    """Return the recipe's name, and the recipe with the changes of the command line."""
     name = f'{args.data}-small' if args.small else args.data
     recipe = RECIPES[name]
     changes = {}
@@ -116,7 +123,7 @@ def choose_recipe(args: argparse.Namespace) -> tuple[str, Recipe]:
 
 
 def read_sets(args: argparse.Namespace) -> DataSets:
-    """Read and check training and test set."""
+    """Read and check the training set and the test set."""
     if args.data == 'scenes':
         args.coco_root, args.kind = args.scenes_root, 'bbox'
         args.train_split, args.test_split = ['train'], 'val'
@@ -134,7 +141,7 @@ def connect(args: argparse.Namespace) -> Machine:
 
 
 def read_init(args: argparse.Namespace, machine: Machine) -> tuple[dict | None, dict]:
-    """Return the weights to start from, None for a random start, and where they came from."""
+    """Return the initial weights, None for a random initialization, and their origin."""
     if args.init == 'random':
         return None, dict(depth=args.depth or 50, stem='7x7')
     source, depth = args.init, args.depth
@@ -163,12 +170,12 @@ def run_trial(
     """Train and test once.
 
     Args:
-        args (argparse.Namespace): From ``parse_args``.
-        recipe (Recipe): From ``choose_recipe``.
-        seed (int): Of this trial.
-        data (DataSets): From ``read_sets``.
-        init (tuple[dict | None, dict]): From ``read_init``.
-        machine (Machine): Where it runs.
+        args (argparse.Namespace): Arguments from ``parse_args``.
+        recipe (Recipe): A recipe from ``choose_recipe``.
+        seed (int): Seed of this trial.
+        data (DataSets): The data from ``read_sets``.
+        init (tuple[dict | None, dict]): The weights from ``read_init``.
+        machine (Machine): The device and the processes.
 
     Returns:
         dict: Seed, metrics, AP of each class, seconds of training and settings; empty on all
@@ -222,7 +229,7 @@ def run_trial(
 
 
 def _draw(args: argparse.Namespace, coco: dict, found: list[dict]) -> None:
-    """Draw what was found; the result stands whatever becomes of its picture."""
+    """Draw the detections; a failure does not affect the result."""
     path = args.work_dir / 'predictions.png'
     try:
         draw_predictions(coco, found, path, args.pictures)
@@ -234,10 +241,10 @@ def fine_tune(args: argparse.Namespace) -> None:
     """Run all trials, print the table, write results.json.
 
     Args:
-        args (argparse.Namespace): From ``parse_args``.
+        args (argparse.Namespace): Arguments from ``parse_args``.
 
     Raises:
-        OSError, ValueError: Data, checkpoint or arguments have faults, which are named.
+        OSError, ValueError: Data, checkpoint or arguments have faults, which the message names.
     """
     name, recipe = choose_recipe(args)
     kind = 'mask_rcnn' if recipe.model.masks else 'faster_rcnn'
