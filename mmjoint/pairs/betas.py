@@ -32,8 +32,8 @@ def parse_beta(word: str) -> tuple[str, float | None]:
         return name, None if value.lower() == 'none' else float(value)
     except ValueError:
         raise ValueError(
-            f'{word!r} is not a beta: expected a number or None, with or without a name, such as '
-            '0, None, JointCrop=-1 or JointColor.brightness=0'
+            f'--beta: {word!r} is not a beta: expected a number or None, with or without a name, '
+            'such as 0, None, JointCrop=-1 or JointColor.brightness=0'
         ) from None
 
 

@@ -73,7 +73,7 @@ def test_beta(run_tool):
             'error: --table 3 --run: the table is of detectors; its commands run them',
         ),
         (['--table', 7, '--beta', 0, 1], 'error: --beta: a run has one setting, got 2: 0, 1'),
-        (['--table', 7, '--beta', 'hard'], "argument --beta: 'hard' is not a beta"),
+        (['--table', 7, '--beta', 'hard'], "error: --beta: 'hard' is not a beta"),
         (['--table', 7, '--list'], 'error: give one of --list, --index and --table'),
         (['--table', 7, '--run', '--scale', 'small', '--seeds', 0], 'error: --seeds must be at'),
         (
