@@ -104,6 +104,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc/net')
 def test_store_of_one_machine_listens_on_the_loopback_alone(tmp_path):
     script = tmp_path / 'process.py'
