@@ -24,12 +24,12 @@ def parse_args() -> Namespace:
         nargs='?',
         const='auto',
         metavar='CKPT',
-        help='go on from a checkpoint; without CKPT, from the last in the work directory if any',
+        help='continue from a checkpoint; without CKPT, from the last in the work directory if any',
     )
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='start anew though the work directory holds a run: its checkpoints are removed',
+        help='start again although the work directory holds a run: its checkpoints are removed',
     )
     parser.add_argument(
         '--amp',

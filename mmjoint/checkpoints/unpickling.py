@@ -220,7 +220,9 @@ class _Instructions(dict):
         return super().__getitem__(code)
 
     def __missing__(self, code: int) -> Callable:
-        raise pickle.UnpicklingError(f'the byte {bytes([code])!r} is no instruction of its pickle')
+        raise pickle.UnpicklingError(
+            f'the byte {bytes([code])!r} is not an instruction of its pickle'
+        )
 
 
 class SafeUnpickler(pickle._Unpickler):  # Python's own, written in Python
@@ -288,7 +290,7 @@ class SafeUnpickler(pickle._Unpickler):  # Python's own, written in Python
             raise RefusedError('a reference to what the file does not have')
         kind, name, key, _, count, *more = pid
         if kind != 'storage' or type(name) is not _Name or type(count) is not int or count < 0:
-            raise RefusedError('a reference that is no storage of a tensor')
+            raise RefusedError('a reference that is not a storage of a tensor')
         return self._load_storage(name.dtype, str(key), count, *more)
 
     def _rebuild_tensor_v3(

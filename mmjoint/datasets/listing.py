@@ -72,7 +72,7 @@ def list_images(
     if left_out:
         print_log(
             f'{printable(folder)}: {len(left_out)} images left out whose links lead nowhere or '
-            f'that are no files, such as {printable(min(left_out))}',
+            f'that are not files, such as {printable(min(left_out))}',
             logger='current',
             level=logging.WARNING,
         )

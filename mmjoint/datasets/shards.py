@@ -307,7 +307,7 @@ def index_tar(tar: str | Path) -> bytes:
                 lines[-1] += [extension, str(member.offset_data), str(member.size), name]
             end = file.offset
     except tarfile.TarError as error:
-        raise ValueError(f'{tar}: truncated, or no uncompressed tar ({error})') from error
+        raise ValueError(f'{tar}: truncated, or not an uncompressed tar ({error})') from error
     with open(tar, 'rb') as file:
         file.seek(end)
         if file.read(512) != bytes(512):

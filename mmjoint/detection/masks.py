@@ -16,7 +16,7 @@ from .findings import Findings, shorten
 _CHUNK = 20000
 _NUMBERS = {int, float}
 _EMPTY = 'masks without area'
-_LINES = 'polygons of fewer than three points, beside others of their object'
+_LINES = 'polygons of fewer than three points, next to others of their object'
 
 
 def decode_mask(annotation: dict, height: int, width: int) -> np.ndarray:

@@ -189,7 +189,9 @@ def read_data(args: argparse.Namespace, form: str) -> DataSets:
     for coco, source in ((train, sources[0]), (test, sources[1])):
         check_photos(coco, source, findings, hint, args.check_photos)
         if not count_objects(coco):
-            findings.fault(source, 'annotations', 'have no object of the classes that is no crowd')
+            findings.fault(
+                source, 'annotations', 'have no object of the classes that is not a crowd'
+            )
     findings.end()
     both = {i['file_name'] for i in train['images']} & {i['file_name'] for i in test['images']}
     if both:

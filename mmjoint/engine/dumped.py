@@ -31,7 +31,7 @@ def read_dumped_config(path: str | Path) -> tuple[Config, list[str]]:
     try:
         text = Path(path).read_text(encoding='utf-8')
     except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: no text in UTF-8 ({error.reason})') from error
+        raise ValueError(f'{path}: not text in UTF-8 ({error.reason})') from error
     settings, unread = read_assignments(text)
     reserved = {'filename', 'text', 'pretty_text', 'env_variables'} & settings.keys()
     unread += [f'{key}: a name that configs cannot have' for key in sorted(reserved)]
@@ -56,7 +56,7 @@ def refuse_code(cfg: Config) -> None:
             package, _, name = value.rpartition('.')
             # If a registry lacks the name, an attribute of the package with that name is used.
             if package and (package not in _PACKAGES or hasattr(import_module(package), name)):
-                raise ValueError(f'{cfg.filename}: {place}={value!r} is no class of a registry')
+                raise ValueError(f'{cfg.filename}: {place}={value!r} is not a class of a registry')
         if value.lower().endswith(_PROGRAMS):
             raise ValueError(f'{cfg.filename}: {place}={value!r} may carry code, it is not read')
 

@@ -67,7 +67,7 @@ class ResumeHook(Hook):
         """
         meta = checkpoint.get('meta')
         if not isinstance(meta, dict):
-            raise CheckpointError(f'{self.path}: no training run to go on with: no meta; {_HINT}')
+            raise CheckpointError(f'{self.path}: not a training run to continue: no meta; {_HINT}')
         meta.pop('config', None)  # mmengine would run this text as Python
         if not isinstance(runner, Runner):  # mmengine's strategies load checkpoints themselves
             self._keep_order(runner, meta.get('seed'))
@@ -125,7 +125,7 @@ class ResumeHook(Hook):
                 missing = scheduler.state_dict().keys() - keys
                 if missing - {'verbose'}:
                     raise CheckpointError(
-                        f'{self.path}: its param_scheduler {i} is no {type(scheduler).__name__} '
+                        f'{self.path}: its param_scheduler {i} is not {type(scheduler).__name__} '
                         f'(no {", ".join(sorted(missing))}): go on with the config of the run; '
                         f'{_HINT}'
                     )
@@ -146,7 +146,7 @@ class ResumeHook(Hook):
             missing = (own.keys() - group.keys()) & telling
             if missing:
                 raise CheckpointError(
-                    f'{self.path}: its optimizer is no {type(optimizer).__name__} (no '
+                    f'{self.path}: its optimizer is not {type(optimizer).__name__} (no '
                     f'{", ".join(sorted(missing))}): go on with the config of the run; {_HINT}'
                 )
 
@@ -185,7 +185,7 @@ class ResumeHook(Hook):
             meta['iter'] = epoch * length + done
             self._rescale(runner, checkpoint, was)
             runner.logger.info(
-                f'{was} iterations an epoch before, {length} now: goes on after iteration '
+                f'{was} iterations per epoch before, {length} now: goes on after iteration '
                 f'{meta["iter"]}, schedules in their place of epoch {epoch}'
             )
         if done and not isinstance(runner.train_loop, ResumableEpochLoop):

@@ -192,7 +192,7 @@ def _read_features(path: Path) -> Features:
                 raise TypeError(f'of shapes {tuple(rows.shape)} and {tuple(numbers.shape)}')
     except (CheckpointError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f'{path}: no features that this program has kept ({error}); remove the file'
+            f'{path}: not a features file of this program ({error}); remove the file'
         ) from error
     return (features, labels), (test_features, test_labels)
 

@@ -193,7 +193,7 @@ class ContrastiveCropHook(Hook):
                 or boxes.shape[1:] != (4,)
                 or ((boxes < 0) | (boxes > 1)).any()
             ):
-                raise ValueError(f'ContrastiveCropHook: {_KEY} of the checkpoint are no boxes')
+                raise ValueError(f'ContrastiveCropHook: {_KEY} of the checkpoint are not boxes')
             self._loaded = boxes.cpu()
 
     def _refreshes(self, epoch: int) -> int:

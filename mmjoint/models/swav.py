@@ -83,7 +83,7 @@ class DistributedSwAVLoss(SwAVLoss):
         num_views = sum(self.num_crops)
         if len(x) % num_views:
             raise ValueError(
-                f'DistributedSwAVLoss: {len(x)} projections are no multiple of the {num_views} '
+                f'DistributedSwAVLoss: {len(x)} projections are not a multiple of the {num_views} '
                 f'views of num_crops={self.num_crops}'
             )
         with torch.no_grad():

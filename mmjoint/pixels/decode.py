@@ -112,7 +112,7 @@ def _size_by_pillow(file: BinaryIO) -> tuple[int, int]:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             return size[::-1] if turned else size
     except UnidentifiedImageError as error:
-        raise OSError('truncated, or no image whose size can be read') from error
+        raise OSError('truncated, or not an image whose size can be read') from error
     except (ValueError, SyntaxError, EOFError, KeyError, TypeError) as error:
         raise OSError(f'damaged ({error})') from error
     finally:
@@ -162,7 +162,7 @@ def decode(
         _check_other(data, max_pixels)
     img = _imdecode(data, flag)
     if img is None:
-        raise OSError('the file is truncated or damaged, or no image that OpenCV can read')
+        raise OSError('the file is truncated or damaged, or not an image that OpenCV can read')
     return img
 
 
@@ -306,7 +306,7 @@ def _decode_with_opencv(data: bytes, header: _JpegHeader, flag: int) -> np.ndarr
         img = _imdecode(data, flag)
     complaint = _COMPLAINT.search(told.text)
     if img is None or (complaint and not _is_padded(data, header.scan, complaint[0])):
-        raise OSError(complaint[0] if complaint else 'no JPEG that OpenCV can read')
+        raise OSError(complaint[0] if complaint else 'not a JPEG that OpenCV can read')
     if _HARMLESS.search(told.text):
         # libjpeg reports only the first warning, so check whether another one follows.
         plain = _plain_header(data, header)
@@ -365,13 +365,13 @@ def _check_other(data: bytes, max_pixels: int | None) -> None:
             _check_size(image.width, image.height, max_pixels)
             if image.mode == 'F' or (image.format == 'TIFF' and image.mode == 'I'):
                 raise OSError(
-                    f'{image.format} of more than 16 bits a value or with a sign, of which no one '
-                    'knows what is white; save it with 8 or 16 bits'
+                    f'{image.format} of more than 16 bits per value or with a sign, whose value '
+                    'for white is unknown; save it with 8 or 16 bits'
                 )
             if image.format == 'TIFF':
                 image.load()  # OpenCV ignores a strip that cannot be decompressed
     except UnidentifiedImageError as error:
-        raise OSError('truncated, or no image whose size can be read') from error
+        raise OSError('truncated, or not an image whose size can be read') from error
     except (ValueError, SyntaxError, EOFError, KeyError, TypeError) as error:
         raise OSError(f'damaged ({error})') from error
     finally:

@@ -24,7 +24,7 @@ def read_assignments(text: str) -> tuple[dict[str, object], list[str]]:
             raise ValueError(f'it has {len(text)} characters')
         statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return {}, [f'the text is no dumped config ({" ".join(str(error).split())[:80]})']
+        return {}, [f'the text is not a dumped config ({" ".join(str(error).split())[:80]})']
     for statement in statements:
         try:
             if not isinstance(statement, ast.Assign) or len(statement.targets) > 1:

@@ -126,7 +126,7 @@ def _read_json(path: Path) -> dict | None:
     try:
         value = json.loads(path.read_text())
     except ValueError as error:
-        raise ValueError(f'{path}: no valid JSON ({error})') from error
+        raise ValueError(f'{path}: not valid JSON ({error})') from error
     if not isinstance(value, dict):
         raise ValueError(f'{path}: expected a JSON object, got a {type(value).__name__}')
     return value
@@ -168,7 +168,7 @@ def _rows(path: Path) -> list[dict]:
             rows.append(json.loads(line))
         except ValueError as error:
             if number < len(lines):
-                raise ValueError(f'{path}: line {number} is no valid JSON') from error
+                raise ValueError(f'{path}: line {number} is not valid JSON') from error
     return rows
 
 

@@ -127,7 +127,7 @@ def test_queue() -> None:
 
 
 def test_projections_that_do_not_fit_the_views() -> None:
-    with pytest.raises(ValueError, match='13 projections are no multiple of the 6 views'):
+    with pytest.raises(ValueError, match='13 projections are not a multiple of the 6 views'):
         build().head.loss_module(torch.randn(13, 8))
 
 

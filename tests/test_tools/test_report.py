@@ -79,5 +79,5 @@ def test_code_in_a_sent_folder_is_not_run(run_tool, work_dirs, tmp_path):
     status, out, err = run_tool('report.py', *work_dirs, '--out', 'page.html')
     assert status == 0, err
     assert 'baseline: ' in out and 'not read, as no data: line ' in out
-    assert 'joint: no pairs: ' in out and "'os.system' is no class of a registry" in out
+    assert 'joint: no pairs: ' in out and "'os.system' is not a class of a registry" in out
     assert not (tmp_path / 'ran').exists()

@@ -38,7 +38,7 @@ def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path):
     path = write_log(tmp_path, '20260101_000000', [dict(loss=1.5, step=1)], '{"loss": 0.')
     assert read_scalars(tmp_path) == ([1], [1.5])
     path.write_text('{"loss": 0.\n{"loss": 1.5, "step": 2}\n')
-    with pytest.raises(ValueError, match='scalars.json: line 1 is no valid JSON'):
+    with pytest.raises(ValueError, match='scalars.json: line 1 is not valid JSON'):
         read_scalars(tmp_path)
 
 
@@ -128,7 +128,7 @@ def test_bad_work_directories(tmp_path):
     with pytest.raises(FileNotFoundError, match='no loss was logged there'):
         read_run(tmp_path)
     (make_run(tmp_path / 'one', 0, 2.0) / 'sdf.json').write_text('{')
-    with pytest.raises(ValueError, match='sdf.json: no valid JSON'):
+    with pytest.raises(ValueError, match='sdf.json: not valid JSON'):
         read_run(tmp_path / 'one')
 
 

@@ -145,8 +145,8 @@ def train(
             start, seconds = int(saved['iteration']), float(saved['seconds'])
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise CheckpointError(
-                f'{checkpoint}: no checkpoint of this program ({type(error).__name__}: {error}); '
-                'delete the folder to start anew'
+                f'{checkpoint}: not a checkpoint of this program ({type(error).__name__}: {error})'
+                '; delete the folder to start again'
             ) from error
     if machine.rank == 0:
         folder.mkdir(parents=True, exist_ok=True)

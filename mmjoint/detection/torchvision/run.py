@@ -55,7 +55,7 @@ def parse_args(description: str, arguments: Sequence[str] | None = None) -> argp
     parser.add_argument(
         '--work-dir',
         type=Path,
-        help='folder of results, logs and checkpoints; the same command goes on where it ended',
+        help='folder of results, logs and checkpoints; the same command continues where it ended',
     )
     parser.add_argument(
         '--small',
