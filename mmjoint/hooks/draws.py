@@ -1,4 +1,4 @@
-"""Ties what a run draws to its seed, the epoch and the image."""
+"""Ties the draws of a run to its seed, the epoch and the image."""
 
 from typing import Any
 
@@ -15,21 +15,20 @@ from ..transforms.draws import seed_iteration, tie_draws
 @MMPRETRAIN_HOOKS.register_module(name='DistSamplerSeedHook')
 @HOOKS.register_module()
 class DrawsHook(DistSamplerSeedHook):
-    """mmengine's ``DistSamplerSeedHook``, with which draws follow from seed, epoch and image alone.
+    """mmengine's ``DistSamplerSeedHook``, which also ties draws to seed, epoch and image.
 
-    What the views of a sample draw then depends neither on the number of workers and processes nor
-    on whether the run was resumed (``mmjoint.transforms.draws``), and what the model draws in an
-    iteration (MoCo's shuffled keys, dropout) follows from the seed and the iteration. A batch's
-    ``data_samples`` carry ``draw``, ``'EPOCH:INDEX'``, with which ``tools/browse_views.py
-    --replay`` shows the views again.
+    The draws for the views of a sample then depend neither on the number of workers and processes
+    nor on whether the run was resumed (``mmjoint.transforms.draws``), and what the model draws in
+    an iteration (MoCo's shuffled keys, dropout) follows from the seed and the iteration. The
+    ``data_samples`` of a batch contain ``draw``, ``'EPOCH:INDEX'``, with which
+    ``tools/browse_views.py --replay`` shows the views again.
 
-    It takes the place of mmengine's hook in mmpretrain's scope, so that it works in the tools of
-    mmpretrain, too, for training pipelines that hold a ``JointView``. ``tools/train.py`` has it
-    for all.
+    It replaces mmengine's hook in mmpretrain's scope, so it also works in mmpretrain's tools for
+    training pipelines with a ``JointView``. ``tools/train.py`` uses it for all pipelines.
 
     Args:
-        always (bool): Whether it is also for pipelines without a ``JointView``, such as those with
-            stock transforms. Defaults to False.
+        always (bool): Whether to tie the draws of pipelines without a ``JointView`` too, such as
+            those with stock transforms. Defaults to False.
 
     Examples:
         >>> custom_hooks = [dict(type='DrawsHook', always=True)]
@@ -40,7 +39,7 @@ class DrawsHook(DistSamplerSeedHook):
         self._seed: int | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Tie the draws, and say what is not tied."""
+        """Tie the draws, and log what cannot be tied."""
         loader = runner.train_dataloader
         if not (self.always or _makes_joint_views(loader.dataset)):
             return
@@ -61,7 +60,7 @@ class DrawsHook(DistSamplerSeedHook):
             )
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Tell the sampler the epoch, for the order and for the draws."""
+        """Pass the epoch to the sampler, for the order and for the draws."""
         super().before_train_epoch(runner)
         if self._seed is not None:
             tie_draws(runner.train_dataloader, self._seed, runner.epoch)
@@ -69,7 +68,7 @@ class DrawsHook(DistSamplerSeedHook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
     ) -> None:
-        """Seed what the model draws."""
+        """Seed the draws of the model."""
         if self._seed is not None:
             seed_iteration(runner.seed, runner.iter)
 

@@ -1,15 +1,16 @@
-"""A draw belongs to the sample: what views draw follows from (seed, epoch, index) and nothing else.
+"""Draws belong to the sample: what views draw follows only from (seed, epoch, index).
 
-Transforms, stock and foreign ones among them, draw from the generators of ``random``, ``numpy`` and
-``torch``. ``tie_draws`` has a data loader's sampler give out indices that carry their pass over the
-data (``Draw``), and its data set seed the three generators with them ahead of each sample. So draws
-depend neither on the number of workers and processes, nor on whether workers persist, nor on what
-was loaded before; and nothing is shared between processes, as an index travels to the worker that
-loads ahead of the epoch's end. What a transform draws from a generator of its own is out of reach.
+Transforms, including stock and third-party ones, draw from the generators of ``random``, ``numpy``
+and ``torch``. ``tie_draws`` makes a data loader's sampler yield indices that carry their pass over
+the data (``Draw``), and makes its data set seed the three generators with them before each sample.
+So draws do not depend on the number of workers and processes, on whether workers persist, or on
+what was loaded before. Nothing is shared between processes, since an index travels to the worker,
+which may load beyond the end of an epoch. Draws from a transform's private generator cannot be
+controlled.
 
-A sample that comes several times within an epoch (``RepeatAugSampler``, the images that fill up the
-last batch of several processes) has a number for each, its visit. A photo that stands in for a
-broken one draws with the index of the broken one.
+A sample that occurs several times within an epoch (``RepeatAugSampler``, the images that fill up
+the last batch of several processes) has a number for each occurrence, its visit. A photo that
+replaces a broken one draws with the index of the broken one.
 """
 
 import random
@@ -28,11 +29,11 @@ from mmpretrain.datasets import RepeatAugSampler
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
 
 _MASK = 2**64 - 1
-# Samplers that deal out one list over all samples to the processes in turn, and begin it again if
-# it does not suffice.
+# Samplers that deal out one list of all samples to the processes in turn, and start it again if it
+# is too short.
 _DEALING = (DefaultSampler, DistributedSampler, InfiniteSampler, RepeatAugSampler)
-# Whether Python's generator is seeded for each sample, which takes as long as all else here. It is
-# from the first sample on that draws from it; whether one did is told by a generator in its step.
+# Whether Python's generator is seeded for each sample, which takes as long as everything else here.
+# It is seeded from the first sample on that draws from it, which a generator in its place detects.
 _python_draws = False
 _in_step = random.Random()
 
@@ -59,7 +60,7 @@ class Draw(int):
 
     @property
     def name(self) -> str:
-        """``'EPOCH:INDEX'``, and ``':VISIT'`` from the second visit on; all from 0."""
+        """``'EPOCH:INDEX'``, and ``':VISIT'`` after it from the second visit on; all from 0."""
         return f'{self.epoch}:{int(self)}' + (f':{self.visit}' if self.visit else '')
 
 
@@ -76,11 +77,11 @@ def seed_draws(*numbers: int) -> None:
 
 
 def seed_iteration(seed: int, iteration: int) -> None:
-    """Seed what a model draws in an iteration, from the same generators.
+    """Seed the same generators for what a model draws in an iteration.
 
     Args:
-        seed (int): The run's.
-        iteration (int): From 0.
+        seed (int): The seed of the run.
+        iteration (int): Number of the iteration, from 0.
     """
     state = _mix(_pass_state(seed, -1, 0) + iteration)
     random.seed(state)
@@ -90,7 +91,7 @@ def seed_iteration(seed: int, iteration: int) -> None:
 
 
 def _seed_arrays(state: int) -> None:
-    # Both are the same Mersenne Twister, which the same seed would start at the same numbers.
+    # Both are the same Mersenne Twister, so the same seed would give them the same numbers.
     np.random.seed(state & 0xFFFFFFFF)
     torch.default_generator.manual_seed(state >> 32)
 
@@ -110,14 +111,14 @@ def _pass_state(seed: int, epoch: int, visit: int) -> int:
 
 @dataclass
 class _Place:
-    """Where a sampler is: what is known of a pass before its first index."""
+    """The position of a sampler: what is known about a pass before its first index."""
 
     epoch: int = 0
     position: int = 0
 
 
 class _DrawingSampler:
-    """Methods for a sampler, or a batch sampler without one: it gives ``Draw``s."""
+    """Methods for a sampler, or for a batch sampler without one, that make it yield ``Draw``s."""
 
     _kind: Any
     _place: _Place
@@ -155,7 +156,7 @@ class _DrawingSampler:
 
 
 class _SkippingSampler:
-    """A method for a sampler that a resume can have leave out its first samples."""
+    """A method for a sampler with which a resume can skip its first samples."""
 
     _kind: Any
     _place: _Place
@@ -166,7 +167,7 @@ class _SkippingSampler:
 
 
 class _DrawingDataset:
-    """Methods for a data set: it seeds the generators ahead of each sample."""
+    """Methods for a data set that make it seed the generators before each sample."""
 
     _kind: Any
     _draw_seed: int
@@ -193,17 +194,17 @@ class _DrawingDataset:
         return [self[index] for index in indices]
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple:
-        # A worker that is spawned makes the class anew.
+        # A spawned worker makes the class again.
         plain = object.__new__(self._kind)
         plain.__dict__.update(self.__dict__)
         return tie_dataset, (plain, self._draw_seed)
 
 
 def _change_class(thing: Any, *methods: type) -> bool:
-    """Change an object's class to one of it with other methods; False if that cannot be.
+    """Replace an object's class by one with other methods; False if that is not possible.
 
-    What looks at the object finds an instance of its class with all attributes. A class with two
-    bases, its own and one of the methods, Python refuses to change to.
+    Code that inspects the object finds an instance of its class with all attributes. Python refuses
+    to change an object to a class with two bases, the object's class and one with the methods.
     """
     kind = type(thing)
     if hasattr(kind, '_kind'):
@@ -212,22 +213,22 @@ def _change_class(thing: Any, *methods: type) -> bool:
     names |= {'__module__': kind.__module__, '__doc__': kind.__doc__, '_kind': kind}
     try:
         thing.__class__ = type(kind.__name__, (kind,), names)
-    except TypeError:  # a list, or another type that is not written in Python
+    except TypeError:  # a list, or another type not written in Python
         return False
     return True
 
 
 def tie_dataset(dataset: Any, seed: int) -> Any:
-    """Have a data set seed the generators ahead of each sample whose index is a ``Draw``.
+    """Make a data set seed the generators before each sample whose index is a ``Draw``.
 
     Args:
-        dataset (Any): Of samples with indices; its class is changed in place.
-        seed (int): From 0; the run's.
+        dataset (Any): A data set of samples with indices; its class is changed in place.
+        seed (int): The seed of the run, at least 0.
 
     Returns:
         Any: The data set.
     """
-    # Tensors hold nothing that is drawn, and would hand their class on to the samples.
+    # Tensors contain no draws, and would pass their class on to the samples.
     if not isinstance(dataset, torch.Tensor) and _change_class(dataset, _DrawingDataset):
         dataset._draw_seed = seed
     return dataset
@@ -237,13 +238,13 @@ def tie_draws(loader: DataLoader, seed: int, epoch: int = 0) -> str | None:
     """Tie the draws of a data loader's samples to (seed, epoch, index).
 
     Args:
-        loader (DataLoader): Changed in place, before it is iterated over.
-        seed (int): From 0; the same in all processes.
+        loader (DataLoader): The loader, changed in place before it is iterated over.
+        seed (int): The seed, at least 0 and the same in all processes.
         epoch (int): The next pass over the data; ignored with ``InfiniteSampler``, where each
             pass is an epoch. Defaults to 0.
 
     Returns:
-        str | None: Why draws do not follow from them; None if they do.
+        str | None: The reason why draws cannot be tied; None if they are.
     """
     if isinstance(loader.dataset, IterableDataset):
         return f'a {type(loader.dataset).__name__} is a stream, whose samples have no index'
