@@ -77,11 +77,14 @@ def test_neighbors_are_those_of_the_cpu(device):
 
 
 def test_sdf(trained, run_tool, tmp_path):
-    arguments = ['--num-images', 10, '--batch-size', 4, '--fixed-ratio', 1, 4, '--json', 'a.json']
+    arguments = ['--num-images', 10, '--batch-size', 4, '--beta', 0, '--fixed-ratio', 1, 4]
+    arguments += ['--json', 'a.json']
     status, _, err = run_tool('measure_sdf.py', *trained, *arguments)
     assert status == 0, err
     rows = json.loads((tmp_path / 'a.json').read_text())['rows']
-    assert len(rows) == 3 and all(-1 <= row['sdf'] <= 1 for row in rows)
+    settings = {row['setting'] for row in rows}
+    assert settings == {'as configured', 'beta 0', 'area ratio 1:1', 'area ratio 1:4'}
+    assert all(-1 <= row['sdf'] <= 1 for row in rows)
 
 
 def test_browse(trained, run_tool, tmp_path):
@@ -106,10 +109,16 @@ def test_hooks_watch_a_run(pretrain_config, labelled, run_tool, tmp_path):
     assert any(name.startswith('collapse/') for name in names)
 
 
-def test_convert(trained, run_tool, tmp_path, monkeypatch):
-    """What was trained on the device is read without it."""
-    status, _, err = run_tool('../transfer/convert.py', trained[1], 'a.pth', '--to', 'mm')
+def test_convert(pretrain_config, run_tool, tmp_path):
+    """What was trained on the device is read without it, a ResNet-18 of the usual width."""
+    wide = ['model.backbone.base_channels=64', 'model.backbone.stem_channels=64']
+    options = ['--cfg-options', *wide, 'model.neck.in_channels=512', 'train_cfg.max_epochs=1']
+    status, _, err = run_tool('train.py', pretrain_config, '--work-dir', 'run', *options)
     assert status == 0, err
-    weights = read_checkpoint(tmp_path / 'a.pth')
-    weights = weights.get('state_dict', weights)
-    assert weights and all(value.device.type == 'cpu' for value in weights.values())
+    path = tmp_path / 'run/epoch_1.pth'
+    status, _, err = run_tool('../transfer/convert.py', path, 'a.pth', '--to', 'torchvision')
+    assert status == 0, err
+    found, trained = (read_checkpoint(file) for file in (tmp_path / 'a.pth', path))
+    assert found and all(value.device.type == 'cpu' for value in found.values())
+    trained = trained['state_dict']
+    assert torch.equal(found['conv1.weight'], trained['backbone.conv1.weight'].cpu())

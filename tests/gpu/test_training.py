@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain.models.utils import SelfSupDataPreprocessor
+from mmpretrain.structures import DataSample
 
 from mmjoint.checkpoints import read_checkpoint
+from mmjoint.models.stock_fixes import mend_stock_parts
 from mmjoint.paper.reduced import Reduction, reduce_config
+from mmjoint.utils.device import choose_device
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 METHODS = (
@@ -95,6 +99,27 @@ def test_compiled_steps_are_the_plain_ones(seeded, run_tool, tmp_path, device):
         assert status == 0, err
     plain, compiled = logged(tmp_path / 'plain'), logged(tmp_path / 'compiled')
     assert compiled == pytest.approx(plain, rel=1e-3)
+
+
+def test_a_pinned_batch_is_copied_behind_the_host(device):
+    """The copy waits its turn on the GPU, the host does not, and all bytes arrive."""
+    if device != 'cuda':
+        pytest.skip('there is no pinned memory without a GPU')
+    place = choose_device()
+    preprocessor = SelfSupDataPreprocessor(mean=[0] * 3, std=[1] * 3).to(place)
+    mend_stock_parts(preprocessor)
+    views = [torch.randint(0, 256, (64, 3, 64, 64), dtype=torch.uint8) for _ in range(2)]
+    pinned = [view.pin_memory() for view in views]
+    preprocessor(dict(inputs=pinned, data_samples=[DataSample()]))  # kernels are loaded
+    torch.cuda.synchronize()
+    torch.cuda._sleep(10**9)  # clock ticks, half a second
+    busy = torch.cuda.Event()
+    busy.record()
+    batch = preprocessor(dict(inputs=pinned, data_samples=[DataSample()]))
+    assert not busy.query()
+    del pinned  # torch keeps the memory until it is copied
+    for found, view in zip(batch['inputs'], views, strict=True):
+        assert torch.equal(found.cpu(), view.float())
 
 
 def test_a_checkpoint_goes_to_the_cpu_and_back(seeded, run_tool, tmp_path, monkeypatch):

@@ -135,6 +135,30 @@ def test_preprocessor(settings: dict, views: int) -> None:
     assert found['data_samples'][3].gt_label.item() == 1
 
 
+class SentTensor(torch.Tensor):
+    """Says whether it is pinned and keeps how it was sent, instead of going to a GPU."""
+
+    pinned = False
+
+    def is_pinned(self) -> bool:
+        return self.pinned
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> tuple:
+        return str(device), non_blocking
+
+
+@pytest.mark.parametrize('pinned', [False, True])
+@pytest.mark.parametrize('set_by_user', [False, True])
+def test_only_pinned_batches_are_not_waited_for(pinned: bool, set_by_user: bool) -> None:
+    """tests/gpu looks at the copies themselves."""
+    preprocessor = SelfSupDataPreprocessor(non_blocking=set_by_user)
+    mend_stock_parts(preprocessor)
+    preprocessor._device = torch.device('cuda:1')
+    view = torch.zeros(2).as_subclass(SentTensor)
+    view.pinned = pinned
+    assert preprocessor.cast_data([view]) == [('cuda:1', pinned or set_by_user)]
+
+
 @pytest.mark.parametrize('interval', [1, 2])
 @pytest.mark.parametrize('kind', [ExponentialMovingAverage, CosineEMA])
 def test_average(kind: type, interval: int) -> None:

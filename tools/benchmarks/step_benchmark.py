@@ -1,145 +1,287 @@
-"""Measures how fast a run trains SimCLR, compared with the same training in a bare PyTorch loop."""
+"""How fast a run trains SimCLR, beside the same training as a bare PyTorch loop."""
 
-import contextlib
 import copy
-import statistics
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
-import torchvision
+from bare_simclr import BareSimCLR
 from mmengine.config import Config
+from mmengine.dataset import RepeatDataset
 from mmengine.hooks import Hook
-from mmengine.registry import DefaultScope
+from mmengine.registry import DATASETS, DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from rounds import summary
-from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader
+from view_benchmark.makers import raising, stock_pipeline
+from view_benchmark.recipes import RECIPES
 
 from mmjoint import engine
 from mmjoint.engine import acceleration
+from mmjoint.utils.device import choose_device
 
-# The accelerations of each variant, by the flags of tools/train.py.
+# Accelerations of each variant: the format of mixed precision, flags of tools/train.py.
 VARIANTS = {
-    'float32': (),
-    'float32, channels last': ('channels_last',),
-    'bfloat16': ('amp',),
-    'bfloat16, channels last': ('amp', 'channels_last'),
-    'float32, channels last, compiled': ('channels_last', 'compile'),
-    'bfloat16, channels last, compiled': ('amp', 'channels_last', 'compile'),
+    f'{precision}{", " if flags else ""}{", ".join(flag.replace("_", " ") for flag in flags)}': (
+        *([] if precision == 'float32' else [precision]),
+        *flags,
+    )
+    for precision in ('float32', 'bfloat16', 'float16')
+    for flags in ((), ('channels_last',), ('channels_last', 'compile'))
 }
+_CONFIGS = Path(__file__).resolve().parents[2] / 'configs/simclr'
+# The config of each network, and the recipe of its views in ``view_benchmark``.
+ARCHITECTURES = {
+    'resnet18': ('simclr_resnet18_4xb128-coslr-500e_tiny-imagenet', 'small'),
+    'resnet50': ('simclr_resnet50_8xb64-coslr-100e_in1k', 'simclr'),
+}
+# The config whose optimizer is meant.
+OPTIMIZERS = {'sgd': ARCHITECTURES['resnet18'][0], 'lars': ARCHITECTURES['resnet50'][0]}
+LOADERS = ('mmjoint', 'mmpretrain')
 
 
-class BareSimCLR:
-    """SimCLR on torchvision's ResNet-18 for small images, without any part of mm.
+def benchmark_config(arch: str, optimizer: str, size: int | None, batch_size: int) -> Config:
+    """Read the config of a benchmark.
 
     Args:
-        weights (dict[str, Tensor]): The initial weights: the state dict of mmpretrain's ``SimCLR``
-            with ``ResNet_CIFAR`` and ``MoCoV2Neck``.
-        cfg (Config): The config of that model; channels, temperature, mean, std and the settings of
-            SGD are read from it.
-        options (Sequence[str]): Any of ``'amp'``, ``'channels_last'`` and ``'compile'``.
-        device (torch.device | str): The device to train on. Defaults to ``'cpu'``.
+        arch (str): ``'resnet18'``, with the stem for small images, or ``'resnet50'``.
+        optimizer (str): ``'sgd'`` or ``'lars'``, with the settings of the configs.
+        size (int, optional): Side of the views, pixels. None leaves the config's, 64 and 224.
+        batch_size (int): Images a step; the learning rate is that for this batch.
+
+    Returns:
+        Config: SimCLR.
+
+    Raises:
+        ValueError: ``size`` or ``batch_size`` is too small.
+    """
+    if batch_size < 2 or (size is not None and size < 8):
+        raise ValueError(
+            f'at least 2 images a step of 8 pixels are needed, got {batch_size} of {size}'
+        )
+    cfg = engine.load_config(
+        Namespace(
+            config=str(_CONFIGS / f'{ARCHITECTURES[arch][0]}.py'),
+            cfg_options={'train_dataloader.batch_size': batch_size},
+            launcher='none',
+            work_dir=None,
+            no_pin_memory=False,
+        )
+    )
+    other = Config.fromfile(_CONFIGS / f'{OPTIMIZERS[optimizer]}.py')
+    cfg.optim_wrapper, cfg.param_scheduler = other.optim_wrapper, other.param_scheduler
+    cfg.optim_wrapper.optimizer.lr *= batch_size / other.auto_scale_lr.base_batch_size
+    for schedule in cfg.param_scheduler:
+        if schedule.type == 'LinearLR':  # it works as ever, at a constant rate
+            schedule.start_factor = 1.0
+    if size is not None:
+        for step in _view_steps(cfg):
+            if step.type == 'JointCrop':
+                step.scale = size
+    return cfg
+
+
+def benchmark_step(
+    cfg: Config, options: Sequence[str] = (), rounds: int = 8, steps: int = 2
+) -> dict:
+    """Measure mmengine's Runner, set up as by ``tools/train.py``, against ``BareSimCLR``.
+
+    Both train in this process by turns, from the same weights, on one batch of noise that lies on
+    the device, with as many threads. A first round of each is not counted. Checkpoints are not
+    saved.
+
+    Args:
+        cfg (Config): From ``benchmark_config``; not changed.
+        options (Sequence[str]): A value of ``VARIANTS``.
+        rounds (int): Rounds that count, at least 2. Defaults to 8.
+        steps (int): Steps of each in a round, at least 2. Defaults to 2.
+
+    Returns:
+        dict: ``rounds``, ``steps`` and ``batch_size``; over the rounds, as ``dict(median,
+        quartiles)``, ``runner`` and ``bare``, images (pairs of views) per second, ``runner_cpu``
+        and ``bare_cpu``, images per second of CPU time, ``ratio`` and ``cpu_ratio``, the Runner's
+        by the bare loop's; ``waiting``, the share of the Runner's time in which it waits for data;
+        ``losses``, one list of the Runner's and one of the bare loop's, of all steps; on a GPU
+        ``memory``, the most bytes that torch held in a round of the Runner and of the bare loop,
+        with the weights of both.
+
+    Raises:
+        ValueError: ``rounds`` or ``steps`` is less than 2, or the device cannot do ``options``.
+    """
+    iterations = _number_of_steps(rounds, steps)
+    cfg = _prepare(cfg, options)
+    device = choose_device()
+    batches = _resident(cfg, iterations, device)
+    comparison = _Comparison(
+        lambda runner: BareSimCLR(runner.model.state_dict(), cfg, options, device),
+        steps,
+        device,
+        rounds,
+        batches.dataset,
+    )
+    _train(cfg, batches, comparison)
+    images = steps * cfg.train_dataloader.batch_size
+
+    def over_rounds(value: Callable[[tuple, tuple], float]) -> dict:
+        return summary([value(ours, theirs) for ours, theirs in comparison.times])
+
+    return dict(
+        rounds=rounds,
+        steps=steps,
+        batch_size=cfg.train_dataloader.batch_size,
+        runner=over_rounds(lambda ours, theirs: images / ours[0]),
+        bare=over_rounds(lambda ours, theirs: images / theirs[0]),
+        runner_cpu=over_rounds(lambda ours, theirs: images / ours[1]),
+        bare_cpu=over_rounds(lambda ours, theirs: images / theirs[1]),
+        ratio=over_rounds(lambda ours, theirs: theirs[0] / ours[0]),
+        cpu_ratio=over_rounds(lambda ours, theirs: theirs[1] / ours[1]),
+        waiting=comparison.waiting(),
+        losses=[list(losses) for losses in comparison.losses],
+        **({'memory': comparison.memory} if device.type == 'cuda' else {}),
+    )
+
+
+def benchmark_loading(
+    cfg: Config,
+    options: Sequence[str],
+    photos: str,
+    loader: str,
+    arch: str,
+    workers: int,
+    rounds: int = 8,
+    steps: int = 2,
+) -> dict:
+    """Measure mmengine's Runner on what loader workers make of photos, without a pause.
+
+    What the workers have made ahead at the start is used up before the first round that counts.
+
+    Args:
+        cfg (Config): From ``benchmark_config``; not changed.
+        options (Sequence[str]): A value of ``VARIANTS``.
+        photos (str): A folder of images, at any depth. They are taken as often as needed.
+        loader (str): ``'mmjoint'``, the config's pipeline, or ``'mmpretrain'``, the same views by
+            mmpretrain's own transforms.
+        arch (str): The network of the config.
+        workers (int): Processes that load, 0 for the main process.
+        rounds (int): Rounds that count, at least 2. Defaults to 8.
+        steps (int): Steps in a round, at least 2. Defaults to 2.
+
+    Returns:
+        dict: ``rounds``, ``steps``, ``batch_size`` and ``workers``; over the rounds, as
+        ``dict(median, quartiles)``, ``runner``, images (pairs of views) per second; ``waiting``,
+        the share of the time in which the Runner waits for data.
+
+    Raises:
+        ValueError: ``rounds`` or ``steps`` is less than 2, the device cannot do ``options``, or
+            there are no photos.
+    """
+    _number_of_steps(rounds, steps)
+    cfg = _prepare(cfg, options)
+    settings = cfg.train_dataloader
+    pipeline = raising(settings.dataset.pipeline)
+    if loader == 'mmpretrain':
+        (size,) = (step.scale for step in _view_steps(cfg) if step.type == 'JointCrop')
+        recipe = RECIPES[ARCHITECTURES[arch][1]]
+        pipeline = stock_pipeline([replace(view, size=size) for view in recipe])
+    settings.update(num_workers=workers, persistent_workers=workers > 0)
+    ahead = workers * (settings.get('prefetch_factor') or 2)
+    uncounted = max(1, -(-ahead // steps))  # rounds
+    needed = (uncounted + rounds) * steps * settings.batch_size
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        images = DATASETS.build(dict(type='ImageFolder', data_root=str(photos), pipeline=pipeline))
+        times = -(-needed // len(images))
+        batches = Runner.build_dataloader(
+            dict(settings.to_dict(), dataset=RepeatDataset(images, times))
+        )
+    timing = _Timing(steps, choose_device(), uncounted, rounds)
+    _train(cfg, batches, timing)
+    number = steps * settings.batch_size
+    return dict(
+        rounds=rounds,
+        steps=steps,
+        batch_size=settings.batch_size,
+        workers=workers,
+        runner=summary([number / seconds for seconds in timing.times]),
+        waiting=timing.waiting(),
+    )
+
+
+class _Timing(Hook):
+    """Time rounds of the Runner's steps.
+
+    A round goes from the end of the last hook to the end of the last hook some iterations later, so
+    it holds the data loader, all other hooks and what they log.
+
+    Args:
+        steps (int): In a round.
+        device (torch.device): Waited for at the ends of rounds, and nowhere else.
+        uncounted (int): Rounds at the start that do not count: kernels are chosen, code is
+            compiled.
+        rounds (int): Rounds that count.
+    """
+
+    def __init__(self, steps: int, device: torch.device, uncounted: int, rounds: int) -> None:
+        self.steps, self.device, self.uncounted = steps, device, uncounted
+        self.rounds = uncounted + rounds
+        self.times: list = []
+        self.waits: list[tuple[float, float]] = []  # for data, and the whole step, seconds
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: object = None
+    ) -> None:
+        round_, step = divmod(batch_idx, self.steps)
+        if round_ >= self.uncounted and step:  # a round's first wait may hold the one before
+            names = ('train/data_time', 'train/time')
+            self.waits.append(
+                tuple(float(runner.message_hub.get_scalar(name).current()) for name in names)
+            )
+        if step == self.steps - 1:
+            self.end_round(round_ >= self.uncounted)
+
+    def end_round(self, counts: bool) -> None:
+        now = self.clocks()
+        if counts:
+            self.times.append(now[0] - self.start[0])
+        self.start = now
+
+    def clocks(self) -> tuple[float, float]:
+        """Wall time and CPU time of the process, seconds, when the device has done its work."""
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter(), time.process_time()
+
+    def waiting(self) -> float:
+        """Return the share of the time in which the Runner waits for data."""
+        data, whole = (sum(parts) for parts in zip(*self.waits, strict=True))
+        return data / whole
+
+
+class _Comparison(_Timing):
+    """After each round of the Runner's steps time one of as many steps of the bare loop.
+
+    Args:
+        make_bare (Callable): The bare loop, from the Runner at the start of its training.
+        steps, device, rounds: As of ``_Timing``.
+        batches (Sequence[dict]): One an iteration.
     """
 
     def __init__(
         self,
-        weights: dict[str, Tensor],
-        cfg: Config,
-        options: Sequence[str] = (),
-        device: torch.device | str = 'cpu',
+        make_bare: Callable[[Runner], BareSimCLR],
+        steps: int,
+        device: torch.device,
+        rounds: int,
+        batches: Sequence[dict],
     ) -> None:
-        model, neck = cfg.model, cfg.model.neck
-        network = torchvision.models.resnet18(num_classes=1)
-        network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-        network.maxpool = nn.Identity()
-        network.fc = nn.Sequential(
-            nn.Linear(neck.in_channels, neck.hid_channels),
-            nn.ReLU(),
-            nn.Linear(neck.hid_channels, neck.out_channels),
-        )
-        names = {'backbone.': '', 'neck.mlp.': 'fc.'}
-        network.load_state_dict(
-            {
-                new + name.removeprefix(old): value.clone()
-                for old, new in names.items()
-                for name, value in weights.items()
-                if name.startswith(old)
-            }
-        )
-        self.network = network.to(device).train()
-        if 'channels_last' in options:
-            self.network.to(memory_format=torch.channels_last)
-        if 'compile' in options:
-            self.network.compile(dynamic=False)
-        self.amp = 'amp' in options
-        self.temperature = model.head.temperature
-        self.device = torch.device(device)
-        self.mean, self.std = (
-            torch.tensor(model.data_preprocessor[key], device=device).view(3, 1, 1)
-            for key in ('mean', 'std')
-        )
-        settings = dict(cfg.optim_wrapper.optimizer)
-        settings.pop('type')
-        self.optimizer = torch.optim.SGD(self.network.parameters(), **settings)
-
-    def step(self, views: Sequence[Tensor]) -> Tensor:
-        """Take one step of SGD.
-
-        Args:
-            views (Sequence[Tensor]): Two views, each (N, 3, H, W), uint8.
-
-        Returns:
-            Tensor: The loss before the step, a scalar.
-        """
-        images = torch.cat(list(views)).to(self.device).flip(1).float()  # BGR, as OpenCV reads
-        context = (
-            torch.autocast(self.device.type, torch.bfloat16)
-            if self.amp
-            else contextlib.nullcontext()
-        )
-        with context:
-            features = self.network((images - self.mean) / self.std)
-            loss = nt_xent(features, self.temperature)
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return loss.detach()
-
-
-def nt_xent(features: Tensor, temperature: float) -> Tensor:
-    """SimCLR's loss: each view is to be matched with the other view of its pair among all views.
-
-    Args:
-        features (Tensor): Features of the first views, then of the second views, (2N, C).
-        temperature (float): Divisor of the cosines.
-
-    Returns:
-        Tensor: The mean cross-entropy in nats, a scalar.
-    """
-    features = F.normalize(features, dim=1)
-    num = len(features) // 2
-    itself = torch.eye(2 * num, dtype=torch.bool, device=features.device)
-    logits = (features @ features.T / temperature).masked_fill(itself, float('-inf'))
-    return F.cross_entropy(logits, torch.arange(2 * num, device=features.device).roll(num))
-
-
-class _Comparison(Hook):
-    """Time rounds of the Runner's steps, each followed by as many steps of the bare loop.
-
-    A round of the Runner lasts from the end of its last hook to the end of its last hook some
-    iterations later, so it includes the data loader, all other hooks and their logging.
-    """
-
-    def __init__(self, make_bare: Callable[[Runner], BareSimCLR], steps: int) -> None:
-        self.make_bare, self.steps = make_bare, steps
-        self.batches: Iterator[dict] = iter(())
-        self.times: list[tuple[tuple[float, float], tuple[float, float]]] = []
+        super().__init__(steps, device, 1, rounds)
+        self.make_bare, self.batches = make_bare, iter(batches)
         self.losses: tuple[list[float], list[float]] = ([], [])
-        self.data_times: list[float] = []
+        self.memory = [0, 0]
 
     def before_train(self, runner: Runner) -> None:
         self.bare = self.make_bare(runner)
@@ -148,144 +290,81 @@ class _Comparison(Hook):
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: object = None
     ) -> None:
         self.losses[0].append(outputs['loss'].item())
-        if batch_idx % self.steps:  # the first wait of a round includes the bare loop
-            waits = runner.message_hub.get_scalar('train/data_time')
-            self.data_times.append(float(waits.current()))
-        if (batch_idx + 1) % self.steps:
-            return
-        now = _clocks()
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
+    def end_round(self, counts: bool) -> None:
+        middle = self.clocks()
+        self._note_memory(0)
         losses = [self.bare.step(next(self.batches)['inputs']) for _ in range(self.steps)]
+        end = self.clocks()
+        self._note_memory(1)
         self.losses[1].extend(loss.item() for loss in losses)
-        # The first round, in which kernels are chosen or compiled, does not count.
-        if batch_idx >= self.steps:
-            self.times.append((_since(self.start, now), _since(now, _clocks())))
-        self.start = _clocks()
+        if counts:
+            ours, theirs = (
+                (b[0] - a[0], b[1] - a[1]) for a, b in ((self.start, middle), (middle, end))
+            )
+            self.times.append((ours, theirs))
+        self.start = self.clocks()
+
+    def _note_memory(self, loop: int) -> None:
+        if self.device.type == 'cuda':
+            peak = torch.cuda.max_memory_allocated(self.device)
+            self.memory[loop] = max(self.memory[loop], peak)
+            torch.cuda.reset_peak_memory_stats(self.device)
 
 
-def _clocks() -> tuple[float, float]:
-    """Return wall time and CPU time of the process in seconds."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter(), time.process_time()
-
-
-def _since(start: tuple[float, float], end: tuple[float, float]) -> tuple[float, float]:
-    return end[0] - start[0], end[1] - start[1]
-
-
-def benchmark_step(
-    cfg: Config, options: Sequence[str] = (), rounds: int = 8, steps: int = 2, loader: bool = False
-) -> dict:
-    """Measure mmengine's Runner, set up as by ``tools/train.py``, against ``BareSimCLR``.
-
-    Both train in this process in turns, from the same weights and with the same number of threads.
-    The first round of each does not count. Checkpoints are not saved.
-
-    Args:
-        cfg (Config): A config from ``engine.load_config``: SimCLR with ``ResNet_CIFAR`` 18; it is
-            not changed.
-        options (Sequence[str]): Any of ``'amp'``, ``'channels_last'`` and ``'compile'``.
-        rounds (int): Number of rounds that count, at least 2. Defaults to 8.
-        steps (int): Steps of each loop per round, at least 2. Defaults to 2.
-        loader (bool): Whether each loop has a data loader of its own, with the config's data set,
-            pipeline and workers, and waits for it; otherwise both train on one batch of noise in
-            memory. Defaults to False.
-
-    Returns:
-        dict: ``rounds``, ``steps`` and ``batch_size``; over the rounds, as ``dict(median,
-            quartiles)``, ``runner`` and ``bare``, images (pairs of views) per second,
-            ``runner_cpu`` and ``bare_cpu``, images per second of CPU time, ``ratio`` and
-            ``cpu_ratio``, the Runner's values divided by the bare loop's; ``data_time``, the
-            Runner's median wait for a batch in seconds; ``losses``, two lists with the losses of
-            all steps of the Runner and of the bare loop.
-
-    Raises:
-        ValueError: The config is of another model, ``rounds`` or ``steps`` is less than 2, or the
-            data set has too few images.
-    """
-    backbone = cfg.model.backbone
-    found = (cfg.model.type, backbone.type, backbone.get('depth'))
-    if found not in [(name, 'ResNet_CIFAR', 18) for name in ('SimCLR', 'DistributedSimCLR')]:
-        raise ValueError(f'the bare loop is SimCLR with a ResNet_CIFAR of depth 18, not {found}')
+def _number_of_steps(rounds: int, steps: int) -> int:
     if rounds < 2 or steps < 2:
         raise ValueError(f'rounds and steps must be at least 2, got {rounds} and {steps}')
-    cfg = _prepare(cfg, options, steps * (rounds + 1))
-    with tempfile.TemporaryDirectory() as cfg.work_dir:
-        runner = engine.build_runner(cfg, strict=False)
-        comparison = _Comparison(
-            lambda runner: BareSimCLR(
-                runner.model.state_dict(), cfg, options, next(runner.model.parameters()).device
-            ),
-            steps,
-        )
-        runner.register_hook(comparison, priority='LOWEST')
-        runner._train_dataloader, theirs = (
-            _batches(cfg, steps * (rounds + 1), loader) for _ in range(2)
-        )
-        comparison.batches = iter(theirs)
-        runner.train()
-    return _summary(comparison, cfg.train_dataloader.batch_size)
+    return steps * (rounds + 1)
 
 
-def _prepare(cfg: Config, options: Sequence[str], iterations: int) -> Config:
+def _view_steps(cfg: Config) -> Iterator[Config]:
+    """Yield the transforms of the views in a config's training pipeline."""
+    for step in cfg.train_dataloader.dataset.pipeline:
+        for group in step.get('transforms', []):
+            yield from group
+
+
+def _prepare(cfg: Config, options: Sequence[str]) -> Config:
+    """Set a copy of the config up as ``tools/train.py`` does with the flags of a variant."""
     cfg = Config(copy.deepcopy(cfg.to_dict()))
-    if torch.cuda.is_available():
-        cfg.optim_wrapper.dtype = 'bfloat16'
+    device = choose_device()
     for name in options:
-        getattr(acceleration, f'use_{name}')(cfg)
-    if 'amp' not in options:
-        cfg.optim_wrapper.pop('dtype', None)
-    loader = cfg.train_dataloader
-    base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size', loader.batch_size)
-    cfg.optim_wrapper.optimizer.lr *= loader.batch_size / base
-    loader.dataset.indices = iterations * loader.batch_size
-    loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
+        if 'float' not in name:
+            getattr(acceleration, f'use_{name}')(cfg)
+            continue
+        if name == 'float16' and device.type == 'cpu':
+            raise ValueError('float16 is for GPUs; on the CPU mixed precision is bfloat16')
+        cfg.optim_wrapper.dtype = name
+        acceleration.use_amp(cfg)
+    acceleration.use_tf32(device.type)
     cfg.train_cfg.max_epochs = 1
     cfg.default_hooks.checkpoint = None
     cfg.log_level = 'WARNING'
-    cfg.experiment_name = f'benchmark_{time.time_ns()}'  # mmengine keeps state under this name
+    cfg.experiment_name = f'benchmark_{time.time_ns()}'  # mmengine keeps state under the name
     engine.guard_run(cfg)
     engine.fit_to_machine(cfg)
     return cfg
 
 
-def _batches(cfg: Config, number: int, loader: bool) -> DataLoader:
+def _resident(cfg: Config, number: int, device: torch.device) -> DataLoader:
+    """One batch of noise on the device, a number of times."""
+    (side,) = (step.scale for step in _view_steps(cfg) if step.type == 'JointCrop')
     size = cfg.train_dataloader.batch_size
-    if loader:
-        with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
-            batches = Runner.build_dataloader(cfg.train_dataloader)
-        if len(batches) < number:
-            raise ValueError(
-                f'the data set has {len(batches.dataset)} images, {number * size} are needed '
-                f'({number} batches of {size})'
-            )
-        return batches
-    views = next(step for step in cfg.train_dataloader.dataset.pipeline if 'View' in step.type)
-    side = next(step.scale for step in views.transforms[0] if 'Crop' in step.type)
     rng = torch.Generator().manual_seed(0)
     shape = (size, 3, side, side)
+    views = [torch.randint(0, 256, shape, dtype=torch.uint8, generator=rng) for _ in range(2)]
     batch = dict(
-        inputs=[torch.randint(0, 256, shape, dtype=torch.uint8, generator=rng) for _ in range(2)],
+        inputs=[view.to(device) for view in views],
         data_samples=[DataSample() for _ in range(size)],
     )
     return DataLoader([batch] * number, collate_fn=lambda batches: batches[0])
 
 
-def _summary(comparison: _Comparison, batch_size: int) -> dict:
-    def over_rounds(value: Callable[[tuple, tuple], float]) -> dict:
-        return summary([value(ours, theirs) for ours, theirs in comparison.times])
-
-    images = comparison.steps * batch_size
-    return dict(
-        rounds=len(comparison.times),
-        steps=comparison.steps,
-        batch_size=batch_size,
-        runner=over_rounds(lambda ours, theirs: images / ours[0]),
-        bare=over_rounds(lambda ours, theirs: images / theirs[0]),
-        runner_cpu=over_rounds(lambda ours, theirs: images / ours[1]),
-        bare_cpu=over_rounds(lambda ours, theirs: images / theirs[1]),
-        ratio=over_rounds(lambda ours, theirs: theirs[0] / ours[0]),
-        cpu_ratio=over_rounds(lambda ours, theirs: theirs[1] / ours[1]),
-        data_time=statistics.median(comparison.data_times),
-        losses=[list(losses) for losses in comparison.losses],
-    )
+def _train(cfg: Config, batches: DataLoader, timing: _Timing) -> None:
+    with tempfile.TemporaryDirectory() as cfg.work_dir:
+        runner = engine.build_runner(cfg, strict=False)
+        runner.register_hook(timing, priority='LOWEST')
+        runner._train_dataloader = batches
+        runner.train()

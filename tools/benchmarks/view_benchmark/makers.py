@@ -85,19 +85,36 @@ def joint_pipeline(pipeline: list[dict]) -> list[dict]:
 
 def mmpretrain_maker(views: Sequence[View]) -> Maker:
     """Build mmpretrain's own transforms in its ``MultiView``."""
-    groups = [(view, len(list(same))) for view, same in groupby(views)]
-    transforms = [_stock_view(view) for view, _ in groups]
-    pipeline = [
-        dict(type='LoadImageFromFile'),
-        dict(type='MultiView', num_views=[num for _, num in groups], transforms=transforms),
-        dict(type='PackInputs'),
-    ]
+    pipeline = stock_pipeline(views)
+    groups = zip(pipeline[1]['transforms'], pipeline[1]['num_views'], strict=True)
     return _mm_maker(
         pipeline,
         'stock transforms under MultiView, as in its own configs: crop and blur by Pillow, colors '
         'by NumPy and OpenCV',
-        tuple(view for view, (_, num) in zip(transforms, groups, strict=True) for _ in range(num)),
+        tuple(view for view, num in groups for _ in range(num)),
     )
+
+
+def stock_pipeline(views: Sequence[View]) -> list[dict]:
+    """Return a recipe as a pipeline of mmpretrain's own transforms.
+
+    Args:
+        views (Sequence[View]): The views of a photo; equal ones that follow each other are one
+            group.
+
+    Returns:
+        list[dict]: From the photo's file to the model's inputs.
+    """
+    groups = [(view, len(list(same))) for view, same in groupby(views)]
+    return [
+        dict(type='LoadImageFromFile'),
+        dict(
+            type='MultiView',
+            num_views=[num for _, num in groups],
+            transforms=[_stock_view(view) for view, _ in groups],
+        ),
+        dict(type='PackInputs'),
+    ]
 
 
 def _stock_view(view: View) -> list[dict]:
