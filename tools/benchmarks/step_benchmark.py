@@ -67,12 +67,13 @@ def benchmark_config(arch: str, optimizer: str, size: int | None, batch_size: in
     cfg = engine.load_config(
         Namespace(
             config=str(_CONFIGS / f'{ARCHITECTURES[arch][0]}.py'),
-            cfg_options={'train_dataloader.batch_size': batch_size},
+            cfg_options=[],
             launcher='none',
             work_dir=None,
             no_pin_memory=False,
         )
     )
+    cfg.train_dataloader.batch_size = batch_size
     other = Config.fromfile(_CONFIGS / f'{OPTIMIZERS[optimizer]}.py')
     cfg.optim_wrapper, cfg.param_scheduler = other.optim_wrapper, other.param_scheduler
     cfg.optim_wrapper.optimizer.lr *= batch_size / other.auto_scale_lr.base_batch_size
