@@ -18,7 +18,7 @@ _NECKS = {
 
 
 class BareSimCLR:
-    """SimCLR on torchvision's ResNet, and nothing of mm.
+    """SimCLR on torchvision's ResNet, without any part of mm.
 
     Args:
         weights (dict[str, Tensor]): The state dict of mmpretrain's ``SimCLR``; the same values to
@@ -58,7 +58,7 @@ class BareSimCLR:
         """Take one step of the optimizer.
 
         Args:
-            views (Sequence[Tensor]): Two, each (N, 3, H, W), uint8.
+            views (Sequence[Tensor]): Two views, each (N, 3, H, W), uint8.
 
         Returns:
             Tensor: The loss before it, a scalar on the device.
@@ -119,14 +119,14 @@ class BareLARS(torch.optim.Optimizer):
 
 
 def nt_xent(features: Tensor, temperature: float) -> Tensor:
-    """SimCLR's loss: each view is to pick its pair's other one among all other views.
+    """SimCLR's loss: each view is to be matched with the other view of its pair among all views.
 
     Args:
-        features (Tensor): First views, then second views, (2N, C).
-        temperature (float): Divides the cosines.
+        features (Tensor): Features of the first views, then of the second views, (2N, C).
+        temperature (float): Divisor of the cosines.
 
     Returns:
-        Tensor: The mean cross-entropy, nats, a scalar.
+        Tensor: The mean cross-entropy in nats, a scalar.
     """
     features = F.normalize(features, dim=1)
     num = len(features) // 2

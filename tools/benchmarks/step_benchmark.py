@@ -1,4 +1,4 @@
-"""How fast a run trains SimCLR, beside the same training as a bare PyTorch loop."""
+"""Measures how fast a run trains SimCLR, compared with the same training in a bare PyTorch loop."""
 
 import copy
 import tempfile
@@ -215,8 +215,8 @@ def benchmark_loading(
 class _Timing(Hook):
     """Time rounds of the Runner's steps.
 
-    A round goes from the end of the last hook to the end of the last hook some iterations later, so
-    it holds the data loader, all other hooks and what they log.
+    A round lasts from the end of the last hook to the end of the last hook some iterations later,
+    so it includes the data loader, all other hooks and their logging.
 
     Args:
         steps (int): In a round.
@@ -251,7 +251,7 @@ class _Timing(Hook):
         self.start = now
 
     def clocks(self) -> tuple[float, float]:
-        """Wall time and CPU time of the process, seconds, when the device has done its work."""
+        """Return wall time and CPU time of the process in seconds, once the device is done."""
         if self.device.type == 'cuda':
             torch.cuda.synchronize(self.device)
         return time.perf_counter(), time.process_time()
@@ -263,7 +263,7 @@ class _Timing(Hook):
 
 
 class _Comparison(_Timing):
-    """After each round of the Runner's steps time one of as many steps of the bare loop.
+    """Time rounds of the Runner's steps, each followed by as many steps of the bare loop.
 
     Args:
         make_bare (Callable): The bare loop, from the Runner at the start of its training.
@@ -343,7 +343,7 @@ def _prepare(cfg: Config, options: Sequence[str]) -> Config:
     cfg.train_cfg.max_epochs = 1
     cfg.default_hooks.checkpoint = None
     cfg.log_level = 'WARNING'
-    cfg.experiment_name = f'benchmark_{time.time_ns()}'  # mmengine keeps state under the name
+    cfg.experiment_name = f'benchmark_{time.time_ns()}'  # mmengine keeps state under this name
     engine.guard_run(cfg)
     engine.fit_to_machine(cfg)
     return cfg
