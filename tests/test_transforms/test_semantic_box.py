@@ -20,7 +20,7 @@ def test_warns_once_where_no_hook_gives_boxes(caplog):
     load = LoadSemanticBox()
     for _ in range(2):
         assert load(dict(sample_idx=0))['semantic_box'] is None
-    assert caplog.text.count('no ContrastiveCropHook gives boxes') == 1
+    assert caplog.text.count('no ContrastiveCropHook provides boxes') == 1
 
 
 def test_box_reaches_every_view(images):
