@@ -9,19 +9,29 @@ still work.
 import warnings
 from importlib.util import find_spec
 
+from .distributions import JointDistribution
 from .version import __version__
 
 __all__ = [
+    'DINO',
+    'HorizontalFlip',
+    'InfoMin',
+    'JigsawPatches',
     'JointBlur',
     'JointChoice',
     'JointColor',
     'JointCrop',
+    'JointDistribution',
     'JointParams',
     'JointQuantity',
     'JointTransform',
     'JointView',
+    'LeOCLR',
     'LoadImage',
+    'LoadSemanticBox',
+    'PairTransform',
     'PerView',
+    'Solarization',
     'ToGray',
     '__version__',
 ]
@@ -44,7 +54,10 @@ else:
         import_stock()
         from . import datasets, engine, hooks, models  # noqa: F401
         from .engine import optimizers  # noqa: F401
+        from .models import DINO, InfoMin, LeOCLR
         from .transforms import (
+            HorizontalFlip,
+            JigsawPatches,
             JointBlur,
             JointChoice,
             JointColor,
@@ -54,7 +67,10 @@ else:
             JointTransform,
             JointView,
             LoadImage,
+            LoadSemanticBox,
+            PairTransform,
             PerView,
+            Solarization,
             ToGray,
         )
     except ImportError as _error:

@@ -223,3 +223,17 @@ def test_set_up_says_what_python_it_needs(tmp_path):
     assert 'apt-get install python3-venv' in last_line()
     (tmp_path / '.venv/.mmjoint-installing').write_text(str(os.getpid()))
     assert last_line().startswith(f'mmjoint: process {os.getpid()} is setting up')
+
+
+def test_what_a_config_names_of_ours_can_be_imported_from_the_package():
+    """Every registered joint transform and algorithm is public at the top."""
+    from mmpretrain.registry import TRANSFORMS
+
+    assert set(mmjoint.__all__) >= set(mmjoint.transforms.__all__) - {
+        'BlurParams',
+        'ColorParams',
+        'CropParams',
+    }
+    for name in mmjoint.__all__:
+        assert hasattr(mmjoint, name), name
+    assert TRANSFORMS.get('JointView') is mmjoint.JointView
