@@ -220,11 +220,18 @@ def test_features_that_are_zero(folder, trained, tmp_path):
         measure_sdf(make_config(folder), tmp_path / 'dead.pth', AS_IS)
 
 
-def test_weights_that_are_not_finite(folder, trained, tmp_path):
+@pytest.mark.parametrize(
+    'value, message',
+    [
+        (math.nan, r'nan.pth: .* 1 not finite: NaN or infinity \(conv1.weight\)'),
+        (3e38, 'nan.pth: its backbone gives features that are not finite'),
+    ],
+)
+def test_weights_and_features_that_are_not_finite(folder, trained, tmp_path, value, message):
     weights = dict(trained[0].state_dict())
-    weights['backbone.conv1.weight'] = torch.full_like(weights['backbone.conv1.weight'], math.nan)
+    weights['backbone.conv1.weight'] = torch.full_like(weights['backbone.conv1.weight'], value)
     torch.save(weights, tmp_path / 'nan.pth')
-    with pytest.raises(ValueError, match='nan.pth: its backbone gives features that are not fin'):
+    with pytest.raises(ValueError, match=message):
         measure_sdf(make_config(folder), tmp_path / 'nan.pth', AS_IS)
 
 
