@@ -258,6 +258,7 @@ RECIPES = {
         **SIMCLR_SMALL,
         **SCENES,
         'batch': 64,
+        'views': small_views(48),
         'optimizer': dict(SCENES['optimizer'], lr=0.0625),
         'temperature': 0.2,
     },
