@@ -32,6 +32,17 @@ def add_config_options(parser: ArgumentParser) -> None:
     )
 
 
+def add_which_option(parser: ArgumentParser) -> None:
+    """Add ``--which``, as transfer/convert.py has it."""
+    parser.add_argument(
+        '--which',
+        choices=['online', 'momentum'],
+        default='online',
+        help="the network trained by gradients, or its moving average, the method's or EMAHook's "
+        '(default: online)',
+    )
+
+
 def add_run_options(parser: ArgumentParser) -> None:
     """Add the arguments that train.py and test.py share, under mmpretrain's names."""
     parser.epilog = DEBUG_HELP

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from command_line import DEBUG_HELP, add_config_options, start
+from command_line import DEBUG_HELP, add_config_options, add_which_option, start
 
 PROTOCOLS = ('knn', 'linear', 'few-shot')
 
@@ -46,6 +46,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cache', metavar='FOLDER', help='keep the features there and take them from there'
     )
+    add_which_option(parser)
     add_config_options(parser)
     args = parser.parse_args()
     args.protocol = [name.strip() for name in args.protocol.split(',')]
@@ -76,8 +77,8 @@ def main(args: argparse.Namespace) -> None:
     cfg = read_config(args.config, args.cfg_options)
     if args.data:
         evaluation.use_folder(cfg, args.data)
-    features = evaluation.cached_features(cfg, args.checkpoint, args.cache)
-    result = evaluation.provenance(cfg, args.checkpoint)
+    features = evaluation.cached_features(cfg, args.checkpoint, args.cache, args.which)
+    result = evaluation.provenance(cfg, args.checkpoint, args.which)
     result |= dict(num_train=len(features[0][1]), num_test=len(features[1][1]))
     result['results'] = evaluation.evaluate_protocols(
         features, args.protocol, args.k, args.temperature, args.draws, args.seed

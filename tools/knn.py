@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from command_line import DEBUG_HELP, add_config_options, start
+from command_line import DEBUG_HELP, add_config_options, add_which_option, start
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,6 +20,7 @@ def parse_args() -> argparse.Namespace:
         '--temperature', type=float, default=0.07, help='temperature of the votes (default: 0.07)'
     )
     parser.add_argument('--json', help='file to write the result to')
+    add_which_option(parser)
     add_config_options(parser)
     args = parser.parse_args()
     if (args.checkpoint is None) != args.random_init:
@@ -47,9 +48,10 @@ def main(args: argparse.Namespace) -> None:
                     'would be; tools/evaluate.py --data FOLDER measures any config on a folder'
                 )
             cfg[name].dataset.data_root = args.data_root
-    result = evaluate_knn(cfg, args.checkpoint, args.k, args.temperature)
+    result = evaluate_knn(cfg, args.checkpoint, args.k, args.temperature, which=args.which)
     result |= {'k': args.k, 'temperature': args.temperature}
     result |= {'config': args.config, 'checkpoint': args.checkpoint}
+    result |= {'which': args.which if args.checkpoint else None}
     if args.json:
         write_output(args.json, json.dumps(result, indent=2) + '\n')
     accuracy = ', '.join(

@@ -3,8 +3,8 @@
 It needs only PyTorch: an environment that converts checkpoints may have no mm stack.
 """
 
+from .backbones import load_backbone
 from .conversion import TARGETS, backbone_weights, convert, read_provenance
-from .fitting import load_backbone
 from .key_maps import BLOCKS, resnet_keys
 from .reading import CheckpointError, file_sha256, read_checkpoint
 

@@ -10,7 +10,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from .unpickling import RefusedError, SafeUnpickler
+from .stand_ins import RefusedError
+from .unpickling import SafeUnpickler
 
 _ZIP = b'PK\x03\x04'
 # The older format starts with this number and the version of the format.

@@ -1,16 +1,17 @@
 """Checks whether weights fit a model: names, shapes, types and values."""
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .facts import contradiction
-from .reading import CheckpointError, read_checkpoint
+from .reading import CheckpointError
 
 COUNTER = 'num_batches_tracked'
 _VARIANCE = 'running_var'
+# What torch.compile puts before the names of the module that it wraps.
+COMPILED = '_orig_mod.'
 
 
 def abridge(names: Sequence[str], limit: int = 3) -> str:
@@ -105,44 +106,6 @@ def _is_finite(value: Tensor, wanted: Tensor | Sequence[int]) -> bool:
     return bool(finite.all())
 
 
-def load_backbone(model: nn.Module, path: str | Path, prefix: str = 'backbone.') -> None:
-    """Load a backbone's weights from a checkpoint; every key must fit, in both directions.
-
-    A file whose keys do not match would otherwise leave the model at its random initialization with
-    at most a line in the log. Keys that do not start with ``prefix`` (neck, head, queue) do not
-    belong to the backbone and are ignored. The model is unchanged if an error is raised.
-
-    Args:
-        model (nn.Module): The backbone, as built from a config's ``model.backbone``.
-        path (str | Path): An mmengine checkpoint (weights under ``state_dict``) or a plain state
-            dict.
-        prefix (str): The prefix of the backbone's keys in the file, with its dot; ``''`` for a file
-            that contains only the backbone. Defaults to ``'backbone.'``.
-
-    Raises:
-        CheckpointError: If the file cannot be read, has no key with the prefix, has missing,
-            unexpected or differently shaped weights or impossible values, which the message names,
-            or says that it contains another backbone.
-    """
-    checkpoint = read_checkpoint(path)
-    weights = state_dict_of(checkpoint, path)
-    found = {
-        key[len(prefix) :]: value
-        for key, value in weights.items()
-        if key.startswith(prefix) and (prefix or isinstance(value, Tensor))
-    }
-    if not found:
-        raise CheckpointError(
-            f'{path}: no weight starts with {prefix!r}; the file has {abridge(list(weights))}'
-        )
-    faults = describe_faults(found, model.state_dict()) or contradiction(model, checkpoint)
-    if faults:
-        raise CheckpointError(
-            f'{path}: the weights under {prefix!r} do not fit {type(model).__name__}: {faults}'
-        )
-    model.load_state_dict(found)
-
-
 def state_dict_of(checkpoint: Mapping, path: object) -> dict:
     """Return the weights of mmengine's checkpoints and of plain state dicts.
 
@@ -151,12 +114,33 @@ def state_dict_of(checkpoint: Mapping, path: object) -> dict:
         path (object): The file, for the message.
 
     Returns:
-        dict: Maps names to values.
+        dict: Names to values, without what torch.compile puts into names.
 
     Raises:
-        CheckpointError: If there is no such mapping.
+        CheckpointError: If there is no such mapping, or as of ``without_wrappers``.
     """
     weights = checkpoint.get('state_dict', checkpoint)
     if not isinstance(weights, dict) or not all(isinstance(key, str) for key in weights):
         raise CheckpointError(f'{path}: its state_dict is not a mapping of names to tensors')
-    return weights
+    return without_wrappers(weights, path)
+
+
+def without_wrappers(weights: dict[str, object], path: object) -> dict[str, object]:
+    """Return weights without what torch.compile puts into names.
+
+    Args:
+        weights (dict[str, object]): Names to values.
+        path (object): The file, for the message.
+
+    Returns:
+        dict[str, object]: The same if there is nothing to take off.
+
+    Raises:
+        CheckpointError: If a weight is there with and without it.
+    """
+    if not any(COMPILED in name for name in weights):
+        return weights
+    named = OrderedDict((name.replace(COMPILED, ''), value) for name, value in weights.items())
+    if len(named) < len(weights):
+        raise CheckpointError(f'{path}: has weights twice, compiled ({COMPILED}) and not')
+    return named

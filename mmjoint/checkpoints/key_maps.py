@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .fitting import COUNTER, abridge, describe_faults
+from .fitting import COUNTER, abridge, describe_faults, without_wrappers
 from .reading import CheckpointError
 
 # Number of blocks per stage; 18 and 34 have basic blocks, the others bottlenecks.
@@ -35,8 +35,6 @@ _BATCH_NORM = ('weight', 'bias', 'running_mean', 'running_var', COUNTER)
 _CHILDREN = {
     '0': 'conv1', '1': 'bn1', '4': 'layer1', '5': 'layer2', '6': 'layer3', '7': 'layer4',
 }  # fmt: skip
-# Prefix that torch.compile adds to the names of the module that it wraps.
-_COMPILED = '_orig_mod.'
 
 
 @dataclass(frozen=True)
@@ -71,19 +69,19 @@ class Source:
 
 
 _FC = ('fc.',)
-_EMA = 'ema_state_dict'
+# Where mmengine's EMAHook puts the weights, whose average it puts in their place.
+AVERAGE = 'ema_state_dict'
 _LIGHTNING = 'pytorch-lightning_version'
 _TRUNK = 'classy_state_dict.base_model.model.trunk'
 
 # The first source that matches a file is used.
 SOURCES = (
-    # mmengine's EMAHook stores the average in place of the weights that it averages.
-    Source('mm with EMAHook', 'online', 'module.backbone.', _EMA),
-    Source('mm with EMAHook', 'momentum', 'module.encoder_k.module.0.', _EMA),
-    Source('mm with EMAHook', 'momentum', 'module.target_net.module.0.', _EMA),
-    Source('mm with EMAHook', 'momentum', 'module.momentum_encoder.module.0.', _EMA),
-    Source('mm with EMAHook', 'momentum', 'module.teacher.backbone.', _EMA),
-    Source('mm with EMAHook', 'momentum', 'backbone.', beside=_EMA),
+    Source('mm with EMAHook', 'online', 'module.backbone.', AVERAGE),
+    Source('mm with EMAHook', 'momentum', 'module.encoder_k.module.0.', AVERAGE),
+    Source('mm with EMAHook', 'momentum', 'module.target_net.module.0.', AVERAGE),
+    Source('mm with EMAHook', 'momentum', 'module.momentum_encoder.module.0.', AVERAGE),
+    Source('mm with EMAHook', 'momentum', 'module.teacher.backbone.', AVERAGE),
+    Source('mm with EMAHook', 'momentum', 'backbone.', beside=AVERAGE),
     Source('Lightning', 'online', 'backbone.', aside=_FC, beside=_LIGHTNING),  # solo-learn
     Source('Lightning', 'online', 'encoder.', aside=_FC, beside=_LIGHTNING),
     Source('Lightning', 'online', 'model.', aside=_FC, beside=_LIGHTNING),
@@ -200,7 +198,8 @@ def find_backbones(checkpoint: dict, path: object) -> dict[str, tuple[Source, di
     for source in SOURCES:
         if source.which in found or (source.beside and source.beside not in checkpoint):
             continue
-        weights = _without_wrappers(_container(checkpoint, source.container), path)
+        weights = _container(checkpoint, source.container)
+        weights = without_wrappers({str(key): value for key, value in weights.items()}, path)
         stage = source.prefix + _FIRST_STAGE[source.names]
         if any(key.startswith(stage) for key in weights):
             found[source.which] = source, weights
@@ -224,13 +223,6 @@ def _container(checkpoint: Mapping, name: str) -> Mapping:
         if isinstance(checkpoint.get(name), dict):
             return checkpoint[name]
     return checkpoint
-
-
-def _without_wrappers(weights: Mapping, path: object) -> dict[str, object]:
-    names = [str(key).replace(_COMPILED, '') for key in weights]
-    if len(set(names)) < len(names):
-        raise CheckpointError(f'{path}: has weights twice, compiled ({_COMPILED}) and not')
-    return dict(zip(names, weights.values(), strict=True))
 
 
 def pick_backbone(

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from .archive import check_sums, load_file
-from .unpickling import ForeignError, RefusedError, SafeUnpickler
+from .stand_ins import ForeignError, RefusedError
+from .unpickling import SafeUnpickler
 
 
 class CheckpointError(ValueError):

@@ -1,4 +1,4 @@
-"""An unpickler that calls only the functions in this file.
+"""An unpickler that calls only our own functions.
 
 A pickle is a program for a small machine that may call anything that it names. Here every name is
 replaced by one of our own functions or by nothing, so a file can only contain numbers, texts,
@@ -9,13 +9,28 @@ parts millions of times are refused.
 import pickle
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from .stand_ins import (
+    CALLS,
+    DType,
+    ForeignError,
+    History,
+    Name,
+    Nothing,
+    RefusedError,
+    check_keys,
+    refusal,
+    set_array,
+    set_of,
+    tensor_of,
+)
 
 MAX_INSTRUCTIONS = 20_000_000
 MAX_DEPTH = 64
@@ -33,179 +48,6 @@ _INERT = re.compile(
     r'(argparse|mmengine|pathlib|omegaconf|lightning|pytorch_lightning|lightning_fabric)\b'
     r'|(builtins\.(dict|list|int|float|str|bool|slice)|typing\.Any)$'
 )
-_NO_WEIGHTS = {
-    '_rebuild_qtensor': 'a quantized tensor',
-    '_rebuild_sparse_tensor': 'a sparse tensor',
-    '_rebuild_meta_tensor_no_storage': 'a meta tensor, which has no values',
-    '_rebuild_nested_tensor': 'a nested tensor',
-    '_rebuild_wrapper_subclass': 'a tensor of a wrapper class',
-}
-_PLAIN = (str, int, float, bool, bytes, type(None), np.generic, torch.dtype)
-
-
-class RefusedError(ValueError):
-    """The content of a file is refused, for the reason in the message."""
-
-
-class ForeignError(RefusedError):
-    """A file names something that is neither a weight nor part of a known program's checkpoint."""
-
-
-class _Name:
-    """The replacement of a name in a file: the function that runs when the file calls the name."""
-
-    def __init__(self, function: Callable, dtype: torch.dtype | None = None) -> None:
-        self.function = function
-        self.dtype = dtype  # set if the name is a storage class
-
-
-class _Nothing:
-    """Replaces an object that is not used; whatever the file does with it has no effect."""
-
-
-class History:
-    """Replaces mmengine's HistoryBuffer: the logged ``values`` and their ``counts``."""
-
-    values: np.ndarray = np.empty(0)
-    counts: np.ndarray = values
-
-    def take(self, state: object) -> None:
-        """Take the numbers from a HistoryBuffer's state, if the state contains them."""
-        state = state if isinstance(state, dict) else {}
-        kept = [state.get(name) for name in ('_log_history', '_count_history')]
-        found = [one for one in kept if isinstance(one, np.ndarray) and one.ndim == 1]
-        if len(found) == 2 and len(found[0]) == len(found[1]):
-            if all(one.dtype.kind in 'iuf' for one in found):
-                self.values, self.counts = found
-
-
-class _DType:
-    """Replaces NumPy's dtype, which a file could change for the whole program."""
-
-    def __init__(self, code: str, *_: object) -> None:
-        if not re.fullmatch(r'[<>=|]?([biufc?]\d*|[SU]\d+)', str(code)):
-            raise RefusedError(f'an array of dtype {code!r}')
-        self.value = np.dtype(str(code))
-
-
-def _keys(keys: Iterable[Any]) -> None:
-    """Refuse keys that are slow to hash or made to collide."""
-    for key in keys:
-        parts = key if type(key) is tuple and len(key) <= 16 else (key,)
-        for part in parts:
-            if not isinstance(part, _PLAIN) or (type(part) is int and abs(part) >> 60):
-                raise RefusedError(f'a {type(key).__name__} as a key')
-
-
-def _ordered(items: Any = (), kind: type = OrderedDict) -> dict:
-    items = list(items.items() if isinstance(items, dict) else items)
-    _keys(key for key, _ in items)
-    return kind(items)
-
-
-def _set(items: Sequence = ()) -> set:
-    _keys(items)
-    return set(items)
-
-
-def _default_dict(*arguments: object) -> dict:
-    return _ordered(arguments[1] if len(arguments) > 1 else (), dict)
-
-
-def _bytes(text: str, encoding: str = 'latin1') -> bytes:
-    if encoding not in ('latin1', 'latin-1'):
-        raise RefusedError(f'bytes in {encoding!r}')
-    return text.encode('latin1')
-
-
-def _array() -> np.ndarray:
-    return np.empty(0, np.uint8)  # its state follows
-
-
-def _set_array(array: np.ndarray, state: tuple) -> None:
-    _, shape, dtype, fortran, data = state
-    data = data.encode('latin1') if isinstance(data, str) else data
-    _check_array(shape, dtype, data)
-    state = 1, shape, dtype.value, bool(fortran), bytes(data)
-    array.__setstate__(state)  # type: ignore[arg-type]  # it takes Python's bool
-
-
-def _check_array(shape: tuple, dtype: _DType, data: bytes) -> None:
-    if not isinstance(dtype, _DType) or not isinstance(data, bytes | bytearray):
-        raise RefusedError('an array of objects')
-    if any(type(size) is not int or size < 0 for size in shape):
-        raise RefusedError(f'an array of shape {shape}')
-    if prod(shape) * dtype.value.itemsize != len(data):
-        raise RefusedError(f'an array of shape {shape} in {len(data)} bytes')
-
-
-def _array_of(data: bytes, dtype: _DType, shape: tuple, order: Any = 'C') -> np.ndarray:
-    _check_array(shape, dtype, data)
-    return np.frombuffer(data, dtype.value).reshape(shape, order=order).copy()
-
-
-def _scalar(dtype: _DType, data: bytes) -> np.generic:
-    data = data.encode('latin1') if isinstance(data, str) else data
-    _check_array((1,), dtype, data)
-    return np.frombuffer(data, dtype.value)[0]
-
-
-def _parameter(value: Tensor, requires_grad: bool = True, *_: object) -> nn.Parameter:
-    return nn.Parameter(_tensor(value), bool(requires_grad) and value.is_floating_point())
-
-
-def _tensor(value: Tensor, *_: object) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise RefusedError(f'a {type(value).__name__} instead of a tensor')
-    return value
-
-
-def _typed(function: _Name, _: object, arguments: tuple, *__: object) -> object:
-    """Replaces ``_rebuild_from_type_v2``, which makes a tensor with attributes."""
-    if type(function) is not _Name:
-        raise RefusedError(f'a call of a {type(function).__name__}')
-    return function.function(*arguments)
-
-
-def _size(sizes: tuple = ()) -> torch.Size:
-    if any(type(size) is not int for size in sizes):
-        raise RefusedError('a torch.Size of no integers')
-    return torch.Size(sizes)
-
-
-def _refuse(what: str) -> Callable:
-    def refuse(*_: object, **__: object) -> None:
-        raise RefusedError(f'{what}; expected dense weights')
-
-    return refuse
-
-
-_CALLS: dict[str, Callable] = {
-    'collections.OrderedDict': _ordered,
-    'collections.Counter': lambda items=(): _ordered(items, Counter),
-    'collections.defaultdict': _default_dict,
-    'builtins.set': _set,
-    'builtins.complex': lambda real, imag=0.0: complex(real, imag),
-    # A pickled HistoryBuffer of mmengine refers to its own methods through it; the real function
-    # would give the file any attribute of any class.
-    'builtins.getattr': lambda *_: None,
-    'mmengine.logging.history_buffer.HistoryBuffer': lambda *_: History(),
-    '_codecs.encode': _bytes,
-    'numpy.ndarray': _array,
-    'numpy.dtype': _DType,
-    'numpy.multiarray._reconstruct': lambda *_: _array(),
-    'numpy.multiarray.scalar': _scalar,
-    'numpy.numeric._frombuffer': _array_of,
-    'torch.Size': _size,
-    'torch.device': lambda *_: _Nothing(),
-    'torch.Tensor': _refuse('a tensor of PyTorch before 0.4'),
-    'torch._utils._rebuild_parameter': _parameter,
-    'torch._utils._rebuild_parameter_with_state': _parameter,
-    'torch._utils._rebuild_device_tensor_from_cpu_tensor': _tensor,
-    'torch._tensor._rebuild_from_type_v2': _typed,
-    'torch.nn.parameter.Parameter': _parameter,
-    **{f'torch._utils.{name}': _refuse(what) for name, what in _NO_WEIGHTS.items()},
-}
 
 
 class _Instructions(dict):
@@ -266,22 +108,22 @@ class SafeUnpickler(pickle._Unpickler):  # Python's own, written in Python
         """Return the replacement of a name; no module is imported for it."""
         full = f'{module}.{name}'.replace('__builtin__.', 'builtins.')
         # `numpy._core` is numpy 2's name and `numpy.core` numpy 1's.
-        call = _CALLS.get(re.sub(r'^numpy\._?core\.', 'numpy.', full))
+        call = CALLS.get(re.sub(r'^numpy\._?core\.', 'numpy.', full))
         if full in ('torch._utils._rebuild_tensor', 'torch._utils._rebuild_tensor_v2'):
             call = self._rebuild_tensor
         elif full == 'torch._utils._rebuild_tensor_v3':
             call = self._rebuild_tensor_v3
         if call is not None:
-            return _Name(call)
+            return Name(call)
         if full in ('torch.storage.UntypedStorage', 'torch.UntypedStorage'):
-            return _Name(_refuse('a storage'))
+            return Name(refusal('a storage'))
         storage = re.fullmatch(r'torch\.(?:cuda\.)?(\w+)Storage', full)
         if storage and storage[1] in _STORAGES:
-            return _Name(_refuse('a storage'), _STORAGES[storage[1]])
+            return Name(refusal('a storage'), _STORAGES[storage[1]])
         if module == 'torch' and isinstance(getattr(torch, name, None), torch.dtype):
             return getattr(torch, name)
         if _INERT.match(full):
-            return _Name(lambda *_: _Nothing())
+            return Name(lambda *_: Nothing())
         raise ForeignError(full.removeprefix('builtins.'))
 
     def persistent_load(self, pid: object) -> Tensor:
@@ -289,7 +131,7 @@ class SafeUnpickler(pickle._Unpickler):  # Python's own, written in Python
         if self._load_storage is None or not isinstance(pid, tuple) or len(pid) < 5:
             raise RefusedError('a reference to what the file does not have')
         kind, name, key, _, count, *more = pid
-        if kind != 'storage' or type(name) is not _Name or type(count) is not int or count < 0:
+        if kind != 'storage' or type(name) is not Name or type(count) is not int or count < 0:
             raise RefusedError('a reference that is not a storage of a tensor')
         return self._load_storage(name.dtype, str(key), count, *more)
 
@@ -305,7 +147,7 @@ class SafeUnpickler(pickle._Unpickler):  # Python's own, written in Python
         numbers = (offset, *size, *stride)
         if any(type(number) is not int or number < 0 for number in numbers):
             raise RefusedError(f'a tensor of shape {tuple(size)} and strides {tuple(stride)}')
-        _tensor(storage)
+        tensor_of(storage)
         count = prod(size)
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if count and last >= len(storage):
@@ -317,7 +159,7 @@ class SafeUnpickler(pickle._Unpickler):  # Python's own, written in Python
 
     def _call(self) -> None:
         arguments, name = self.stack.pop(), self.stack[-1]
-        if type(name) is not _Name or type(arguments) is not tuple:
+        if type(name) is not Name or type(arguments) is not tuple:
             raise RefusedError(f'a call of a {type(name).__name__}')
         self.stack[-1] = name.function(*arguments)
 
@@ -326,34 +168,34 @@ class SafeUnpickler(pickle._Unpickler):  # Python's own, written in Python
         if type(value) is OrderedDict and isinstance(state, dict):
             vars(value).update(_attributes(state))
         elif type(value) is np.ndarray:
-            _set_array(value, state)
-        elif type(value) is _DType:
+            set_array(value, state)
+        elif type(value) is DType:
             value.value = value.value.newbyteorder('>' if state[1] == '>' else '=')
         elif type(value) is History:
             value.take(state)
-        elif type(value) is not _Nothing:
+        elif type(value) is not Nothing:
             raise RefusedError(f'a state of a {type(value).__name__}')
 
     def _set_items(self, items: list) -> None:
         target = self.stack[-1]
         if type(target) in (dict, OrderedDict, Counter):
-            _keys(items[::2])
+            check_keys(items[::2])
             target.update(zip(items[::2], items[1::2], strict=True))
-        elif type(target) is not _Nothing:
+        elif type(target) is not Nothing:
             raise RefusedError(f'items of a {type(target).__name__}')
 
     def _append(self, items: list) -> None:
         target = self.stack[-1]
         if type(target) is list:
             target.extend(items)
-        elif type(target) is not _Nothing:
+        elif type(target) is not Nothing:
             raise RefusedError(f'items of a {type(target).__name__}')
 
     def _add(self) -> None:
         items, target = self.pop_mark(), self.stack[-1]
         if type(target) is not set:
             raise RefusedError(f'items of a {type(target).__name__}')
-        target.update(_set(items))
+        target.update(set_of(items))
 
     def _bytearray(self) -> None:
         # Python's unpickler allocates memory before it knows that the file is as long as it states.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..pixels.decode import read_image, read_size
+from ..pixels.decode import MAX_PIXELS, read_image, read_size
 from ..utils.errors import describe
 from ..utils.files import write_output
 from .findings import Findings
@@ -52,16 +52,17 @@ def photos_by_stem(names: Iterable[str]) -> dict[str, list[str]]:
     return photos
 
 
-def load_photo(path: str | Path) -> Image.Image:
+def load_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode a photo to RGB, oriented as EXIF says.
 
     Args:
         path (str | Path): The photo.
+        max_pixels (int): Width times height above which it is refused.
 
     Raises:
-        OSError: There is no such file, or it is damaged; the message names it.
+        OSError: There is no such file, it is damaged or too large; the message names it.
     """
-    return Image.fromarray(read_image(path)[..., ::-1])
+    return Image.fromarray(read_image(path, max_pixels)[..., ::-1])
 
 
 def check_photos(
@@ -70,6 +71,7 @@ def check_photos(
     findings: Findings,
     hint: str = '',
     every_pixel: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> None:
     """Check that every photo exists and has the size that its annotation states.
 
@@ -81,8 +83,9 @@ def check_photos(
         hint (str): A possible cause of a missing photo, for messages.
         every_pixel (bool): Whether to decode the photos instead of reading only their headers.
             Defaults to False.
+        max_pixels (int): Width times height above which a photo is refused.
     """
-    sizes = _Sizes(source if len(coco['images']) >= _WORTH_A_CACHE else None)
+    sizes = _Sizes(source if len(coco['images']) >= _WORTH_A_CACHE else None, max_pixels)
     for image in coco['images']:
         path = image['file_name']
         file = image.get('annotated_in', source)
@@ -91,7 +94,7 @@ def check_photos(
             where = 'photo'
         try:
             path = image['file_name'] = _spelled(path)
-            width, height = load_photo(path).size if every_pixel else sizes.read(path)
+            width, height = load_photo(path, max_pixels).size if every_pixel else sizes.read(path)
         except FileNotFoundError:
             findings.fault(file, where, f'file_name: no such file {path} {hint}'.rstrip())
             continue
@@ -118,9 +121,11 @@ class _Sizes:
 
     Args:
         source (str | Path, optional): The annotation file; None for no cache.
+        max_pixels (int): As of ``read_size``.
     """
 
-    def __init__(self, source: str | Path | None) -> None:
+    def __init__(self, source: str | Path | None, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
         self._path, self._known, self._new = None, {}, False
         if source is None:
             return
@@ -138,13 +143,13 @@ class _Sizes:
     def read(self, path: str) -> tuple[int, int]:
         """Return width and height; see ``read_size``."""
         if self._path is None:
-            return read_size(path)
+            return read_size(path, self._max_pixels)
         status = os.stat(path)
         key = [status.st_size, status.st_mtime_ns]
         entry = self._known.get(path)
-        if entry is None or entry[:2] != key:
+        if entry is None or entry[:2] != key or entry[2] * entry[3] > self._max_pixels:
             self._new = True
-            entry = self._known[path] = [*key, *read_size(path)]
+            entry = self._known[path] = [*key, *read_size(path, self._max_pixels)]
         return entry[2], entry[3]
 
     def save(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..pixels.decode import MAX_PIXELS
 from ..utils.files import write_output
 from . import voc
 from .coco import read_coco_file
@@ -126,6 +127,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--check-photos', action='store_true', help='decode every photo before training'
     )
+    group.add_argument(
+        '--max-pixels',
+        type=int,
+        default=MAX_PIXELS,
+        help=f'width times height above which a photo is refused (default: {MAX_PIXELS})',
+    )
 
 
 def class_names(values: Sequence[str] | None) -> list[str] | None:
@@ -187,7 +194,7 @@ def read_data(args: argparse.Namespace, form: str) -> DataSets:
         _agree(train, test, *sources, classes, findings)
     findings.end()
     for coco, source in ((train, sources[0]), (test, sources[1])):
-        check_photos(coco, source, findings, hint, args.check_photos)
+        check_photos(coco, source, findings, hint, args.check_photos, args.max_pixels)
         if not count_objects(coco):
             findings.fault(
                 source, 'annotations', 'have no object of the classes that is not a crowd'

@@ -145,6 +145,36 @@ def check_queue(runner: Runner, loader: DataLoader) -> None:
                 )
 
 
+def check_class_folders(train: Any, val: Any) -> None:
+    """Raise if a folder is one class in training and another in validation.
+
+    Data sets of folders number them by themselves, so a folder more in one of them moves the rest.
+
+    Args:
+        train (Dataset): The training set, maybe within others.
+        val (Dataset): The validation set.
+
+    Raises:
+        ValueError: A folder has two numbers; the message names it.
+    """
+    numbers, others = _class_folders(train), _class_folders(val)
+    for name in numbers.keys() & others.keys():
+        if numbers[name] != others[name]:
+            more = sorted(numbers.keys() ^ others.keys())
+            raise ValueError(
+                f'the folder {name} is class {numbers[name]} of train_dataloader.dataset and '
+                f'{others[name]} of val_dataloader.dataset'
+                + (f', since only one of them has {", ".join(more[:3])}' if more else '')
+                + ': every class needs its folder in both, be it empty'
+            )
+
+
+def _class_folders(dataset: Any) -> dict[str, int]:
+    while not hasattr(dataset, 'folder_to_idx') and hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    return getattr(dataset, 'folder_to_idx', {})
+
+
 def _last_batch(loader: Any) -> int:
     """Return the size of an epoch's last batch per process; 0 if it is complete or dropped."""
     if loader.drop_last or isinstance(loader.sampler, InfiniteSampler):

@@ -3,7 +3,7 @@
 import numpy as np
 from mmengine.logging import HistoryBuffer
 
-from ..checkpoints.unpickling import History
+from ..checkpoints.stand_ins import History
 
 
 def restore_histories(checkpoint: dict) -> dict:

@@ -19,7 +19,13 @@ from torch import Tensor, nn
 
 from ..checkpoints import CheckpointError, read_checkpoint
 from ..checkpoints.facts import contradiction
-from ..checkpoints.fitting import describe_faults, describe_values, state_dict_of
+from ..checkpoints.fitting import (
+    COMPILED,
+    describe_faults,
+    describe_values,
+    state_dict_of,
+    without_wrappers,
+)
 from ..utils.models import unwrapped
 from .history import restore_histories
 
@@ -54,9 +60,9 @@ def load_from_file_or_address(filename: str, map_location: object = None) -> dic
         map_location (optional): Ignored: the weights are moved to the right device when loaded.
 
     Returns:
-        dict: The checkpoint, with its weights under ``state_dict``. It does not contain the config
-            that mmcv's checkpoints store as a program (``meta['config']``), since mmengine would
-            run it.
+        dict: The checkpoint, with its weights under ``state_dict``, without the prefixes that
+            torch.compile adds to names. It does not contain the config that mmcv's checkpoints
+            store as a program (``meta['config']``), since mmengine would run it.
 
     Raises:
         CheckpointError: If the file is missing or damaged, or the address is of another kind.
@@ -70,7 +76,7 @@ def load_from_file_or_address(filename: str, map_location: object = None) -> dic
         if isinstance(weights, dict):
             weights = {key: value for key, value in weights.items() if isinstance(value, Tensor)}
         checkpoint = {'state_dict': weights}
-    state_dict_of(checkpoint, filename)
+    checkpoint['state_dict'] = state_dict_of(checkpoint, filename)
     return restore_histories(checkpoint)
 
 
@@ -122,13 +128,18 @@ class CheckHook(Hook):
             CheckpointError: The weights do not fit, or hold values that are impossible for weights.
         """
         model = unwrapped(runner.model)
-        weights = state_dict_of(checkpoint, self.path)
+        weights = _named_as(model, state_dict_of(checkpoint, self.path))
+        checkpoint['state_dict'] = weights
         check_weights(model, weights, self.path, self.strict)
         told = contradiction(getattr(model, 'backbone', None) or nn.Identity(), checkpoint)
         if self.strict and told:
             raise CheckpointError(f'{self.path}: {told}')
         if 'ema_state_dict' in checkpoint:
-            self._check_average(model, weights, checkpoint['ema_state_dict'])
+            average = checkpoint['ema_state_dict']
+            if isinstance(average, dict) and all(isinstance(key, str) for key in average):
+                average = _named_as(model, without_wrappers(average, self.path), 'module.')
+                checkpoint['ema_state_dict'] = average
+            self._check_average(model, weights, average)
 
     def _check_average(self, model: nn.Module, weights: dict, average: object) -> None:
         """Check what EMAHook exchanges with the model's weights, name by name."""
@@ -140,6 +151,14 @@ class CheckHook(Hook):
         if lacking:
             raise CheckpointError(f'{self.path}: ema_state_dict has {lacking[0]}, state_dict not')
         check_weights(model, names, f'{self.path}: ema_state_dict', self.strict)
+
+
+def _named_as(model: nn.Module, weights: dict, prefix: str = '') -> dict:
+    """Give weights the names that torch.compile has put into those of a model, if it has."""
+    names = {prefix + name.replace(COMPILED, ''): prefix + name for name in model.state_dict()}
+    if all(name == other for name, other in names.items()):
+        return weights
+    return {names.get(name, name): value for name, value in weights.items()}
 
 
 def check_weights(model: nn.Module, weights: dict, path: object, strict: bool) -> None:

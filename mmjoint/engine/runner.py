@@ -12,12 +12,14 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmpretrain.engine import SwAVHook
 
+from ..datasets.stock import use_own_readers
 from ..hooks.accumulation import AccumulationHook
 from ..hooks.draws import DrawsHook
 from ..models.stock_fixes import mend_stock_parts
 from ..utils.models import unwrapped
 from ..utils.noise import quiet_logger
-from .checks import check_queue, check_widths
+from .checks import check_class_folders, check_queue, check_widths
+from .config import dataloaders
 from .history import append_in_place
 from .loading import CheckHook, use_safe_loader
 from .loops import ResumableEpochLoop
@@ -32,15 +34,19 @@ def guard_run(cfg: Config) -> None:
     """
     hooks = cfg.setdefault('default_hooks', ConfigDict())
     checkpoint = hooks.setdefault('checkpoint', ConfigDict(type='CheckpointHook', interval=1))
-    stock = ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook)
-    if checkpoint is not None and checkpoint.get('type') in stock:
+    if checkpoint is not None and _is(checkpoint, CheckpointHook):
         checkpoint.type = 'AtomicCheckpointHook'
     custom_hooks = cfg.get('custom_hooks') or []
-    for hook in custom_hooks:
-        if hook.get('type') in ('SwAVHook', 'mmpretrain.SwAVHook', SwAVHook):
-            hook['type'] = 'CheckpointedSwAVHook'
     if not any('NonFiniteLossHook' in str(hook.get('type')) for hook in custom_hooks):
         cfg.custom_hooks = [*custom_hooks, dict(type='NonFiniteLossHook')]
+
+
+def _is(cfg: object, kind: type) -> bool:
+    """Tell whether a config is of a class, which it may name with its scope or its module."""
+    named = cfg.get('type') if isinstance(cfg, dict) else None
+    if isinstance(named, str):
+        return named.rpartition('.')[2] == kind.__name__
+    return named is kind
 
 
 def build_runner(cfg: Config, strict: bool) -> Runner:
@@ -55,9 +61,23 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
         Runner: The runner, not started yet.
     """
     use_safe_loader()
+    # Whatever is done with the model: the stock one unpickles `queue.pth` of the work directory.
+    for hook in [*(cfg.get('custom_hooks') or ()), *(cfg.get('default_hooks') or {}).values()]:
+        if _is(hook, SwAVHook):
+            hook['type'] = 'CheckpointedSwAVHook'
+    swapped = sum(
+        # As in training with our own configs, one bad file of many does not end a run.
+        use_own_readers(loader, 'skip' if loader is cfg.get('train_dataloader') else 'raise')
+        for loader in dataloaders(cfg)
+    )
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else _Runner.from_cfg(cfg)
     mend_stock_parts(runner.model)
     append_in_place()
+    if swapped:
+        runner.logger.info(
+            'LoadImageFromFile of the config is LoadImage here: the same pixels, and damaged files '
+            'are noticed (in training: named and left out)'
+        )
     if cfg.get('load_from'):
         runner.register_hook(CheckHook(cfg.load_from, strict), priority='VERY_HIGH')
     if cfg.get('resume'):
@@ -82,7 +102,16 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
         )
         return loop
 
+    build_val_loop = runner.build_val_loop
+
+    def build_val_loop_of_same_classes(loop: Any) -> Any:
+        loop = build_val_loop(loop)
+        if isinstance(runner._train_loop, BaseLoop):
+            check_class_folders(runner._train_loop.dataloader.dataset, loop.dataloader.dataset)
+        return loop
+
     runner.build_train_loop = build_train_loop_with_batches
+    runner.build_val_loop = build_val_loop_of_same_classes
     return runner
 
 

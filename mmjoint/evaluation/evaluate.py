@@ -18,6 +18,8 @@ from mmpretrain.registry import DATASETS
 from torch import Tensor
 
 from ..checkpoints import CheckpointError, file_sha256, read_checkpoint
+from ..checkpoints.backbones import find_places
+from ..datasets.stock import use_own_readers
 from ..utils.device import choose_device
 from ..utils.files import whole_file, write_output
 from ..version import __version__
@@ -154,7 +156,10 @@ def balanced_subset(labels: Tensor, fraction: float, seed: int) -> Tensor:
 
 
 def cached_features(
-    cfg: Config, checkpoint: str | Path | None, cache: str | Path | None
+    cfg: Config,
+    checkpoint: str | Path | None,
+    cache: str | Path | None,
+    which: str = 'online',
 ) -> Features:
     """Compute the features of a config's labeled images, or take them from a file.
 
@@ -162,7 +167,7 @@ def cached_features(
     backbone, the preprocessor, the data loaders, and name, size and time of every image.
 
     Args:
-        cfg, checkpoint: As documented in ``labelled_features``.
+        cfg, checkpoint, which: As documented in ``labelled_features``.
         cache (str | Path | None): Folder for the files, made if it does not exist; None for no
             files. Features of a random initialization are never cached.
 
@@ -170,12 +175,12 @@ def cached_features(
         tuple: As documented in ``labelled_features``.
     """
     if cache is None or checkpoint is None:
-        return labelled_features(cfg, checkpoint)
-    path = Path(cache, f'features_{_fingerprint(cfg, checkpoint)[:20]}.pt')
+        return labelled_features(cfg, checkpoint, which=which)
+    path = Path(cache, f'features_{_fingerprint(cfg, checkpoint, which)[:20]}.pt')
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_file():
         return _read_features(path)
-    features = labelled_features(cfg, checkpoint)
+    features = labelled_features(cfg, checkpoint, which=which)
     with whole_file(path) as file:
         torch.save(dict(zip(_PARTS, (*features[0], *features[1]), strict=True)), file)
     return features
@@ -197,12 +202,13 @@ def _read_features(path: Path) -> Features:
     return (features, labels), (test_features, test_labels)
 
 
-def _fingerprint(cfg: Config, checkpoint: str | Path) -> str:
+def _fingerprint(cfg: Config, checkpoint: str | Path, which: str = 'online') -> str:
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    parts = [__version__, file_sha256(checkpoint), str(cfg.model.backbone)]
+    parts = [__version__, file_sha256(checkpoint), which, str(cfg.model.backbone)]
     parts.append(str(cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')))
     for name in LOADERS:
         dataset = copy.deepcopy(cfg[name].dataset)
+        use_own_readers(dataset)
         parts.append(str(dataset))
         images = DATASETS.build({**dataset, 'pipeline': []})
         for i in range(len(images)):
@@ -221,22 +227,30 @@ def _file_behind(path: str, data_root: str | None) -> str:
     return os.path.join(data_root or '', re.sub(r'\[\d+\]$', '', path))
 
 
-def provenance(cfg: Config, checkpoint: str | Path | None) -> dict:
+def provenance(cfg: Config, checkpoint: str | Path | None, which: str = 'online') -> dict:
     """Describe what was measured.
 
     Args:
         cfg (Config): A config with ``knn_train_dataloader`` and ``knn_val_dataloader``.
         checkpoint (str | Path | None): The checkpoint; None for the random initialization.
+        which (str): As documented in ``labelled_features``.
 
     Returns:
-        dict: The config file; the checkpoint with its SHA-256, epoch and iteration (None if the
+        dict: The config file; the checkpoint with its SHA-256, ``which`` of the ``available``
+            networks was measured and where it lies in the file, epoch and iteration (None if the
             file does not contain them); the data sets' folders; and the versions.
     """
-    meta = {} if checkpoint is None else read_checkpoint(checkpoint).get('meta') or {}
+    content = {} if checkpoint is None else read_checkpoint(checkpoint)
+    meta = content.get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    places = {} if checkpoint is None else find_places(content, checkpoint)
     return dict(
         config=cfg.filename,
         checkpoint=None if checkpoint is None else str(checkpoint),
         sha256=None if checkpoint is None else file_sha256(checkpoint),
+        which=which if which in places else None,
+        weights=str(places[which]) if which in places else None,
+        available=list(places),
         epoch=meta.get('epoch'),
         iter=meta.get('iter'),
         data=[

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..checkpoints import load_backbone
+from ..datasets.stock import use_own_readers
 from ..engine import use_safe_loader
-from ..transforms.load_image import use_load_image
 from ..utils.device import choose_device, loader_workers
 from ..utils.progress import Progress
 
@@ -184,7 +184,10 @@ def _nearest(queries: Tensor, bank: Tensor, k: int, chunk: int) -> tuple[Tensor,
 
 
 def labelled_features(
-    cfg: Config, checkpoint: str | Path | None, device: str | None = None
+    cfg: Config,
+    checkpoint: str | Path | None,
+    device: str | None = None,
+    which: str = 'online',
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Compute the features of a config's backbone on its labeled data sets.
 
@@ -196,6 +199,8 @@ def labelled_features(
             config has none).
         device (str, optional): Where to compute, as documented in ``choose_device``. Defaults to
             the GPU if there is one.
+        which (str): ``'online'``, the network trained by gradients, or ``'momentum'``, its moving
+            average. Defaults to ``'online'``.
 
     Returns:
         tuple: Features (N, C) and labels (N,) of the training set, and those of the test set.
@@ -224,10 +229,10 @@ def labelled_features(
         model.backbone.init_weights()
     else:
         model = MODELS.build(model_cfg)
-        load_backbone(model.backbone, checkpoint)
+        load_backbone(model.backbone, checkpoint, which=which)
 
     configs = [_with_workers(cfg[name]) for name in LOADERS]
-    use_load_image(configs)
+    use_own_readers(configs)
     loaders = [Runner.build_dataloader(config) for config in configs]
     classes = [loader.dataset.metainfo.get('classes') for loader in loaders]
     if classes[0] != classes[1]:
@@ -256,11 +261,12 @@ def evaluate_knn(
     k: int = 20,
     temperature: float = 0.07,
     device: str | None = None,
+    which: str = 'online',
 ) -> dict[str, float]:
     """Measure the kNN accuracy of a config's backbone.
 
     Args:
-        cfg, checkpoint, device: As documented in :func:`labelled_features`.
+        cfg, checkpoint, device, which: As documented in :func:`labelled_features`.
         k (int): Number of neighbors. Defaults to 20.
         temperature (float): Temperature of the votes. Defaults to 0.07.
 
@@ -271,6 +277,6 @@ def evaluate_knn(
     Raises:
         ValueError: As documented in the two functions.
     """
-    train, test = labelled_features(cfg, checkpoint, device)
+    train, test = labelled_features(cfg, checkpoint, device, which)
     accuracy = knn_accuracy(*train, *test, k=k, temperature=temperature)
     return accuracy | {'num_train': len(train[1]), 'num_test': len(test[1])}

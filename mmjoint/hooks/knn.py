@@ -12,9 +12,9 @@ from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor
 
+from ..datasets.stock import use_own_readers
 from ..evaluation.folders import use_folder
 from ..evaluation.knn import LOADERS, extract_features, knn_accuracy
-from ..transforms.load_image import use_load_image
 from ..utils.models import unwrapped
 
 
@@ -102,7 +102,7 @@ class KNNHook(Hook):
 
     def _build_loader(self, cfg: ConfigDict) -> Any:
         cfg = copy.deepcopy(cfg)
-        use_load_image(cfg)
+        use_own_readers(cfg)
         cfg.persistent_workers = False
         cfg.drop_last = False
         # Each image is seen once, for any number of processes.

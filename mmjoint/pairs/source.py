@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, TRANSFORMS
 
+from ..datasets.stock import use_own_readers
 from ..distributions import FixedRatio
 from ..transforms import JointView
 from ..transforms.joint_view import pipelines_of
@@ -51,13 +52,13 @@ class PairSource:
         #: The steps of the pipeline after the views.
         self.after = steps[place + 1 :]
         before = steps[:place]
-        loaders = [i for i, step in enumerate(before) if type_name(step).startswith('LoadImage')]
-        for i in loaders[:1]:
-            # A broken file must raise instead of being silently replaced by another photo.
-            options = {k: v for k, v in before[i].items() if k not in ('type', 'on_error')}
-            if type_name(before[i]) in ('LoadImage', 'LoadImageFromFile'):
-                options = {k: v for k, v in options.items() if k != '_scope_'}
-                before[i] = dict(type='LoadImage', on_error='raise', **options)
+        use_own_readers([self._dataset, before])
+        loaders = [step for step in before if type_name(step).startswith('LoadImage')]
+        for step in loaders[:1]:
+            # A broken file must not be replaced by another photo unnoticed.
+            if type_name(step) == 'LoadImage':
+                step.pop('_scope_', None)
+                step['on_error'] = 'raise'
         if images is not None:
             loader = [] if loaders else [dict(type='LoadImage', on_error='raise')]
             self._dataset = dict(

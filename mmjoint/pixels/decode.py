@@ -10,8 +10,10 @@ import os
 import re
 import tempfile
 import threading
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -44,6 +46,9 @@ _SURPLUS = re.compile(r'(\d+) extraneous bytes before marker 0xd9')
 _READ_AHEAD = 16
 # In most JPEGs the size lies within these bytes, even after a thumbnail.
 _HEAD = 1 << 16
+# Of TIFF's tag Compression: deflate, by its number of Adobe's and by its first.
+_DEFLATE = (8, 32946)
+_BLOCK = 1 << 20
 
 
 def read_image(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
@@ -67,18 +72,19 @@ def read_image(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> np.ndar
         raise OSError(f'broken image {path}: {error.strerror or error}') from error
 
 
-def read_size(path: str | Path) -> tuple[int, int]:
+def read_size(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> tuple[int, int]:
     """Read the size of an image from its header, without decoding it.
 
     Args:
         path (str | Path): The file.
+        max_pixels (int, optional): As of :func:`decode`.
 
     Returns:
         tuple[int, int]: Width and height in pixels, oriented as EXIF says, as for the image from
         :func:`decode`.
 
     Raises:
-        OSError: It cannot be read, is not an image, or has more than ``MAX_PIXELS`` pixels; the
+        OSError: It cannot be read, is not an image, or has more pixels than ``max_pixels``; the
             message names the file.
     """
     try:
@@ -87,12 +93,12 @@ def read_size(path: str | Path) -> tuple[int, int]:
             if not head:
                 raise OSError('the file is empty')
             if head[:2] != _START:
-                return _size_by_pillow(file)
+                return _size_by_pillow(file, max_pixels)
             try:
                 header = _jpeg_header(head)
             except OSError:
                 header = _jpeg_header(head + file.read())
-            _check_size(header.width, header.height, MAX_PIXELS)
+            _check_size(header.width, header.height, max_pixels)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -101,14 +107,14 @@ def read_size(path: str | Path) -> tuple[int, int]:
     return (header.height, header.width) if turned else (header.width, header.height)
 
 
-def _size_by_pillow(file: BinaryIO) -> tuple[int, int]:
+def _size_by_pillow(file: BinaryIO, max_pixels: int | None) -> tuple[int, int]:
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with Image.open(file) as image:
             size = image.size
             if image.format == 'TIFF':  # Pillow may already return the oriented size
                 size = image.tag_v2[256], image.tag_v2[257]
-            _check_size(size[0], size[1], MAX_PIXELS)
+            _check_size(size[0], size[1], max_pixels)
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             return size[::-1] if turned else size
     except UnidentifiedImageError as error:
@@ -370,9 +376,25 @@ def _check_other(data: bytes, max_pixels: int | None) -> None:
                 )
             if image.format == 'TIFF':
                 image.load()  # OpenCV ignores a strip that cannot be decompressed
+                _check_deflated(data, image.tag_v2)
     except UnidentifiedImageError as error:
         raise OSError('truncated, or not an image whose size can be read') from error
     except (ValueError, SyntaxError, EOFError, KeyError, TypeError) as error:
         raise OSError(f'damaged ({error})') from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
+
+
+def _check_deflated(data: bytes, tags: Mapping[int, Any]) -> None:
+    """Compare the checksums of a TIFF's strips or tiles, at which libtiff does not look."""
+    if tags.get(259) not in _DEFLATE:
+        return
+    starts, lengths = (tags[273], tags[279]) if 273 in tags else (tags[324], tags[325])
+    for start, length in zip(starts, lengths, strict=True):
+        strip, rest = zlib.decompressobj(), data[start : start + length]
+        while rest and not strip.eof:
+            try:
+                strip.decompress(rest, _BLOCK)
+            except zlib.error as error:
+                raise OSError(f'damaged (a strip of its TIFF: {error})') from error
+            rest = strip.unconsumed_tail

@@ -126,23 +126,3 @@ class LoadImage(LoadImageFromFile):
         return (
             f'{super().__repr__()[:-1]}, on_error={self.on_error!r}, max_pixels={self.max_pixels})'
         )
-
-
-def use_load_image(cfg: object) -> None:
-    """Make a config's pipelines decode by ``LoadImage`` where they name ``LoadImageFromFile``.
-
-    A broken file then raises an error, as with the stock transform.
-
-    Args:
-        cfg (object): A config or a part of one; changed in place.
-    """
-    if isinstance(cfg, dict):
-        kind = cfg.get('type')
-        name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
-        if name.rpartition('.')[2] == 'LoadImageFromFile':
-            cfg.pop('ignore_empty', None)
-            cfg.update(type='LoadImage', on_error='raise')
-        cfg = list(cfg.values())
-    if isinstance(cfg, (list, tuple)):
-        for item in cfg:
-            use_load_image(item)

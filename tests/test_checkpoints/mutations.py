@@ -113,7 +113,7 @@ def changed_weights(content: dict) -> Iterator[tuple[str, bytes]]:
         one = value.clone()
         one.view(-1)[0] = float('nan')
         yield f'{key} one NaN', of(lambda w, key=key, one=one: w.update({key: one}))
-        huge = value.double() * 1e300
+        huge = (value.double() + 1) * 1e300  # a bias may be 0
         yield f'{key} beyond float32', of(lambda w, key=key, huge=huge: w.update({key: huge}))
         yield f'{key} dropped', of(lambda w, key=key: w.pop(key))
         yield f'{key} renamed', of(lambda w, key=key: w.update({f'{key}s': w.pop(key)}))

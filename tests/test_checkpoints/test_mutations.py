@@ -6,6 +6,7 @@ As a program, ``python test_mutations.py FOLDER [EVERY]`` counts what becomes of
 import collections
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -33,7 +34,8 @@ else:
 
 # Small, so that hundreds of files take minutes; what convert.py refuses is in test_transfer.
 BACKBONE = dict(type='ResNet', depth=18, base_channels=8, stem_channels=8, zero_init_residual=False)
-SECONDS = 20
+# Of processor time, since other programs may have the machine too; and of the clock.
+SECONDS, PATIENCE = 20, 400
 # What a run that starts from a checkpoint may leave aside, in one line of its log.
 PARTIAL = ('dropped', 'renamed', 'transposed', 'empty', 'half of it', 'more', 'without', 'another')
 
@@ -144,20 +146,22 @@ def judge(ways: WaysIn, way: str, name: str, marker: Path) -> str:
     return outcome
 
 
-def in_a_process(go: Callable[[], None], seconds: float) -> bool:
+def in_a_process(go: Callable[[], None], seconds: int) -> bool:
     """Fork, for what may never come back; tell whether it did in time."""
     child = os.fork()
     if child == 0:
         try:
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
             go()
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(0)
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        if os.waitpid(child, os.WNOHANG)[0]:
-            return True
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status) not in (-signal.SIGKILL, -signal.SIGXCPU)
         time.sleep(0.01)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

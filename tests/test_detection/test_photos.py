@@ -49,9 +49,9 @@ def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(photos, '_WORTH_A_CACHE', 2)
     read: list[str] = []
 
-    def count(path: str) -> tuple[int, int]:
+    def count(path: str, max_pixels: int) -> tuple[int, int]:
         read.append(Path(path).name)
-        return read_size(path)
+        return read_size(path, max_pixels)
 
     monkeypatch.setattr(photos, 'read_size', count)
     images = []
@@ -90,3 +90,24 @@ def test_every_pixel_is_decoded_on_demand(tmp_path: Path) -> None:
         photos.check_photos(coco, 'a.json', findings, every_pixel=every_pixel)
         assert findings.number_of_faults == count
     assert 'photo.jpg' in findings.faults[0] and 'a.json' in findings.faults[0]
+
+
+@pytest.mark.parametrize('cached', [False, True])
+@pytest.mark.parametrize('every_pixel', [False, True])
+def test_photos_larger_than_the_limit_are_faults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool, every_pixel: bool
+) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setattr(photos, '_WORTH_A_CACHE', 1 if cached else 2000)
+    path = tmp_path / 'photo.png'
+    Image.fromarray(np.zeros((30, 50, 3), dtype=np.uint8)).save(path)
+    coco = dict(images=[dict(id=1, file_name=str(path), width=50, height=30)])
+    for limit, count in ((1500, 0), (1499, 1), (1500, 0)):
+        findings = Findings()
+        photos.check_photos(coco, 'a.json', findings, '', every_pixel, limit)
+        assert findings.number_of_faults == count
+        if count:
+            assert (
+                'photo.png: its header says 50 x 30 pixels, more than max_pixels=1499'
+                in (findings.faults[0])
+            )

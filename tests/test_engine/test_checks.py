@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmjoint.engine import read_config
-from mmjoint.engine.checks import check_queue, check_widths
+from mmjoint.engine.checks import check_class_folders, check_queue, check_widths
 
 MODEL_CONFIGS = Path(__file__).resolve().parents[2] / 'configs/_base_/models'
 SMALL = sorted(
@@ -169,3 +169,15 @@ def test_swav_queue_holds_a_batch() -> None:
     for hook in (SwAVHook(4, 12), SwAVHook(128, 64)):
         with pytest.raises(ValueError, match='set its batch_size to 16 and a queue_length of 16'):
             check_queue(runner_of(None, hook), loader_of(48, 16))
+
+
+def test_a_folder_is_the_same_class_in_training_and_validation() -> None:
+    def folders(**numbers: int) -> SimpleNamespace:
+        return SimpleNamespace(folder_to_idx=numbers)
+
+    check_class_folders(folders(a=0, b=1), folders(a=0, b=1))
+    check_class_folders(folders(a=0, b=1), folders(a=0))
+    check_class_folders(folders(a=0, b=1), SimpleNamespace())
+    train = SimpleNamespace(dataset=SimpleNamespace(dataset=folders(a=0, b=1, c=2)))
+    with pytest.raises(ValueError, match='the folder c is class 2 of train.* and 1 of val.* has b'):
+        check_class_folders(train, folders(a=0, c=1))

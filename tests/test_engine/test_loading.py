@@ -230,3 +230,45 @@ def test_stock_pretrained(tmp_path):
             initialize(
                 nn.Linear(3, 4), dict(type='Pretrained', checkpoint=str(path), prefix=prefix)
             )
+
+
+def test_what_torch_compile_puts_into_names_does_not_count(tmp_path, trained):
+    """Of a whole checkpoint, resumed by a model that is not compiled, and by one that is."""
+    whole = torch.load(trained, weights_only=False)
+    weights = {k: v.clone() for k, v in whole['state_dict'].items()}
+
+    def compiled(names):
+        return {k.replace('backbone.', 'backbone._orig_mod.'): v for k, v in names.items()}
+
+    for key in ('state_dict', 'ema_state_dict'):
+        whole[key] = compiled(whole[key])
+    path = tmp_path / 'compiled.pth'
+    torch.save(whole, path)
+    for name, source in (('plain', path), ('compiled', path), ('back', trained)):
+        hook = dict(type='EMAHook', momentum=0.5)
+        runner = make_runner(tmp_path, name, [hook], load_from=str(source), resume=True)
+        if name != 'plain':
+            runner.model.backbone = torch.compile(runner.model.backbone)
+        ema = next(hook for hook in runner.hooks if isinstance(hook, EMAHook))
+        ema.before_run(runner)
+        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        runner.load_or_resume()
+        for model, expected in ((runner.model, 'ema'), (ema.ema_model.module, 'state')):
+            own = {k.replace('_orig_mod.', ''): v for k, v in model.state_dict().items()}
+            reference = weights if expected == 'state' else averaged_of(trained)
+            assert own.keys() == reference.keys()
+            assert all(torch.equal(value, reference[key]) for key, value in own.items()), name
+
+
+def averaged_of(path):
+    """Give what EMAHook has put aside: the weights, of which `state_dict` is the average."""
+    saved = torch.load(path, weights_only=False)['ema_state_dict']
+    return {k.removeprefix('module.'): v for k, v in saved.items() if k != 'steps'}
+
+
+def test_pretrained_takes_compiled_names(tmp_path):
+    source, module = nn.Linear(3, 4), nn.Linear(3, 4)
+    path = tmp_path / 'compiled.pth'
+    torch.save({f'backbone._orig_mod.{k}': v for k, v in source.state_dict().items()}, path)
+    initialize(module, dict(type='Pretrained', checkpoint=str(path), prefix='backbone.'))
+    assert torch.equal(module.weight, source.weight)

@@ -19,7 +19,7 @@ from mmjoint.evaluation import (
     linear_accuracy,
     use_folder,
 )
-from mmjoint.evaluation.evaluate import _fingerprint
+from mmjoint.evaluation.evaluate import _fingerprint, provenance
 
 
 def blobs(num: int, seed: int, spread: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -165,6 +165,30 @@ def test_features_of_images_inside_a_larger_file_are_cached_by_that_file(tmp_pat
         )
     )
     before = _fingerprint(cfg, tmp_path / 'weights.pth')
+    assert _fingerprint(cfg, tmp_path / 'weights.pth', 'momentum') != before
     assert _fingerprint(cfg, tmp_path / 'weights.pth') == before
     os.utime(tmp_path / holder, ns=(0, 0))
     assert _fingerprint(cfg, tmp_path / 'weights.pth') != before
+
+
+def test_what_was_measured_is_told_of_a_file_of_emahook(tmp_path):
+    """EMAHook puts the average in the place of the weights, and the weights aside."""
+    weights = {'backbone.conv1.weight': torch.ones(1)}
+    content = {'state_dict': weights, 'meta': {'epoch': 3}}
+    loader = dict(dataset=dict(data_root='images'))
+    cfg = Config(dict(knn_train_dataloader=loader, knn_val_dataloader=loader))
+    path = tmp_path / 'plain.pth'
+    torch.save(content, path)
+    told = provenance(cfg, path)
+    assert (told['which'], told['weights'], told['available']) == (
+        'online', "'backbone.'", ['online'],
+    )  # fmt: skip
+    average = {'module.backbone.conv1.weight': torch.zeros(1), 'steps': torch.tensor(4)}
+    torch.save(content | {'ema_state_dict': average}, path)
+    for which, place in (
+        ('online', "'module.backbone.' of 'ema_state_dict'"), ('momentum', "'backbone.'")
+    ):  # fmt: skip
+        told = provenance(cfg, path, which)
+        assert (told['which'], told['weights'], told['epoch']) == (which, place, 3)
+        assert told['available'] == ['online', 'momentum']
+    assert provenance(cfg, None)['which'] is None

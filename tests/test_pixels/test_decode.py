@@ -249,6 +249,36 @@ def test_damaged_lzw_tiffs_are_refused(damage):
         decode(data[:half] + (b'' if damage == 'cut' else bytes(2000) + data[half + 2000 :]))
 
 
+def test_a_changed_byte_of_a_deflated_tiff_is_noticed():
+    """libtiff does not look at the checksums of its strips; PHOTO is in one of them."""
+    whole = saved('TIFF', compression='tiff_adobe_deflate')
+    np.testing.assert_array_equal(decode(whole), PHOTO[..., ::-1])
+    with Image.open(io.BytesIO(whole)) as image:
+        (start,), (length,) = image.tag_v2[273], image.tag_v2[279]
+    for place in RNG.integers(start, start + length, 40):
+        data = bytearray(whole)
+        data[place] ^= 1 << RNG.integers(8)
+        if zlib_opens(bytes(data[start : start + length])):  # a bit without a meaning
+            continue
+        with pytest.raises(OSError, match='[a-z]'):  # Pillow's own, where its libtiff looks
+            decode(bytes(data))
+
+
+def zlib_opens(strip: bytes) -> bool:
+    try:
+        return len(zlib.decompress(strip)) == PHOTO.size
+    except zlib.error:
+        return False
+
+
+@pytest.mark.parametrize('number', [8, 32946])
+@pytest.mark.parametrize('rows', [1, 7, 96])
+def test_whole_deflated_tiffs_are_read(number, rows):
+    options = [cv2.IMWRITE_TIFF_COMPRESSION, number, cv2.IMWRITE_TIFF_ROWSPERSTRIP, rows]
+    data = cv2.imencode('.tif', PHOTO, options)[1].tobytes()
+    np.testing.assert_array_equal(decode(data), PHOTO)
+
+
 def test_standard_error_of_others_is_passed_on():
     """OpenCV's libjpeg warns on standard error only, which is caught for as long as it decodes."""
     code = (

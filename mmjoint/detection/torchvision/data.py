@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from ...pixels.decode import MAX_PIXELS
 from ..masks import decode_mask
 from ..photos import load_photo
 
@@ -78,7 +79,8 @@ class DetectionImages(Dataset):
         index, seed = key
         info = self.images[index]
         rng = np.random.default_rng(seed)
-        image = load_photo(info['file_name'])
+        # What the check before the run let pass is decoded.
+        image = load_photo(info['file_name'], max(MAX_PIXELS, info['width'] * info['height']))
         width, height = image.size
         if (width, height) != (info['width'], info['height']):
             raise ValueError(

@@ -9,6 +9,7 @@ from pycocotools import mask as rle
 
 from mmjoint.utils.files import whole_file
 
+from ...pixels.decode import MAX_PIXELS
 from ..photos import load_photo
 
 # Okabe and Ito's palette.
@@ -59,7 +60,7 @@ def _draw(
     info: dict, truth: list, detections: list[dict], names: dict[int, str], colors: dict[int, str]
 ) -> Image.Image:
     """Draw an image, scaled to fit a square; its best detection comes first."""
-    image = load_photo(info['file_name'])
+    image = load_photo(info['file_name'], max(MAX_PIXELS, info['width'] * info['height']))
     scale = _SIDE / max(image.size)
     width, height = (max(1, round(scale * side)) for side in image.size)
     size = width, height
