@@ -5,18 +5,21 @@ A finished trial is not run again, a killed one continues, and a folder holds on
 """
 
 import argparse
+import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..checkpoints import convert, file_sha256
-from ..utils.files import whole_file
-from ..utils.guard import check_same_run, lock_folder
+from ..utils.guard import check_same_run, lock_folder, unlock_folder
+from ..utils.processes import end_with_parent
 from .data import TASKS, format_table, make_results, write_results
+from .schedules import add_schedule_arguments, make_schedule
 from .sources import add_arguments, identity, read_data
 
 # What a run may start from instead of a checkpoint.
@@ -33,11 +36,13 @@ class Engine:
         suffix (str): Suffix of a recipe's file.
         configs (dict[str, str]): Maps each task to the name of its usual recipe.
         weights (str): Name of the converted file.
+        checkpoints (str): Pattern of the names of the checkpoints of a trial.
         options (str): Flag for the engine's own settings.
         options_help (str): Help text of that flag.
         command (Callable): Returns the command that trains, tests and writes ``result.json`` into
             the trial's folder (seed, bbox and segm as in ``mmjoint.detection.data.summarise``, and
-            ``per_class``). Its arguments are the parsed arguments, the recipe's file, the folder of
+            ``per_class``). Its arguments are the parsed arguments (with ``plan``, the
+            schedule or None for the recipe's, and ``eval_every``), the recipe's file, the folder of
             ``train.json`` and ``test.json`` (see ``DataSets.write``), the converted file (None for
             a random initialization), the trial's folder and its seed.
     """
@@ -47,6 +52,7 @@ class Engine:
     suffix: str
     configs: dict[str, str]
     weights: str
+    checkpoints: str
     options: str
     options_help: str
     command: Callable[[argparse.Namespace, Path, Path, Path | None, Path, int], list[str]]
@@ -77,8 +83,8 @@ def parse_args(engine: Engine, description: str) -> argparse.Namespace:
         help='a file, or the name of one in configs/ (default: '
         f'{" or ".join(engine.configs.values())})',
     )
-    parser.add_argument('--trials', type=int, default=1, help='fine-tunings (default: 1)')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the first trial (default: 0)')
+    add_trial_arguments(parser)
+    add_schedule_arguments(parser)
     parser.add_argument(
         '--work-dir',
         type=Path,
@@ -101,8 +107,43 @@ def parse_args(engine: Engine, description: str) -> argparse.Namespace:
     for name in ('gpus', 'trials'):
         if getattr(args, name) < 1:
             parser.error(f'{name} must be at least 1, got {getattr(args, name)}')
+    if args.eval_every < 0:
+        parser.error(f'--eval-every must be at least 0, got {args.eval_every}')
     args.init = args.init or args.checkpoint
     return args
+
+
+def add_trial_arguments(parser: argparse._ActionsContainer) -> None:
+    """Add the arguments that say how often a detector is fine-tuned."""
+    parser.add_argument('--seed', type=int, default=0, help='seed of the first trial (default: 0)')
+    parser.add_argument(
+        '--trials', type=int, default=1, help='fine-tunings, with seeds that follow (default: 1)'
+    )
+    parser.add_argument(
+        '--keep-detectors',
+        action='store_true',
+        help='keep the weights of every trial (default: those of the best)',
+    )
+
+
+def keep_best_detector(work_dir: Path, trials: Sequence[dict], pattern: str) -> None:
+    """Remove the weights of all trials but the best; what they found and their tables stay.
+
+    Args:
+        work_dir (Path): With a folder ``seed_N`` for each trial.
+        trials (Sequence[dict]): With ``seed``, and AP under ``segm`` or else ``bbox``.
+        pattern (str): Of the files with weights in a trial's folder.
+    """
+
+    def precision(trial: dict) -> float:
+        value = trial.get('segm', trial['bbox'])['AP']
+        return -1.0 if value is None else value
+
+    best = max(trials, key=precision)
+    for trial in trials:
+        if trial is not best:
+            for path in Path(work_dir, f'seed_{trial["seed"]}').glob(pattern):
+                path.unlink()
 
 
 def run(engine: Engine, args: argparse.Namespace) -> None:
@@ -124,29 +165,33 @@ def run(engine: Engine, args: argparse.Namespace) -> None:
         path = Path(args.init)
         name = args.init if args.init in NO_FILE else f'{path.absolute().parent.name}_{path.stem}'
         args.work_dir = Path('work_dirs', engine.name, config.stem, name)
+    args.plan = None
+    if args.schedule:
+        args.plan = make_schedule(args.schedule, len(data.train['images']), args.gpus)
     settings = dict(
         config=config.stem,
+        schedule=args.schedule,
         options=args.options,
         **identity(args),
         init=args.init if args.init in NO_FILE else _sha256(args.init),
         which=args.which,
     )
-    lock_folder(args.work_dir)
-    guard_folder(args.work_dir, settings)
-    weights, provenance = _convert_weights(engine, args)
-    write_results(args.work_dir / 'run.json', settings)
-    print('\n'.join(data.lines))
-    data.write(args.work_dir / 'data')
     trials = []
-    for seed in range(args.seed, args.seed + args.trials):
-        folder = args.work_dir / f'seed_{seed}'
-        trials.append(
-            run_trial(
-                folder, engine.command(args, config, args.work_dir / 'data', weights, folder, seed)
-            )
-        )
-    results = make_results(engine.name, args.task, config.stem, args.init, provenance, trials)
-    results |= dict(options=args.options, data=data.summary())
+    with _folder_of_run(args.work_dir, settings, ('run.json', 'data', engine.weights)):
+        weights, provenance = _convert_weights(engine, args)
+        write_results(args.work_dir / 'run.json', settings)
+        print('\n'.join((*data.lines, *([str(args.plan)] if args.plan else ()))), flush=True)
+        data.write(args.work_dir / 'data')
+        for seed in range(args.seed, args.seed + args.trials):
+            folder = args.work_dir / f'seed_{seed}'
+            command = engine.command(args, config, args.work_dir / 'data', weights, folder, seed)
+            trials.append(run_trial(folder, command))
+            if not args.keep_detectors:
+                keep_best_detector(args.work_dir, trials, engine.checkpoints)
+    name = f'{config.stem}-{args.schedule}-schedule' if args.schedule else config.stem
+    results = make_results(engine.name, args.task, name, args.init, provenance, trials)
+    plan = asdict(args.plan) if args.plan else None
+    results |= dict(schedule=plan, options=args.options, data=data.summary())
     write_results(args.work_dir / 'results.json', results)
     print(f'\n{format_table([results])}\n')
     if args.options:
@@ -202,6 +247,31 @@ def guard_folder(work_dir: Path, settings: dict) -> None:
         check_same_run(work_dir, json.loads(path.read_text()), settings)
 
 
+@contextlib.contextmanager
+def _folder_of_run(work_dir: Path, settings: dict, names: Sequence[str]) -> Iterator[None]:
+    """Lock a folder; a run that fails before any trial has begun leaves nothing there.
+
+    Args:
+        work_dir (Path): The folder.
+        settings (dict): What tells one run from another.
+        names (Sequence[str]): Of the files and folders that the run makes before its trials.
+
+    Raises:
+        ValueError: See ``lock_folder`` and ``guard_folder``.
+    """
+    lock_folder(work_dir)
+    try:
+        guard_folder(work_dir, settings)
+        yield
+    except BaseException:
+        if not any(work_dir.glob('seed_*')):
+            for name in names:
+                path = work_dir / name
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            unlock_folder(work_dir, remove=True)
+        raise
+
+
 def _convert_weights(engine: Engine, args: argparse.Namespace) -> tuple[Path | None, dict | None]:
     """Convert the weights to start from; return the file and the origin of the weights."""
     if args.init == 'random':
@@ -211,10 +281,9 @@ def _convert_weights(engine: Engine, args: argparse.Namespace) -> tuple[Path | N
         import torch
         from torchvision.models import ResNet50_Weights
 
-        source = args.work_dir / 'torchvision_resnet50.pth'
-        args.work_dir.mkdir(parents=True, exist_ok=True)
-        with whole_file(source) as file:
-            torch.save(ResNet50_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True), file)
+        weights = ResNet50_Weights.IMAGENET1K_V1
+        torch.hub.load_state_dict_from_url(weights.url, map_location='cpu', check_hash=True)
+        source = Path(torch.hub.get_dir(), 'checkpoints', Path(weights.url).name)
     converted = args.work_dir / engine.weights
     provenance = convert(source, converted, engine.name, args.which, args.trust)
     print(
@@ -239,7 +308,8 @@ def run_trial(folder: Path, command: Sequence[str]) -> dict:
     if result.is_file():
         print(f'{folder}: done before')
         return json.loads(result.read_text())
-    status = subprocess.run(command).returncode
+    # SIGKILL ends a program before it can end others, hence the kernel's word.
+    status = subprocess.run(command, preexec_fn=end_with_parent).returncode
     if status:
         # The trial has reported the error; a signal's negative number becomes the shell's status.
         sys.exit(status if status > 0 else 128 - status)

@@ -8,7 +8,6 @@ from the config, so all of this can be set before the Runner is built.
 
 import ctypes
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from mmengine.registry import MODEL_WRAPPERS, OPTIM_WRAPPERS
 from mmengine.runner import autocast
 from torch import nn
 
+from ..utils.processes import end_with_launcher
 from .config import dataloaders
 
 
@@ -43,7 +43,7 @@ def fit_to_machine(cfg: Config) -> None:
     elif cfg.launcher == 'pytorch':
         names = ['RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT']
         _require_environment('pytorch', 'tools/dist_train.sh or torchrun', names)
-        _end_with_launcher()
+        end_with_launcher()
     if get_device() == 'cpu':
         for loader in dataloaders(cfg):
             loader.pin_memory = False
@@ -64,16 +64,6 @@ def _require_environment(launcher: str, starter: str, names: list[str]) -> None:
             f'--launcher {launcher} is for processes that {starter} started: '
             f'{", ".join(missing)} not in the environment'
         )
-
-
-def _end_with_launcher() -> None:
-    """Make the kernel end this process when the launcher is killed.
-
-    torchrun gives each process a session of its own, so that the processes of a killed launcher
-    would continue to train and interfere with the run that is started next.
-    """
-    if sys.platform == 'linux' and 'TORCHELASTIC_RUN_ID' in os.environ:
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
 
 
 def fit_to_cpu(cfg: Config) -> None:

@@ -1,5 +1,6 @@
 """Ensures that a folder belongs to one run, and that one process at a time works in it."""
 
+import contextlib
 import json
 import os
 import re
@@ -59,12 +60,16 @@ def lock_folder(folder: str | Path) -> None:
     if str(path) in _locks or fcntl is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    file = _open(path)
     patience = time.monotonic() + _PATIENCE
     while True:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
+            if _is_the_file(path, file):
+                break
+            os.close(file)  # a run that failed has just removed what it had made
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = _open(path)
         except (BlockingIOError, PermissionError) as error:  # POSIX allows either for a held lock
             if time.monotonic() > patience:
                 told = _holder(file)
@@ -84,15 +89,34 @@ def lock_folder(folder: str | Path) -> None:
     _locks[str(path)] = file
 
 
-def unlock_folder(folder: str | Path) -> None:
+def unlock_folder(folder: str | Path, remove: bool = False) -> None:
     """Let other runs into a folder again before this process ends.
 
     Args:
         folder (str | Path): The folder; nothing happens if this process has not locked it.
+        remove (bool): Whether to remove the lock's file, and the folder if nothing else is in it,
+            since the run has left nothing there. Defaults to False.
     """
-    file = _locks.pop(str(Path(folder).resolve() / LOCK_FILE), None)
+    path = Path(folder).resolve() / LOCK_FILE
+    file = _locks.pop(str(path), None)
     if file is not None:
+        if remove:
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
         os.close(file)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+
+
+def _is_the_file(path: Path, file: int) -> bool:
+    """Tell whether an open file is still the one of a path."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 def _holder(file: int) -> str:
@@ -118,13 +142,28 @@ def check_same_run(
     Raises:
         ValueError: A value differs; the message says which one and how.
     """
-    differing = [key for key, value in wanted.items() if earlier.get(key) != value]
-    if differing:
-        told = ', '.join(_short(earlier.get(key)) for key in differing)
+    if differing := _differences(earlier, wanted):
         raise ValueError(
-            f'{folder} holds a run with other settings, another {", ".join(differing)} ({told}): '
-            f'give another {option}, or remove the folder'
+            f'{folder} holds a run with other settings, {_told(differing)}: give another {option}, '
+            'or remove the folder'
         )
+
+
+def _told(differing: list[str], shown: int = 8) -> str:
+    more = f' and {len(differing) - shown} more' if len(differing) > shown else ''
+    return ', '.join(differing[:shown]) + more
+
+
+def _differences(earlier: Mapping, wanted: Mapping, prefix: str = '') -> list[str]:
+    """Return what differs, by the names of single values also within nested settings."""
+    found = []
+    for key, value in wanted.items():
+        before = earlier.get(key)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            found += _differences(before, value, f'{prefix}{key}.')
+        elif before != value:
+            found.append(f'{prefix}{key} {_short(before)} instead of {_short(value)}')
+    return found
 
 
 def _short(value: object) -> str:

@@ -396,6 +396,16 @@ def test_the_voc_script_from_a_checkpoint_to_results(voc, tmp_path, capsys):
         fine_tune(parse_args('', [*map(str, arguments), '--iterations', '4']))
 
 
+def test_a_run_that_fails_before_training_leaves_nothing(voc, tmp_path):
+    torch.save(dict(state_dict=dict(weight=torch.zeros(3))), tmp_path / 'other.pth')
+    out = tmp_path / 'out'
+    arguments = ['voc', '--small', '--voc-root', voc, '--train-split', 'VOC2007/trainval']
+    arguments += ['--device', 'cpu', '--work-dir', out, '--init']
+    with pytest.raises(ValueError, match='other.pth'):
+        fine_tune(parse_args('', [*map(str, arguments), str(tmp_path / 'other.pth')]))
+    assert not out.exists()
+
+
 def test_where_the_weights_come_from(tmp_path, monkeypatch):
     def start(*arguments: object) -> tuple:
         args = ['voc', '--work-dir', tmp_path / 'out', *arguments]

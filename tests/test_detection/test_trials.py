@@ -1,11 +1,18 @@
+import dataclasses
 import json
+import os
 import runpy
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mmjoint.detection.trials import find_config, guard_folder, run_trial
+from mmjoint.detection import trials
+from mmjoint.detection.trials import find_config, guard_folder, keep_best_detector, run_trial
 
 TRANSFER = Path(__file__).resolve().parents[2] / 'transfer'
 RUN = dict(config='voc', options=[], data='here', init='a1b2', which='online')
@@ -42,7 +49,9 @@ def test_a_folder_holds_one_run(tmp_path: Path) -> None:
     guard_folder(tmp_path, RUN | dict(init='c3d4'))  # that command failed: no trial has started
     (tmp_path / 'seed_0').mkdir()
     guard_folder(tmp_path, RUN)
-    with pytest.raises(ValueError, match=r'another init, which \(a1b2, online\)'):
+    with pytest.raises(
+        ValueError, match='init a1b2 instead of c3d4, which online instead of momentum'
+    ):
         guard_folder(tmp_path, RUN | dict(init='c3d4', which='momentum'))
 
 
@@ -63,3 +72,79 @@ def test_a_failed_trial_ends_the_run(end: str, status: int, tmp_path: Path) -> N
     with pytest.raises(SystemExit) as error:
         run_trial(tmp_path, [sys.executable, '-c', f'import os, sys; {end}'])
     assert error.value.code == status
+
+
+def test_the_weights_of_the_best_trial_are_kept(tmp_path: Path) -> None:
+    found = []
+    for seed, box, mask in ((3, 9.0, 1.0), (4, 5.0, 7.0), (5, 8.0, None)):
+        found.append(dict(seed=seed, bbox=dict(AP=box), segm=dict(AP=mask)))
+        for name in ('detector.pth', 'predictions.json'):
+            path = tmp_path / f'seed_{seed}' / name
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+        keep_best_detector(tmp_path, found, '*.pth')
+    assert [path.parent.name for path in tmp_path.rglob('*.pth')] == ['seed_4']
+    assert len([*tmp_path.rglob('predictions.json')]) == 3
+
+
+FAILS = 'import sys; sys.exit("error: no such setting")'
+FAILS_IN_TRAINING = 'import pathlib, sys; pathlib.Path(sys.argv[1]).mkdir(); sys.exit("error")'
+
+
+@pytest.mark.parametrize(('program', 'left'), [(FAILS, False), (FAILS_IN_TRAINING, True)])
+@pytest.mark.parametrize('made_before', [False, True])
+def test_what_fails_before_training_leaves_nothing(
+    program: str,
+    left: bool,
+    made_before: bool,
+    coco_of: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / 'set.json').write_text(json.dumps(coco_of(tmp_path / 'photos')))
+    files = [str(tmp_path / name) for name in ('set.json', 'photos')]
+    names = ('--train-annotations', '--train-images', '--test-annotations', '--test-images')
+    out = tmp_path / 'out'
+    if made_before:
+        out.mkdir()
+        (out / 'notes.txt').touch()
+    options = [part for pair in zip(names, files * 2, strict=True) for part in pair]
+    command = ['run.py', 'coco', 'random', '1', '--work-dir', str(out), *options]
+    monkeypatch.setattr(sys, 'argv', command)
+    engine = runpy.run_path(str(TRANSFER / 'detectron2/run.py'))['ENGINE']
+    engine = dataclasses.replace(
+        engine, command=lambda *args: [sys.executable, '-c', program, str(args[4])]
+    )
+    with pytest.raises(SystemExit):
+        trials.run(engine, trials.parse_args(engine, ''))
+    if left:
+        assert {path.name for path in out.iterdir()} >= {'run.json', 'data', 'seed_0'}
+    elif made_before:
+        assert [path.name for path in out.iterdir()] == ['notes.txt']
+    else:
+        assert not out.exists()
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from mmjoint.detection.trials import run_trial
+program = 'import os, sys, time; open(sys.argv[1], "w").write(str(os.getpid())); time.sleep(60)'
+run_trial(Path(sys.argv[1]), [sys.executable, '-c', program, sys.argv[1] + '/pid'])
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='by the Linux kernel')
+def test_a_killed_parent_takes_its_training_along(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, '-c', PARENT, str(tmp_path)])
+    pid = tmp_path / 'pid'
+    while not (pid.is_file() and pid.read_text()) and parent.poll() is None:
+        time.sleep(0.05)
+    status = Path('/proc', pid.read_text(), 'status')
+    assert status.is_file()
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    end = time.monotonic() + 20
+    while time.monotonic() < end and status.is_file() and '\nState:\tZ' not in status.read_text():
+        time.sleep(0.05)
+    assert not status.is_file() or '\nState:\tZ' in status.read_text()

@@ -90,6 +90,6 @@ def test_saved_config(tmp_path: Path) -> None:
     path = tmp_path / 'run' / 'config.py'
     save_config(Config(dict(a=1, b=dict(c=2))), path, '--out')
     save_config(Config(dict(a=1, b=dict(c=2))), path, '--out')
-    with pytest.raises(ValueError, match='another a .1.: .*--out'):
+    with pytest.raises(ValueError, match='a 1 instead of .*--out'):
         save_config(Config(dict(a=3, b=dict(c=2))), path, '--out')
     assert Config.fromfile(path).to_dict() == dict(a=1, b=dict(c=2))

@@ -349,15 +349,6 @@ def test_seed_of_a_run_that_goes_on_is_another(tmp_path, train_net):
     assert train_net._last_iteration(str(tmp_path)) == 20
 
 
-@needs_detectron2
-def test_a_folder_is_for_one_process(tmp_path, train_net):
-    first = train_net.lock_folder(str(tmp_path))
-    with pytest.raises(ValueError, match='another process is training there'):
-        train_net.lock_folder(str(tmp_path))
-    first.close()
-    train_net.lock_folder(str(tmp_path)).close()
-
-
 # The scripts -------------------------------------------------------------------------------------
 
 
@@ -413,6 +404,7 @@ def test_whole_script_goes_on_after_a_kill(mm_backbone, tmp_path):
     assert second.returncode == 0, error
     log = (work_dir / 'seed_3/log.txt').read_text()
     assert f'Loading from {work_dir}/seed_3/{stopped_at}' in log
+    assert [path.name for path in (work_dir / 'seed_3').glob('*.pth')] == ['model_final.pth']
     results = json.loads((work_dir / 'results.json').read_text())
     assert (results['engine'], results['task'], results['options']) == ('detectron2', 'voc', SMALL)
     assert results['weights']['epoch'] == 1
@@ -425,4 +417,4 @@ def test_whole_script_goes_on_after_a_kill(mm_backbone, tmp_path):
     other = start(['random', *arguments[1:]])
     _, error = other.communicate()
     assert other.returncode == 1
-    assert 'holds a run with other settings, another init' in error.splitlines()[-1]
+    assert 'holds a run with other settings, init ' in error.splitlines()[-1]

@@ -84,5 +84,5 @@ def test_numbered_files(tmp_path: Path) -> None:
 
 def test_same_run() -> None:
     check_same_run('there', dict(seed=1, more=2), dict(seed=1))
-    with pytest.raises(ValueError, match=r'there holds .* another seed \(1\): give .* --out'):
+    with pytest.raises(ValueError, match=r'there holds .* seed 1 instead of 2: give .* --out'):
         check_same_run('there', dict(seed=1), dict(seed=2), '--out')

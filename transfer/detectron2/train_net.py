@@ -11,7 +11,7 @@ import torch
 from backbone_check import check_fits, check_loaded, read_weights
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.engine import DefaultTrainer, default_setup, launch
+from detectron2.engine import DefaultTrainer, HookBase, default_setup, hooks, launch
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.layers import get_norm
@@ -58,6 +58,19 @@ class Res5ROIHeadsExtraNorm(Res5ROIHeads):
         return res5, channels
 
 
+class LastCheckpoint(hooks.PeriodicCheckpointer):
+    """Saves as detectron2 does, and then removes the earlier checkpoints of the folder."""
+
+    def step(self, iteration: int, **kwargs: object) -> None:
+        """Save in time."""
+        super().step(iteration, **kwargs)
+        if (iteration + 1) % self.period == 0 or iteration + 1 >= self.max_iter:
+            last = self.checkpointer.get_checkpoint_file()
+            for path in Path(self.checkpointer.save_dir).glob('model_[0-9]*.pth'):
+                if path.name != Path(last).name:
+                    path.unlink()
+
+
 class Trainer(DefaultTrainer):
     """detectron2's trainer, which starts only with the whole backbone."""
 
@@ -68,6 +81,15 @@ class Trainer(DefaultTrainer):
         """Return the evaluator; ``cls.evaluator`` is the last one built."""
         cls.evaluator = Evaluator(MetadataCatalog.get(dataset_name).coco, cfg.OUTPUT_DIR)
         return cls.evaluator
+
+    def build_hooks(self) -> list[HookBase]:
+        """Return detectron2's hooks, of which the one that saves keeps the last checkpoint only."""
+        return [
+            LastCheckpoint(hook.checkpointer, hook.period)
+            if isinstance(hook, hooks.PeriodicCheckpointer)
+            else hook
+            for hook in super().build_hooks()
+        ]
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Load the weights, or continue from the last checkpoint; compare what was loaded.

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from mmjoint.detection.schedules import Schedule
 from mmjoint.detection.trials import Engine, parse_args, run
 from mmjoint.utils.errors import one_line_errors
 
@@ -25,13 +26,41 @@ def command(
     command += ['--work-dir', str(folder), '--seed', str(seed)]
     if weights:
         command += ['--weights', str(weights)]
-    if args.options:
-        command += ['--cfg-options', *args.options]
+    if args.eval_every:
+        command += ['--eval-every', str(args.eval_every)]
+    options = settings(args.plan, args.gpus) + args.options
+    if options:
+        command += ['--cfg-options', *options]
     if args.gpus > 1:
         launcher = [str(LAUNCH), f'--nproc_per_node={args.gpus}']
         launcher += [f'--master_port={os.environ.get("PORT", 0)}']
         command = [*launcher, *command, '--launcher', 'pytorch']
     return [sys.executable, *command]
+
+
+def settings(plan: Schedule | None, processes: int) -> list[str]:
+    """Return the config's keys and values of a schedule, as ``--cfg-options`` takes them.
+
+    Args:
+        plan (Schedule, optional): None for the recipe's own.
+        processes (int): Among which a batch is split.
+    """
+    if plan is None:
+        return []
+    values = {
+        'train_cfg.max_iters': plan.iterations,
+        'param_scheduler.0.end': plan.warmup,
+        'param_scheduler.1.milestones': list(plan.steps),
+        'optim_wrapper.optimizer.lr': plan.lr,
+        'train_dataloader.batch_size': plan.batch_size // processes,
+        'default_hooks.checkpoint.interval': plan.checkpoint_interval,
+        'custom_hooks.0.num_iters': plan.precise_bn,
+    }
+    if plan.short_sides:
+        # Both pipelines resize after reading: RandomChoiceResize and Resize.
+        values['train_pipeline.2.scales'] = [(plan.max_side, side) for side in plan.short_sides]
+        values['test_pipeline.1.scale'] = (plan.max_side, plan.test_short_side)
+    return [f'{key}={value}'.replace(' ', '') for key, value in values.items()]
 
 
 ENGINE = Engine(
@@ -40,6 +69,7 @@ ENGINE = Engine(
     suffix='.py',
     configs=dict(voc='faster-rcnn_r50-c4_24k_voc0712', coco='mask-rcnn_r50-c4_1x_coco'),
     weights='backbone.pth',
+    checkpoints='iter_*.pth',
     options='--cfg-options',
     options_help='KEY=VALUE: settings of the config to change; the run is then not the recipe',
     command=command,

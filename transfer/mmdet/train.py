@@ -1,6 +1,7 @@
 """Fine-tunes and tests one mmdet detector; run.py starts it once per trial."""
 
 import argparse
+import copy
 import time
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--weights', help='converted backbone (default: random initialization)')
     parser.add_argument('--seed', type=int, required=True)
     parser.add_argument('--work-dir', required=True)
+    parser.add_argument('--eval-every', type=int, default=0, help='iterations between two tests')
     parser.add_argument('--cfg-options', nargs='+', action='extend', default=[])
     parser.add_argument('--launcher', choices=['none', 'pytorch'], default='none')
     parser.set_defaults(no_pin_memory=False)
@@ -65,10 +67,14 @@ def set_data(cfg: Config, folder: str) -> None:
 
 
 def adapt(cfg: Config, args: argparse.Namespace) -> None:
-    """Set the data, the seed and the weights to start from."""
+    """Set the data, the seed, the weights to start from and early tables."""
     set_data(cfg, args.data)
-    for name in ('train_dataloader', 'test_dataloader'):
-        cfg[name].pop('collate_fn', None)  # mmdet's pseudo_collate is the Runner's default
+    if args.eval_every:
+        cfg.val_dataloader = copy.deepcopy(cfg.test_dataloader)
+        cfg.val_evaluator, cfg.val_cfg = cfg.test_evaluator, dict(type='ValLoop')
+        cfg.train_cfg.val_interval = args.eval_every
+    for name in ('train_dataloader', 'test_dataloader', 'val_dataloader'):
+        cfg.get(name, {}).pop('collate_fn', None)  # mmdet's pseudo_collate is the Runner's default
     cfg.randomness = dict(seed=args.seed)
     if args.weights:
         cfg.custom_hooks.append(

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,8 @@ def train(
     machine: Machine,
     interval: int,
     settings: dict,
+    eval_every: int = 0,
+    evaluate: Callable[[int], None] | None = None,
 ) -> float:
     """Train a detector by a recipe.
 
@@ -119,6 +121,9 @@ def train(
         interval (int): Iterations between two checkpoints.
         settings (dict): The settings that identify the run, as JSON represents them. A checkpoint
             of other settings is refused.
+        eval_every (int): Iterations between two calls of ``evaluate``; 0 for none. Defaults to 0.
+        evaluate (Callable, optional): Takes the number of iterations that are done, in each
+            process, and leaves the model as it is. It is not called after the last one.
 
     Returns:
         float: Seconds of training, including earlier starts.
@@ -189,6 +194,8 @@ def train(
             if file:
                 print(json.dumps(dict(iteration=iteration, lr=lr) | values), file=file, flush=True)
             progress.show(done, f'loss {values["loss"]:.3f}  lr {lr:.2g}')
+            if eval_every and done % eval_every == 0 and done < recipe.iterations:
+                evaluate(done)  # before the checkpoint: a kill costs no table
             if machine.rank == 0 and (done % interval == 0 or done == recipe.iterations):
                 save_whole(
                     dict(

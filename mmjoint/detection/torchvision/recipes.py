@@ -1,8 +1,9 @@
 """The training schedules of the detectors: the published ones, and small ones for a CPU."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..schedules import Schedule
 from .models import ModelSettings
 
 _SMALL_MODEL: dict[str, Any] = dict(
@@ -61,6 +62,13 @@ class Recipe:
             share = iteration / self.warmup
             lr *= 0.001 * (1 - share) + share
         return lr
+
+    def scheduled(self, schedule: Schedule) -> 'Recipe':
+        """Return the recipe with the length, batches, rates and image sizes of a schedule."""
+        names = ['iterations', 'steps', 'warmup', 'batch_size', 'lr', 'precise_bn']
+        if schedule.short_sides:
+            names += ['short_sides', 'test_short_side', 'max_side']
+        return replace(self, **{name: getattr(schedule, name) for name in names})
 
 
 RECIPES = {

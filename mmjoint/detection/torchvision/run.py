@@ -1,9 +1,11 @@
 """Fine-tunes detectors with torchvision, from the command-line arguments to results.json."""
 
 import argparse
+import copy
 import dataclasses
 import json
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,14 +14,18 @@ import torch.distributed as dist
 from torch import nn
 from torchvision.models import get_model_weights
 
-from mmjoint.checkpoints import backbone_weights, convert, read_provenance
+from mmjoint.checkpoints import backbone_weights, convert
 from mmjoint.utils.device import choose_device
 from mmjoint.utils.errors import DEBUG_HELP, describe
+from mmjoint.utils.files import write_output
 from mmjoint.utils.guard import check_same_run, lock_folder
+from mmjoint.utils.processes import end_with_launcher
 
 from ..data import format_table, make_results, write_results
 from ..metric import evaluate, write_predictions
+from ..schedules import add_schedule_arguments, make_schedule
 from ..sources import DataSets, add_arguments, read_data
+from ..trials import add_trial_arguments, keep_best_detector
 from .data import DetectionImages
 from .engine import Machine, detect, precise_batch_norm, save_whole, train
 from .models import DEPTHS, build_detector, load_backbone_weights
@@ -78,10 +84,8 @@ def parse_args(description: str, arguments: Sequence[str] | None = None) -> argp
         '--batch-size', type=int, help='images, over all processes; the learning rate goes with it'
     )
     group.add_argument('--lr', type=float, help='learning rate for that batch size')
-    group.add_argument('--seed', type=int, default=0, help='seed of the first trial (default: 0)')
-    group.add_argument(
-        '--trials', type=int, default=1, help='number of trials, with consecutive seeds'
-    )
+    add_schedule_arguments(group)
+    add_trial_arguments(group)
     group = parser.add_argument_group('machine')
     group.add_argument('--device', help='default: cuda if there is one, or else cpu')
     group.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 on the CPU)')
@@ -97,15 +101,31 @@ def parse_args(description: str, arguments: Sequence[str] | None = None) -> argp
         value = getattr(args, name)
         if value is not None and value < 1:
             parser.error(f'--{name.replace("_", "-")} must be at least 1, got {value}')
-    if args.small and args.data == 'scenes':
-        parser.error('--small is for voc and coco; the scenes are small')
+    if args.eval_every < 0:
+        parser.error(f'--eval-every must be at least 0, got {args.eval_every}')
+    if args.data == 'scenes' and (args.small or args.schedule):
+        option = '--small' if args.small else '--schedule'
+        parser.error(f'{option} is for voc and coco; the scenes are small')
+    if args.small and args.schedule:
+        parser.error('--small and --schedule: give one')
     return args
 
 
-def choose_recipe(args: argparse.Namespace) -> tuple[str, Recipe]:
-    """Return the recipe's name, and the recipe with the changes of the command line."""
+def choose_recipe(
+    args: argparse.Namespace, photos: int = 0, processes: int = 1
+) -> tuple[str, Recipe]:
+    """Return the recipe's name and the recipe with what the command line changes.
+
+    Args:
+        args (argparse.Namespace): Arguments from ``parse_args``.
+        photos (int): Number of training photos, for ``--schedule``. Defaults to 0.
+        processes (int): Number of processes that share a batch. Defaults to 1.
+    """
     name = f'{args.data}-small' if args.small else args.data
     recipe = RECIPES[name]
+    if args.schedule:
+        name = f'{args.data}-{args.schedule}-schedule'
+        recipe = recipe.scheduled(make_schedule(args.schedule, photos, processes, args.batch_size))
     changes = {}
     if args.iterations:
         share = args.iterations / recipe.iterations
@@ -132,6 +152,7 @@ def read_sets(args: argparse.Namespace) -> DataSets:
 
 def connect(args: argparse.Namespace) -> Machine:
     """Choose the device and connect the processes that torchrun started."""
+    end_with_launcher()
     world_size = int(os.environ.get('WORLD_SIZE', 1))
     rank = int(os.environ.get('RANK', 0))
     device = choose_device(args.device)
@@ -151,12 +172,12 @@ def read_init(args: argparse.Namespace, machine: Machine) -> tuple[dict | None, 
         source = Path(torch.hub.get_dir(), 'checkpoints', Path(url).name)
         if machine.rank == 0:
             torch.hub.load_state_dict_from_url(url, map_location='cpu', check_hash=True)
-    converted = args.work_dir / 'backbone.pth'
-    if machine.rank == 0:
-        convert(source, converted, 'torchvision', args.which, args.trust, depth)
     if machine.world_size > 1:
         dist.barrier()
-    return backbone_weights(converted), read_provenance(converted) or {}
+    with tempfile.TemporaryDirectory() as folder:
+        converted = Path(folder, 'backbone.pth')
+        provenance = convert(source, converted, 'torchvision', args.which, args.trust, depth)
+        return backbone_weights(converted), provenance
 
 
 def run_trial(
@@ -193,10 +214,11 @@ def run_trial(
         processes=machine.world_size,
     )  # fmt: skip
 
+    common = {name: value for name, value in settings.items() if name != 'seed'}
+    for path in args.work_dir.glob('seed_*/trial.json'):
+        check_same_run(args.work_dir, json.loads(path.read_text())['settings'], common)
     if done.is_file():
-        trial = json.loads(done.read_text())
-        check_same_run(folder, trial['settings'], settings)
-        return trial
+        return json.loads(done.read_text())
     masks = recipe.model.masks
     training = DetectionImages(data.train, recipe.short_sides, recipe.max_side, True, masks)
     test = DetectionImages(data.test, (recipe.test_short_side,), recipe.max_side, False)
@@ -211,10 +233,24 @@ def run_trial(
     model.to(machine.device)
     if machine.world_size > 1 and machine.device.type == 'cuda':
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    if machine.rank == 0:
+        lock_folder(args.work_dir)
     interval = args.checkpoint_interval or max(1, recipe.iterations // 20)
-    seconds = train(model, training, recipe, seed, folder, machine, interval, settings)
-    precise_batch_norm(model, training, recipe, seed, machine)
-    found = detect(model, test, machine, recipe.test_batch_size)
+
+    def find(trained: nn.Module) -> list[dict]:
+        precise_batch_norm(trained, training, recipe, seed, machine)
+        return detect(trained, test, machine, recipe.test_batch_size)
+
+    def early_table(iteration: int) -> None:
+        found = find(copy.deepcopy(model))
+        if machine.rank == 0:
+            _add_table(folder / 'tables.jsonl', iteration, evaluate(data.test, found, masks)[0])
+
+    seconds = train(
+        model, training, recipe, seed, folder, machine, interval, settings,
+        args.eval_every, early_table,
+    )  # fmt: skip
+    found = find(model)
     if machine.rank:
         return {}
     write_predictions(folder / 'predictions.json', data.test, found)
@@ -226,6 +262,16 @@ def run_trial(
     if args.pictures and seed == args.seed:
         _draw(args, data.test, found)
     return trial
+
+
+def _add_table(path: Path, iteration: int, metrics: dict) -> None:
+    """Print an early table and add it to those of earlier iterations, a line of JSON each."""
+    text = path.read_text() if path.is_file() else ''
+    lines = [line for line in text.splitlines() if json.loads(line)['iteration'] < iteration]
+    lines.append(json.dumps(dict(iteration=iteration, **metrics)))
+    write_output(path, '\n'.join(lines) + '\n')
+    told = ', '.join(f'{kind} AP {values["AP"]:.1f}' for kind, values in metrics.items())
+    print(f'iteration {iteration}: {told}', flush=True)
 
 
 def _draw(args: argparse.Namespace, coco: dict, found: list[dict]) -> None:
@@ -246,13 +292,11 @@ def fine_tune(args: argparse.Namespace) -> None:
     Raises:
         OSError, ValueError: Data, checkpoint or arguments have faults, which the message names.
     """
-    name, recipe = choose_recipe(args)
-    kind = 'mask_rcnn' if recipe.model.masks else 'faster_rcnn'
     data = read_sets(args)
     machine = connect(args)
+    name, recipe = choose_recipe(args, len(data.train['images']), machine.world_size)
+    kind = 'mask_rcnn' if recipe.model.masks else 'faster_rcnn'
     args.work_dir = args.work_dir or Path(f'work_dirs/torchvision_{name}/{Path(args.init).stem}')
-    if machine.rank == 0:
-        lock_folder(args.work_dir)
     init = read_init(args, machine)
     if machine.rank == 0:
         print('\n'.join(data.lines))
@@ -261,6 +305,8 @@ def fine_tune(args: argparse.Namespace) -> None:
         if machine.rank == 0:
             print(f'{name}: {recipe.iterations} iterations of {recipe.batch_size}, seed {seed}')
         trials.append(run_trial(args, recipe, seed, data, init, machine))
+        if machine.rank == 0 and not args.keep_detectors:
+            keep_best_detector(args.work_dir, trials, 'detector.pth')
     if machine.rank == 0:
         results = make_results(
             'torchvision',
