@@ -264,7 +264,12 @@ class _AnnotationReader:
     def where(self, index: int, item: object) -> str:
         """Return the name of an annotation in messages."""
         number = item.get('id') if isinstance(item, dict) else None
-        if type(number) is int or type(number) is str:
+        if type(number) is int:
+            self.ids[number] += 1
+            return (
+                f'annotation {number}' if abs(number) < 10**18 else f'annotation {shorten(number)}'
+            )
+        if type(number) is str:
             self.ids[number] += 1
             return f'annotation {shorten(number)}'
         return f'annotations[{index}]'

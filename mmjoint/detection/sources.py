@@ -4,9 +4,11 @@ The command of each engine has the arguments of ``add_arguments`` and passes the
 """
 
 import argparse
+import contextlib
+import gc
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +74,19 @@ class DataSets:
         )
 
 
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Turn off the search for cycles, which reads millions of new objects again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_without_collector()
 def read_written(folder: str | Path) -> tuple[dict, dict]:
     """Read the training set and the test set that ``DataSets.write`` wrote."""
     return tuple(
@@ -156,6 +171,7 @@ def class_names(values: Sequence[str] | None) -> list[str] | None:
     return names
 
 
+@_without_collector()
 def read_data(args: argparse.Namespace, form: str) -> DataSets:
     """Read and check the training set and the test set, before anything is built.
 
