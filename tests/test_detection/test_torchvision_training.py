@@ -190,6 +190,29 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(coco_of, tmp_path, masks, mo
         run(tmp_path / 'killed', settings=dict(seed=6))
 
 
+def test_early_tables_change_nothing(coco_of, tmp_path):
+    coco = coco_of(tmp_path / 'images', count=3)
+    data = DetectionImages(coco, TINY.short_sides, TINY.max_side, True)
+    test = DetectionImages(coco, (48,), 64, False)
+    called, states = [], []
+    for eval_every in (0, 1):
+        torch.manual_seed(0)
+        model = build_detector(18, 2, TINY_MODEL)
+
+        def evaluate(iteration: int, model: torch.nn.Module = model) -> None:
+            called.append(iteration)
+            probe = copy.deepcopy(model)
+            precise_batch_norm(probe, data, TINY, 5, CPU)
+            detect(probe, test, CPU)
+
+        folder = tmp_path / str(eval_every)
+        train(model, data, TINY, 5, folder, CPU, 4, {}, eval_every, evaluate)
+        states.append(model.state_dict())
+    assert called == [1, 2, 3]  # the last one is the result's
+    assert losses_in(tmp_path / '0') == losses_in(tmp_path / '1')
+    assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
+
+
 def test_a_loss_that_is_not_finite_ends_the_run(coco_of, tmp_path):
     coco = coco_of(tmp_path / 'images')
     data = DetectionImages(coco, TINY.short_sides, TINY.max_side, True)
