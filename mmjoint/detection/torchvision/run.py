@@ -218,6 +218,8 @@ def run_trial(
     for path in args.work_dir.glob('seed_*/trial.json'):
         check_same_run(args.work_dir, json.loads(path.read_text())['settings'], common)
     if done.is_file():
+        if machine.rank == 0:
+            (folder / 'last.pth').unlink(missing_ok=True)  # a kill may have left it
         return json.loads(done.read_text())
     masks = recipe.model.masks
     training = DetectionImages(data.train, recipe.short_sides, recipe.max_side, True, masks)
