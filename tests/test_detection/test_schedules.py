@@ -65,7 +65,11 @@ def test_1x_of_coco_is_the_published_recipe_of_detectron2():
 def test_mmdets_configs_take_a_schedule(name):
     cfg = Config.fromfile(TRANSFER / f'mmdet/configs/{name}.py', import_custom_modules=False)
     settings = runpy.run_path(str(TRANSFER / 'mmdet/run.py'))['settings']
-    apply_options(cfg, settings(make_schedule('small', 200, processes=2), 2))
+    schedule = make_schedule('small', 200, processes=2)
+    apply_options(cfg, settings(schedule, 2))
+    train = runpy.run_path(str(TRANSFER / 'mmdet/train.py'))
+    sizes = (schedule.short_sides, schedule.test_short_side, schedule.max_side)
+    train['set_sizes'](cfg, *sizes)
     assert cfg.train_cfg.max_iters == 3000
     linear, multi_step = cfg.param_scheduler
     assert (linear.end, multi_step.milestones) == (300, [2000, 2667])

@@ -26,6 +26,10 @@ def command(
     command += ['--work-dir', str(folder), '--seed', str(seed)]
     if weights:
         command += ['--weights', str(weights)]
+    if args.plan and args.plan.short_sides:
+        command += ['--short-sides', *map(str, args.plan.short_sides)]
+        command += ['--test-short-side', str(args.plan.test_short_side)]
+        command += ['--max-side', str(args.plan.max_side)]
     if args.eval_every:
         command += ['--eval-every', str(args.eval_every)]
     options = settings(args.plan, args.gpus) + args.options
@@ -56,10 +60,6 @@ def settings(plan: Schedule | None, processes: int) -> list[str]:
         'default_hooks.checkpoint.interval': plan.checkpoint_interval,
         'custom_hooks.0.num_iters': plan.precise_bn,
     }
-    if plan.short_sides:
-        # Both pipelines resize after reading: RandomChoiceResize and Resize.
-        values['train_pipeline.2.scales'] = [(plan.max_side, side) for side in plan.short_sides]
-        values['test_pipeline.1.scale'] = (plan.max_side, plan.test_short_side)
     return [f'{key}={value}'.replace(' ', '') for key, value in values.items()]
 
 

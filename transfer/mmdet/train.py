@@ -3,6 +3,7 @@
 import argparse
 import copy
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -25,6 +26,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--weights', help='converted backbone (default: random initialization)')
     parser.add_argument('--seed', type=int, required=True)
     parser.add_argument('--work-dir', required=True)
+    parser.add_argument('--short-sides', type=int, nargs='+', help='of training images, in pixels')
+    parser.add_argument('--test-short-side', type=int, help='in pixels, with --short-sides')
+    parser.add_argument('--max-side', type=int, help='in pixels, with --short-sides')
     parser.add_argument('--eval-every', type=int, default=0, help='iterations between two tests')
     parser.add_argument('--cfg-options', nargs='+', action='extend', default=[])
     parser.add_argument('--launcher', choices=['none', 'pytorch'], default='none')
@@ -66,8 +70,20 @@ def set_data(cfg: Config, folder: str) -> None:
     cfg.test_evaluator = dict(type='WrittenSetMetric', folder=folder, out=cfg.work_dir)
 
 
+def set_sizes(cfg: Config, short_sides: Sequence[int], test_short_side: int, max_side: int) -> None:
+    """Set the sizes of images in pixels, before ``set_data`` takes the pipelines."""
+    for step in cfg.train_pipeline:
+        if step.type == 'RandomChoiceResize':
+            step.scales = [(max_side, side) for side in short_sides]
+    for step in cfg.test_pipeline:
+        if step.type == 'Resize':
+            step.scale = (max_side, test_short_side)
+
+
 def adapt(cfg: Config, args: argparse.Namespace) -> None:
     """Set the data, the seed, the weights to start from and early tables."""
+    if args.short_sides:
+        set_sizes(cfg, args.short_sides, args.test_short_side, args.max_side)
     set_data(cfg, args.data)
     if args.eval_every:
         cfg.val_dataloader = copy.deepcopy(cfg.test_dataloader)
