@@ -349,6 +349,25 @@ def test_seed_of_a_run_that_goes_on_is_another(tmp_path, train_net):
     assert train_net._last_iteration(str(tmp_path)) == 20
 
 
+@needs_detectron2
+def test_the_last_checkpoint_is_kept(tmp_path, train_net):
+    from detectron2.checkpoint import DetectionCheckpointer
+
+    def names() -> list[str]:
+        return sorted(path.name for path in tmp_path.glob('*.pth'))
+
+    (tmp_path / 'model_0000001.pth').touch()  # of the run that was killed
+    checkpointer = DetectionCheckpointer(torch.nn.Linear(1, 1), str(tmp_path))
+    hook = train_net.LastCheckpoint(checkpointer, 2)
+    hook.max_iter = 6
+    hook.step(2)
+    assert names() == ['model_0000001.pth']
+    hook.step(3)
+    assert names() == ['model_0000003.pth']
+    hook.step(5)
+    assert names() == ['model_final.pth']
+
+
 # The scripts -------------------------------------------------------------------------------------
 
 
