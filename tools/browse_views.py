@@ -24,7 +24,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--num-pairs', type=int, default=4000, help='pairs for the statistics (default: 4000)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='seed of photos and draws (default: 0)')
+    parser.add_argument(
+        '--replay',
+        nargs='+',
+        metavar='EPOCH:INDEX',
+        help='show the views that a run of this config trained on: pass over the data and index in '
+        "the data set, both from 0, as a batch's data samples and non_finite_loss.json tell them, "
+        'or EPOCH:FILE',
+    )
+    parser.add_argument(
+        '--seed',
+        type=int,
+        help="of photos and draws (default: 0; with --replay the config's randomness.seed)",
+    )
     add_config_options(parser)
     return parser.parse_args()
 
@@ -41,8 +53,22 @@ def main(args: argparse.Namespace) -> None:
     betas = None
     if args.beta is not None:
         betas = split_settings([parse_beta(word) for word in args.beta])
-    source = PairSource(read_config(args.config, args.cfg_options), args.images)
-    page, broken = browse_views(source, betas, args.num_photos, args.num_pairs, args.seed)
+    cfg = read_config(args.config, args.cfg_options)
+    source = PairSource(cfg, args.images)
+    if args.replay:
+        if betas:
+            raise ValueError('--replay shows what a run drew: give the config that the run saved')
+        betas = []
+        if args.seed is None:
+            args.seed = (cfg.get('randomness') or {}).get('seed')
+        if args.seed is None:
+            raise ValueError(
+                f'--replay: {args.config} has no randomness.seed; give --seed, which the log of '
+                'the run has'
+            )
+    page, broken = browse_views(
+        source, betas, args.num_photos, args.num_pairs, args.seed or 0, args.replay or ()
+    )
     write_output(args.out, page)
     if broken:
         more = f' and {len(broken) - 1} more' if len(broken) > 1 else ''

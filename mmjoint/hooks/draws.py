@@ -43,8 +43,7 @@ class DrawsHook(DistSamplerSeedHook):
         loader = runner.train_dataloader
         if not (self.always or _makes_joint_views(loader.dataset)):
             return
-        options = runner._randomness_cfg if hasattr(runner, '_randomness_cfg') else {}
-        self._seed = runner.seed - get_rank() * bool(options.get('diff_rank_seed'))
+        self._seed = seed_of_draws(runner)
         lacks = tie_draws(loader, self._seed)
         begun = getattr(runner.train_loop, 'dataloader_iterator', None)
         if lacks is None and getattr(begun, '_iterator', None) is not None and loader.num_workers:
@@ -71,6 +70,12 @@ class DrawsHook(DistSamplerSeedHook):
         """Seed the draws of the model."""
         if self._seed is not None:
             seed_iteration(runner.seed, runner.iter)
+
+
+def seed_of_draws(runner: Runner) -> int:
+    """Return the seed that views follow from: the run's, which is that of its first process."""
+    differ = getattr(runner, '_randomness_cfg', {}).get('diff_rank_seed')
+    return runner.seed - get_rank() if differ else runner.seed
 
 
 def _makes_joint_views(dataset: Any) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..utils.files import write_output
 from ..utils.models import unwrapped
+from .draws import seed_of_draws
 
 
 @HOOKS.register_module()
@@ -26,7 +27,8 @@ class NonFiniteLossHook(Hook):
     batch, and, if they can be told apart, the images with which the fault started. For that the
     hook records which rows of the batch are finite in the model's input, in the projections, in the
     inputs and outputs of the head's modules, and in the gradients of both. It never waits for the
-    GPU.
+    GPU. ``seed`` and ``draws`` in the file are what ``tools/browse_views.py --replay`` takes to
+    show the views of these images.
 
     Args:
         interval (int): Number of iterations between two checks. mmengine brings every loss to the
@@ -126,11 +128,15 @@ class NonFiniteLossHook(Hook):
         wrong = [f'{name} {value}' for name, value in losses.items() if not math.isfinite(value)]
         if wrong:
             batch = _image_names(data_batch)
-            images = [batch[i] for i in self._first_rows(len(batch))]
-            path = self._save(runner, losses, images, batch)
+            rows = self._first_rows(len(batch))
+            images = [batch[i] for i in rows]
+            draws = [getattr(sample, 'draw', None) for sample in _samples(data_batch)]
+            draws = [draws[i] for i in rows or range(len(draws)) if draws[i] is not None]
+            path = self._save(runner, losses, images, batch, draws)
             raise FloatingPointError(
                 f'non-finite loss in iteration {runner.iter + 1} (epoch {runner.epoch + 1}): '
-                f'{", ".join(wrong)}; {_tell(images, len(batch))}{path} has all of it; a lower '
+                f'{", ".join(wrong)}; {_tell(images, len(batch))}{path} has all of it'
+                f'{_tell_draws(runner, draws)}; a lower '
                 'learning rate, a longer warm-up or gradient clipping may help'
             )
 
@@ -159,7 +165,9 @@ class NonFiniteLossHook(Hook):
         return []
 
     @staticmethod
-    def _save(runner: Runner, losses: dict, images: list[str], batch: list[str]) -> Path:
+    def _save(
+        runner: Runner, losses: dict, images: list[str], batch: list[str], draws: list[str]
+    ) -> Path:
         rank, world_size = get_dist_info()
         name = f'non_finite_loss_{rank}.json' if world_size > 1 else 'non_finite_loss.json'
         path = Path(runner.work_dir, name)
@@ -169,6 +177,8 @@ class NonFiniteLossHook(Hook):
             losses={name: str(value) for name, value in losses.items()},
             images=images,
             batch=batch,
+            seed=seed_of_draws(runner),
+            draws=draws,
         )
         write_output(path, json.dumps(facts, indent=2) + '\n')
         return path
@@ -184,11 +194,23 @@ def _tensors(value: object) -> list[Tensor]:
 
 def _image_names(data_batch: dict | tuple | list | None) -> list[str]:
     """Return the names of a batch's images: their files, or their indices in the data set."""
-    samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
     return [
         str(getattr(sample, 'img_path', f'image {getattr(sample, "sample_idx", "?")}'))
-        for sample in samples or []
+        for sample in _samples(data_batch)
     ]
+
+
+def _samples(data_batch: dict | tuple | list | None) -> Sequence:
+    return (data_batch.get('data_samples') if isinstance(data_batch, dict) else None) or []
+
+
+def _tell_draws(runner: Runner, draws: list[str]) -> str:
+    """Say how to see the views."""
+    if not draws:
+        return ''
+    words = ' '.join(draws[:3])
+    seed = seed_of_draws(runner)
+    return f'; tools/browse_views.py CONFIG --replay {words} --seed {seed} shows the views'
 
 
 def _tell(images: list[str], num: int) -> str:

@@ -44,6 +44,7 @@ class PairSource:
         dataset = (cfg.get('train_dataloader') or {}).get('dataset')
         if dataset is None:
             raise ValueError(f'{self.name}: has no train_dataloader.dataset to take photos from')
+        self._trained = copy.deepcopy(dict(dataset))
         self._dataset = copy.deepcopy(dict(dataset))
         self._views = view_step(self._dataset, self.name)
         holder = next(_with_pipeline(self._dataset))
@@ -81,6 +82,36 @@ class PairSource:
                 f"{self.name}: the data set's files are not there ({error})"
                 + hint * (self._images is None)
             ) from error
+
+    def build_trained(self) -> Any:
+        """Build the training set up to and with the views, as a run of the config has it.
+
+        Returns:
+            Any: The data set. Its items are result dicts with the views in ``img``, in ``photo``
+            the result dict ahead of them, and what was drawn in ``view_params``, where the views
+            are made by a ``JointView``.
+
+        Raises:
+            ValueError: The photos are not the config's own.
+        """
+        if self._images is not None:
+            raise ValueError('--images: what a run trained on are the photos of its config')
+        dataset = copy.deepcopy(self._trained)
+        step = view_step(dataset, self.name)
+        views = TRANSFORMS.build(step)
+        if isinstance(views, JointView):
+            for pipeline in pipelines_of(views):
+                pipeline[:] = [adapted(transform) for transform in pipeline]
+
+        def keep_photo(results: dict) -> dict | None:
+            photo = {**results, 'img': results['img'].copy()}
+            results = views(results)
+            return None if results is None else {**results, 'photo': photo}
+
+        holder = next(_with_pipeline(dataset))
+        place = next(i for i, other in enumerate(holder['pipeline']) if other is step)
+        holder['pipeline'] = [*holder['pipeline'][:place], keep_photo]
+        return DATASETS.build(dataset)
 
     def build_views(
         self, betas: Betas | None = None, fixed_ratio: tuple[str, float] | None = None

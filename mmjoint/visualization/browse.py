@@ -12,6 +12,7 @@ import numpy as np
 
 from ..pairs.betas import OWN, Betas, own_names, setting_label
 from ..pairs.quantities import box_of, pair_differences, quantities_of, record_of
+from ..pairs.replay import replay
 from ..pairs.source import PairSource, pair_sets
 from ..pairs.statistics import Draws, PairStatistics, pair_statistics
 from ..pixels.operations import resize
@@ -33,6 +34,7 @@ def browse_views(
     num_photos: int = 6,
     num_pairs: int = 4000,
     seed: int = 0,
+    draws: Sequence[str] = (),
 ) -> tuple[str, list[str]]:
     """Make the page: photos with the crops of their views, the views, the draws and statistics.
 
@@ -67,7 +69,10 @@ def browse_views(
     names, views = list(tabs), [source.build_views(given) for given in tabs.values()]
 
     photos, broken = _read_photos(source, max(num_photos, 40), seed)
-    shown = [_draw(photo, views, seed, i) for i, photo in enumerate(photos[:num_photos])]
+    if draws:
+        shown = [(photo, [drawn]) for photo, drawn in replay(source, draws, seed)]
+    else:
+        shown = [_draw(photo, views, seed, i) for i, photo in enumerate(photos[:num_photos])]
     statistics = [pair_statistics(view, photos, num_pairs, seed) for view in views]
     environment = jinja2.Environment(
         autoescape=True,
@@ -162,7 +167,8 @@ def _photo(
         told = [_compare(params, i, j, quantities) for i, j in pairs]
         tabs.append(dict(views=shown, pairs=told))
     return dict(
-        name=Path(str(photo.get('img_path', 'photo'))).name,
+        name=Path(str(photo.get('img_path', 'photo'))).name
+        + (f', draw {photo["draw"]}' if 'draw' in photo else ''),
         image=_data_uri(img, source_side, quality),
         width=width,
         height=height,

@@ -135,6 +135,9 @@ def test_names_the_image_it_started_with(tiny_run, method, head):
     assert saved['losses'] == {'loss': 'nan'}
     assert [name[-len(POISONED) :] for name in saved['images']] == [POISONED]
     assert len(set(saved['batch'])) == 16 and saved['images'][0] in saved['batch']
+    # 24 images of each of 4 classes, in the order of their names: 7.png is the last but two
+    assert saved['draws'] == ['0:69'] and saved['seed'] == 0
+    assert '--replay 0:69 --seed 0' in str(raised.value)
 
 
 def test_a_fault_of_the_whole_batch(tiny_run):

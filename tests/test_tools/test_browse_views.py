@@ -67,6 +67,34 @@ def test_bad_input(pretrain_config, run_tool, tmp_path, arguments, message):
     assert (tmp_path / 'a.html').read_text() == 'an earlier page'
 
 
+def test_replay(pretrain_config, run_tool, tmp_path):
+    arguments = ['--num-pairs', 50, '--replay', '1:5', '0:class_1/3.png']
+    status, _, err = run_tool('browse_views.py', pretrain_config, '--out', 'a.html', *arguments)
+    assert status == 0, err
+    page = (tmp_path / 'a.html').read_text()
+    assert page.count('<img') == 2 * (1 + 2)
+    # sorted by name, as strings: 3.png is the tenth of 16
+    assert 'draw 1:5<' in page and '3.png, draw 0:25<' in page
+    other = [*arguments, '--seed', 1]
+    assert run_tool('browse_views.py', pretrain_config, '--out', 'b.html', *other)[0] == 0
+    assert (tmp_path / 'b.html').read_text() != page
+
+
+@pytest.mark.parametrize(
+    'arguments,message',
+    [
+        (['--replay', '0:99'], 'the data set has 48 images'),
+        (['--replay', '0:1', '--beta', '0'], '--replay shows what a run drew'),
+        (['--replay', '0:1', '--images', 'x'], '--images|no such folder'),
+        (['--replay', '0:1', '--cfg-options', 'randomness.seed=None'], 'has no randomness.seed'),
+    ],
+)
+def test_replay_that_cannot_be(pretrain_config, run_tool, tmp_path, arguments, message):
+    status, _, err = run_tool('browse_views.py', pretrain_config, '--out', 'a.html', *arguments)
+    assert status == 1 and re.search(message, lines(err)[0]), err
+    assert not (tmp_path / 'a.html').exists()
+
+
 def test_a_config_without_views(probe_config, run_tool, tmp_path):
     status, _, err = run_tool('browse_views.py', probe_config, '--out', 'a.html')
     (line,) = lines(err)
