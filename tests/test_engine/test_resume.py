@@ -1,9 +1,11 @@
 """Resumed runs of a tiny model, held against uninterrupted ones."""
 
 import math
+import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -50,6 +52,24 @@ class Recorder(BaseModel):
         return dict(loss=(self.weight * inputs / IMAGES).square().mean())
 
 
+@DATASETS.register_module(force=True)
+class Drawn(Numbers):
+    """Numbers with noise from all generators."""
+
+    def __getitem__(self, i: int) -> Tensor:
+        return super().__getitem__(i) + random.random() + np.random.rand() + torch.rand(1)
+
+
+@MODELS.register_module(force=True)
+class Drawing(Recorder):
+    """Draws, too; notes its losses."""
+
+    def train_step(self, data: Tensor, optim_wrapper: object) -> dict:
+        outputs = super().train_step(data * torch.rand(1), optim_wrapper)
+        self.losses = [*getattr(self, 'losses', []), outputs['loss'].item()]
+        return outputs
+
+
 @MODELS.register_module(force=True)
 class Averaged(Recorder):
     """With a momentum network whose schedule counts its moves, as BYOL and MoCo v3 have."""
@@ -80,7 +100,7 @@ def train(work_dir: Path, resume: Path | None = None, **settings: object) -> Run
             batch_size=settings.pop('batch_size', 4),
             num_workers=settings.pop('num_workers', 0),
             persistent_workers=False,
-            dataset=dict(type='Numbers'),
+            dataset=dict(type=settings.pop('dataset', 'Numbers')),
             sampler=dict(type='DefaultSampler', shuffle=True),
             collate_fn=dict(type='default_collate'),
         ),
@@ -143,6 +163,17 @@ def test_goes_on_within_an_epoch(
     assert rest.model.rates == whole.model.rates[iteration:]
     assert torch.equal(rest.model.weight, whole.model.weight)
     assert (rest.epoch, rest.iter) == (4, 16)
+
+
+@pytest.mark.parametrize('iteration, workers', [(3, 0), (8, 2)])
+def test_draws_as_the_uninterrupted_run(
+    iteration: int, workers: int, run: Callable[..., Runner]
+) -> None:
+    settings = dict(default_hooks=by_iterations(1), model=dict(type='Drawing'), dataset='Drawn')
+    whole = run('whole', **settings)
+    rest = run('rest', f'whole/iter_{iteration}.pth', num_workers=workers, **settings)
+    assert len(set(whole.model.losses)) == 16
+    assert rest.model.losses == whole.model.losses[iteration:]
 
 
 @pytest.mark.parametrize('batch_size', [1, 2, 8])

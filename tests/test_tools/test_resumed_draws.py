@@ -96,20 +96,17 @@ def config(
     return write
 
 
-@pytest.mark.parametrize(
-    'method',
-    ['MoCo', *[pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name != 'MoCo']],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('method', MODELS)
 def test_resumed_run_is_the_uninterrupted_one(
-    method: str, config: Callable[[str], Path], run_tool: RunTool, tmp_path: Path, request
+    method: str, config: Callable[[str], Path], run_tool: RunTool, tmp_path: Path
 ) -> None:
     path = config(method)
     status, _, err = run_tool('train.py', path, '--work-dir', 'whole')
     assert status == 0, err
     whole = logged(tmp_path / 'whole')
     assert len(whole) == ITERATIONS == len(set(whole))
-    slow = request.node.get_closest_marker('slow')
-    for iteration, workers in [(4, 2), (6, 1), (9, 0)] if slow else [(4, 2)]:
+    for iteration, workers in [(4, 2), (6, 1), (9, 0)]:
         options = [f'train_dataloader.num_workers={workers}']
         resume = ['--resume', f'whole/iter_{iteration}.pth', '--work-dir', f'rest_{iteration}']
         status, _, err = run_tool('train.py', path, *resume, '--cfg-options', *options)

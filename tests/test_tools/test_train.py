@@ -177,7 +177,7 @@ def test_resumes_in_another_memory_layout(
         status, _, err = run_tool('train.py', exact, '--work-dir', 'parts', *options)
         assert status == 0, err
     whole, parts = (logged(tmp_path / name, 'loss') for name in ('whole', 'parts'))
-    # The parts' second epoch has views of its own: random states are not saved.
+    # Later losses drift apart, as sums of the two layouts round differently.
     assert parts[:6] == pytest.approx(whole[:6], rel=1e-5)
     assert len(parts) == 12
 
