@@ -148,6 +148,7 @@ def transformers_5(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_import_with_transformers_5(transformers_5):
     code = 'import mmjoint; from mmpretrain.registry import MODELS; print(MODELS.get("SimCLR"))'
     done = run_python(code, path=[transformers_5])
@@ -155,7 +156,16 @@ def test_import_with_transformers_5(transformers_5):
     assert done.stderr == ''  # nor anything else: no warning, no 'Could not import OneDL'
 
 
-@pytest.mark.parametrize('error', ['TypeError', 'AttributeError', 'ImportError', 'RuntimeError'])
+@pytest.mark.parametrize(
+    'error',
+    [
+        'TypeError',
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ('AttributeError', 'ImportError', 'RuntimeError')
+        ),
+    ],
+)
 def test_import_with_a_broken_optional_package(tmp_path, error):
     for name in ('albumentations', 'onedl'):
         (tmp_path / f'{name}.py').write_text(f'raise {error}("broken")')

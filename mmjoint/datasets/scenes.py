@@ -214,8 +214,9 @@ def _objects(
             for side, center in zip(sides, layouts[apart.argmax()], strict=True)
         ]
         filled = [_fill(points, size) for points in outlines]
-        if sum(cv2.dilate(mask, None) for mask in filled).max() == 1:
-            return outlines, sum(number * mask for number, mask in enumerate(filled, 1))
+        if np.sum([cv2.dilate(mask, np.ones((3, 3))) for mask in filled], axis=0).max() == 1:
+            numbers = range(1, count + 1)
+            return outlines, np.tensordot(numbers, filled, 1).astype(np.uint8)
 
 
 def render_scene(
@@ -236,7 +237,8 @@ def render_scene(
     outlines, numbers = _objects(rng, OUTLINES[name], size)
 
     typical = label if rng.uniform() < TYPICAL_SHARE else int(rng.integers(len(CLASSES)))
-    periods = np.exp(rng.uniform(*np.log(GROUND_PERIODS), PIECES))
+    shortest, longest = np.log(GROUND_PERIODS)
+    periods = np.exp(rng.uniform(shortest, longest, PIECES))
     ground = GROUNDS[LOOKS[CLASSES[typical]][1]]
     image = _pattern(rng, ground, _pieces(rng, size), periods, GROUND_CONTRAST)
 
@@ -323,7 +325,8 @@ def _check_same(root: Path, meta: dict) -> None:
 
 
 def _write_split(root: Path, split: str, count: int, size: int, seed: tuple[int, int]) -> None:
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for name in CLASSES:
         (root / split / name).mkdir(parents=True)
     for index in range(count):

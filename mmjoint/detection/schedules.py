@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import dataclass
+from typing import Any
 
 # COCO's 1x, which the other numbers are fractions of: 12 passes over train2017.
 _ITERATIONS, _BATCH, _LR, _PHOTOS, _WARMUP = 90000, 16, 0.02, 118287, 1000
@@ -77,7 +78,7 @@ def make_schedule(
     if name not in SCHEDULES:
         raise ValueError(f'schedule is {name!r}; expected one of {", ".join(SCHEDULES)}')
     once = _ITERATIONS * _BATCH * photos / _PHOTOS
-    sides = {}
+    sides: dict[str, Any] = {}
     if name == 'small':
         total, batch = max(6000, min(60 * photos, 48000), once), 4
         sides = dict(short_sides=(400, 432, 464, 496, 512), test_short_side=480, max_side=800)

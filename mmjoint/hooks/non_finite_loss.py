@@ -130,8 +130,9 @@ class NonFiniteLossHook(Hook):
             batch = _image_names(data_batch)
             rows = self._first_rows(len(batch))
             images = [batch[i] for i in rows]
-            draws = [getattr(sample, 'draw', None) for sample in _samples(data_batch)]
-            draws = [draws[i] for i in rows or range(len(draws)) if draws[i] is not None]
+            known = [getattr(sample, 'draw', None) for sample in _samples(data_batch)]
+            of_rows = [known[i] for i in rows or range(len(known))]
+            draws = [draw for draw in of_rows if draw is not None]
             path = self._save(runner, losses, images, batch, draws)
             raise FloatingPointError(
                 f'non-finite loss in iteration {runner.iter + 1} (epoch {runner.epoch + 1}): '

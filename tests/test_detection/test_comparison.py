@@ -52,6 +52,7 @@ def test_files_that_are_no_results(tmp_path: Path) -> None:
             read_results(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_tool_prints_a_table(tmp_path: Path) -> None:
     for name, ap in (('a', 40.0), ('b', 41.25)):
         (tmp_path / name).mkdir()

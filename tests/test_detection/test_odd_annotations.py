@@ -150,6 +150,7 @@ def test_published_classes_of_voc(shared_data: Path) -> None:
     assert average_precision(data.test, found)['bbox']['AP'] == pytest.approx(100)
 
 
+@pytest.mark.slow
 def test_perfect_detector_on_real_photos(shared_data: Path) -> None:
     data = read('coco', '--coco-root', shared_data / 'coco_mini')
     result = average_precision(data.test, perfect_detector(data.test, True), True)

@@ -354,6 +354,7 @@ def test_a_picture_that_fails_costs_no_result(voc, tmp_path, monkeypatch, capsys
 # --- scripts
 
 
+@pytest.mark.slow
 def test_the_voc_script_from_a_checkpoint_to_results(voc, tmp_path, capsys):
     checkpoint, out = tmp_path / 'epoch_3.pth', tmp_path / 'out'
     torch.manual_seed(0)

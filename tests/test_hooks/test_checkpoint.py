@@ -30,6 +30,7 @@ def test_kill_during_a_save_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     assert torch.equal(weights['weight'], torch.full((500_000,), -0.1))
 
 
+@pytest.mark.slow
 def test_stock_hook_loses_it(tmp_path: Path) -> None:
     """Tells when mmengine mends its hook; AtomicCheckpointHook must then go."""
     train_until_killed(tmp_path, 'CheckpointHook')

@@ -88,6 +88,7 @@ def test_bad_input(run_tool, given, message):
     assert message in err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_run(run_tool, labelled_folder, tmp_path):
     status, out, err = run_tool('paper.py', *arguments(labelled_folder, '--jobs', 2))
     assert status == 0, err + out

@@ -259,6 +259,7 @@ def test_draws_from_all_generators_repeat() -> None:
         assert len(set(first)) == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('first', ['0', '1'])
 def test_python_generator_in_a_new_process(first: str) -> None:
     """A sample that comes first in its process, or after others that draw from NumPy alone."""

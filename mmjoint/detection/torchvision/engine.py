@@ -194,7 +194,8 @@ def train(
             if file:
                 print(json.dumps(dict(iteration=iteration, lr=lr) | values), file=file, flush=True)
             progress.show(done, f'loss {values["loss"]:.3f}  lr {lr:.2g}')
-            if eval_every and done % eval_every == 0 and done < recipe.iterations:
+            due = eval_every and done % eval_every == 0 and done < recipe.iterations
+            if due and evaluate is not None:
                 evaluate(done)  # before the checkpoint: a kill costs no table
             if machine.rank == 0 and (done % interval == 0 or done == recipe.iterations):
                 save_whole(
