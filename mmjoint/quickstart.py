@@ -207,7 +207,7 @@ class QuickStart:
             runs.append(run)
         facts = {
             'images': f'{results["images"]} ({results["num_images"]} used)',
-            'model': 'SimCLR, ResNet-18, views of 48 x 48 pixels',
+            'model': 'SimCLR, ResNet-18, views of 64 x 64 pixels',
             'training': f'{results["epochs"]} epochs, seed {results["seed"]}',
         }
         if not self.images:

@@ -1,51 +1,43 @@
 """The embedded data set: small generated scenes with labels, boxes and masks.
 
-An image shows one to three objects of one of ten classes. As in photos, a class has a shape, a
-surface and surroundings in which it is mostly found. All else varies as much within one image as
-between the images of a class: each object and each of several pieces of ground has its own colors,
-scale and direction. So neither colors nor places tell one image from the others or one class from
-the others, and what two crops of an image have in common is what makes the class.
+One dominant object from one of ten shape classes lies on a background of gradients, noise, stripes
+or photo texture. Area, position, rotation, color and texture are drawn in the same way for every
+class, so only the silhouette shows the class.
 """
 
+import importlib.util
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..utils.files import whole_folder
-from .textures import GROUNDS, SURFACES
 
 # Increase it when the same arguments give other pixels, so that old folders are not reused.
-FORMAT = 4
+FORMAT = 3
 META_FILE = 'scenes.json'
-# The objects' side, i.e. the root of their area, by their number; and their margin. Both are
-# fractions of the image's side.
-SIDE_RANGES = {1: (0.34, 0.44), 2: (0.24, 0.29), 3: (0.2, 0.24)}
+# Public-domain (CC0, NASA, SpaceX) photos among those that scikit-image's wheel ships.
+PHOTOS = (
+    'astronaut.png',
+    'brick.png',
+    'camera.png',
+    'chelsea.png',
+    'coffee.png',
+    'grass.png',
+    'gravel.png',
+    'rocket.jpg',
+)
+# The object's side (the square root of its area) and its margin, relative to the image's side.
+SIDE_RANGE = (0.36, 0.5)
 MARGIN = 0.015
-# Places of several objects are drawn this many at once, their centers apart by this share of the
-# sum of their largest radii.
-TRIES = 128
-NEAREST = 0.8
-# An object is stretched by up to this factor in one direction, and shrunk as much across.
-STRETCH = 1.1
-# How often the surroundings are those of the class; else they are those of any class.
-TYPICAL_SHARE = 0.8
-# Periods of a surface's pattern across an object's side, and of a ground's across the image.
-SURFACE_PERIODS = (2.2, 4)
-GROUND_PERIODS = (6, 14)
-PIECES = 5
-# The difference in brightness of a pattern's two colors.
-SURFACE_CONTRAST = (70, 130)
-GROUND_CONTRAST = (30, 80)
-# The middle of the two, and how far a channel may be from the color's mean. Vivid colors would tell
-# one image from all others, and a contrastive net would learn little else in a few epochs.
-BRIGHTNESS = (95, 160)
-HUE = 35
-# Light and its color change by so much across the image.
-LIGHT = 25
-SUPERSAMPLING = 2
+# The smallest distance of the object's mean color from that of the background that it covers.
+MIN_CONTRAST = 90
+BACKGROUND_PHOTO_SHARE = 0.5
+OBJECT_PHOTO_SHARE = 0.2
+# Colors found in the photos.
+PHOTO_SATURATION = 0.3
+SUPERSAMPLING = 4
 JPEG_QUALITY = 95
 
 
@@ -109,157 +101,134 @@ def _area(points: np.ndarray) -> float:
 
 OUTLINES = _outlines()
 CLASSES = tuple(OUTLINES)
-# Each class's surface and its typical ground.
-LOOKS = {
-    'arrow': ('stripes', 'clouds'),
-    'circle': ('dots', 'streaks'),
-    'crescent': ('blotches', 'pebbles'),
-    'cross': ('checker', 'ripples'),
-    'half_disc': ('bricks', 'grain'),
-    'heart': ('targets', 'clouds'),
-    'ring': ('zigzag', 'pebbles'),
-    'square': ('mosaic', 'streaks'),
-    'star': ('grid', 'grain'),
-    'triangle': ('triangles', 'ripples'),
-}
 _REACH = max(np.linalg.norm(points, axis=1).max() for points in OUTLINES.values())
 
 
-def _color_pairs(rng: np.random.Generator, count: int, contrast: tuple[float, float]) -> np.ndarray:
-    """Return pairs of BGR colors of any hue, (count, 2, 3), their means ``contrast`` apart."""
-    difference = rng.uniform(*contrast, (count, 1)) * rng.choice([-1, 1], (count, 1))
-    middle = rng.uniform(*BRIGHTNESS, (count, 1))
-    means = np.stack([middle - difference / 2, middle + difference / 2], 1)
-    hues = rng.uniform(-HUE, HUE, (count, 2, 3))
-    return means + hues - hues.mean(2, keepdims=True)
+def _photos() -> list[np.ndarray]:
+    spec = importlib.util.find_spec('skimage')
+    folders = (spec and spec.submodule_search_locations) or []
+    if not folders:
+        raise FileNotFoundError(
+            'scikit-image, whose wheel ships the photos that make_scenes takes texture from, is '
+            'not installed: pip install scikit-image'
+        )
+    photos = []
+    for name in PHOTOS:
+        path = Path(folders[0]) / 'data' / name
+        photo = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if photo is None:
+            raise FileNotFoundError(
+                f'{path}: missing or unreadable; make_scenes takes photo texture from the files '
+                'of the scikit-image release named in requirements.txt'
+            )
+        photos.append(photo)
+    return photos
 
 
-def _pattern(
-    rng: np.random.Generator,
-    texture: Callable,
-    regions: np.ndarray,
-    periods: np.ndarray,
-    contrast: tuple[float, float],
+def _tint(rng: np.random.Generator) -> np.ndarray:
+    # Colors are muted: a vivid color identifies an image, and a contrastive network then learns
+    # nothing else in the few epochs for which this data set is made.
+    return rng.normal(0, 8, 3)
+
+
+def _color(rng: np.random.Generator) -> np.ndarray:
+    return rng.uniform(30, 225) + _tint(rng)
+
+
+def _texture(
+    rng: np.random.Generator, size: int, photos: list[np.ndarray], photo_share: float
 ) -> np.ndarray:
-    """Paint a texture, its colors, scale, direction and offset drawn for each region.
-
-    Args:
-        rng (numpy.random.Generator): Generator of all random numbers.
-        texture (Callable): From coordinates in periods and a generator to levels in [0, 1].
-        regions (numpy.ndarray): Each pixel's region, (size, size), from 0.
-        periods (numpy.ndarray): Across the image's side, one for each region.
-        contrast (tuple[float, float]): Range of the distance between the two colors.
-
-    Returns:
-        numpy.ndarray: A float BGR image.
-    """
-    count, size = len(periods), len(regions)
-    angles = rng.uniform(0, 2 * np.pi, count)
-    along, across = np.cos(angles) * periods / size, np.sin(angles) * periods / size
-    u0, v0 = rng.uniform(0, 64, (2, count))
-    along, across, u0, v0 = (part.astype(np.float32)[regions] for part in (along, across, u0, v0))
-    x = np.arange(size, dtype=np.float32)
-    y = x[:, None]
-    level = texture(x * along - y * across + u0, x * across + y * along + v0, rng)
-    first, second = _color_pairs(rng, count, contrast).astype(np.float32).swapaxes(0, 1)
-    return first[regions] + np.float32(level)[..., None] * (second - first)[regions]
+    """Return a float BGR image: a crop of a photo, a gradient, noise or stripes."""
+    if rng.uniform() < photo_share:
+        return _photo_crop(rng, size, photos)
+    kind = rng.choice(['gradient', 'noise', 'stripes'])
+    if kind == 'noise':
+        cells = int(rng.integers(3, size // 2))
+        noise = rng.uniform(size=(cells, cells)).astype(np.float32)
+        level = cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
+    else:
+        angle = rng.uniform(0, 2 * np.pi)
+        y, x = np.mgrid[:size, :size] / size - 0.5
+        along = x * np.cos(angle) + y * np.sin(angle)
+        if kind == 'gradient':
+            level = along + 0.5
+        else:
+            level = np.sin(2 * np.pi * (along * rng.uniform(3, 12) + rng.uniform()))
+            level = 0.5 + np.clip(level * rng.uniform(0.5, 3), -0.5, 0.5)
+    first, second = _color(rng), _color(rng)
+    return first + level[..., None] * (second - first) * rng.uniform(0.05, 0.4)
 
 
-def _pieces(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Return which of ``PIECES`` centers is nearest to each pixel: pieces of ground."""
-    centers = rng.uniform(0, size, (PIECES, 2, 1, 1))
-    y, x = np.mgrid[:size, :size]
-    return ((x - centers[:, 0]) ** 2 + (y - centers[:, 1]) ** 2).argmin(0)
+def _photo_crop(rng: np.random.Generator, size: int, photos: list[np.ndarray]) -> np.ndarray:
+    photo = photos[rng.integers(len(photos))]
+    height, width = photo.shape[:2]
+    side = int(rng.integers(min(size, height, width), min(height, width) + 1))
+    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+    crop = photo[top : top + side, left : left + side]
+    crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+    crop = np.rot90(crop, int(rng.integers(4))).astype(np.float64)
+    gray = crop.mean(2, keepdims=True)
+    return gray + PHOTO_SATURATION * (crop - gray) + _tint(rng)
 
 
-def _pose(rng: np.random.Generator, outline: np.ndarray, side: float) -> np.ndarray:
-    """Return the outline with the given side, stretched and turned at random."""
-    factor = STRETCH ** rng.uniform(-1, 1)
-    return side * outline @ (_turn(rng) * (factor, 1 / factor)) @ _turn(rng)
-
-
-def _turn(rng: np.random.Generator) -> np.ndarray:
-    angle = rng.uniform(0, 2 * np.pi)
-    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-
-
-def _fill(points: np.ndarray, size: int) -> np.ndarray:
-    """Return which pixels of the finer image a polygon in COCO's coordinates covers: 0 or 1."""
-    image = np.zeros((size * SUPERSAMPLING, size * SUPERSAMPLING), np.uint8)
-    # fillPoly puts pixel centers at whole numbers and takes fixed point with 8 fraction bits.
+def _coverage(points: np.ndarray, size: int) -> np.ndarray:
+    """Return each pixel's share that a polygon covers, in COCO's coordinates (corners at 0)."""
+    fine = np.zeros((size * SUPERSAMPLING, size * SUPERSAMPLING), np.uint8)
+    # fillPoly has pixel centers at whole numbers and takes fixed point with 8 fraction bits.
     corners = np.round((points * SUPERSAMPLING - 0.5) * 256).astype(np.int32)
-    return cv2.fillPoly(image, [corners], 1, shift=8)
+    cv2.fillPoly(fine, [corners], 255, shift=8)
+    return cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA)[..., None] / 255
 
 
-def _objects(
-    rng: np.random.Generator, outline: np.ndarray, size: int
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Place one to three objects that do not touch.
-
-    Returns:
-        tuple[list[numpy.ndarray], numpy.ndarray]: Their outlines, and for each pixel of the finer
-        image its object's number from 1, or 0.
-    """
-    count = int(rng.integers(1, 4))
-    sides = rng.uniform(*SIDE_RANGES[count], count) * size
-    # One bound for all classes, so that an object's position says nothing about its class.
-    bounds = sides * STRETCH * _REACH + MARGIN * size
-    near = NEAREST * (bounds + bounds[:, None]) * ~np.eye(count, dtype=bool)
-    while True:
-        layouts = rng.uniform(bounds, size - bounds, (TRIES, 2, count)).swapaxes(1, 2)
-        distances = np.linalg.norm(layouts[:, :, None] - layouts[:, None], axis=3)
-        apart = (distances >= near).all((1, 2))
-        outlines = [
-            _pose(rng, outline, side) + center
-            for side, center in zip(sides, layouts[apart.argmax()], strict=True)
-        ]
-        filled = [_fill(points, size) for points in outlines]
-        if np.sum([cv2.dilate(mask, np.ones((3, 3))) for mask in filled], axis=0).max() == 1:
-            numbers = range(1, count + 1)
-            return outlines, np.tensordot(numbers, filled, 1).astype(np.uint8)
+def _place(
+    rng: np.random.Generator, outline: np.ndarray, side: float, low: float, high: float
+) -> np.ndarray:
+    """Return the outline with the given side, randomly rotated, its center in [low, high]^2."""
+    angle = rng.uniform(0, 2 * np.pi)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return outline @ (side * turn.T) + rng.uniform(low, high, 2)
 
 
 def render_scene(
-    rng: np.random.Generator, label: int, size: int
-) -> tuple[np.ndarray, list[np.ndarray]]:
+    rng: np.random.Generator, label: int, size: int, photos: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw one scene.
 
     Args:
         rng (numpy.random.Generator): Generator of all random numbers.
-        label (int): The objects' class, an index into ``CLASSES``.
+        label (int): The object's class, an index into ``CLASSES``.
         size (int): The image's side in pixels.
+        photos (list[numpy.ndarray]): HWC BGR uint8 images for texture, each side at least ``size``.
 
     Returns:
-        tuple[numpy.ndarray, list[numpy.ndarray]]: The HWC BGR uint8 image, and the objects'
-        outlines: polygons of (x, y) in pixels, where the image's corner is (0, 0).
+        tuple[numpy.ndarray, numpy.ndarray]: The HWC BGR uint8 image, and the object's outline: a
+        polygon of (x, y) in pixels, where the image's corner is (0, 0).
     """
-    name = CLASSES[label]
-    outlines, numbers = _objects(rng, OUTLINES[name], size)
+    image = _texture(rng, size, photos, BACKGROUND_PHOTO_SHARE)
+    for _ in range(rng.integers(0, 7)):
+        clutter = rng.normal(size=(rng.integers(3, 7), 2)) * rng.uniform(0.01, 0.05) * size
+        share = _coverage(clutter + rng.uniform(0, size, 2), size)
+        image = image + share * (_color(rng) - image)
 
-    typical = label if rng.uniform() < TYPICAL_SHARE else int(rng.integers(len(CLASSES)))
-    shortest, longest = np.log(GROUND_PERIODS)
-    periods = np.exp(rng.uniform(shortest, longest, PIECES))
-    ground = GROUNDS[LOOKS[CLASSES[typical]][1]]
-    image = _pattern(rng, ground, _pieces(rng, size), periods, GROUND_CONTRAST)
-
-    # What is painted as region 0, around the objects, is not shown.
-    sides = np.sqrt([size**2] + [_area(points) for points in outlines])
-    periods = size / sides * rng.uniform(*SURFACE_PERIODS, len(sides))
-    surface = _pattern(rng, SURFACES[LOOKS[name][0]], numbers, periods, SURFACE_CONTRAST)
-    share = np.float32(numbers > 0)[..., None]
-    layers = np.concatenate([surface * share, share], axis=2)
-    layers = cv2.resize(layers, (size, size), interpolation=cv2.INTER_AREA)
-    image = image * (1 - layers[..., 3:]) + layers[..., :3]
-
-    light = rng.uniform(-LIGHT, LIGHT, (3, 3, 3)).astype(np.float32)
-    image = image + cv2.resize(light, (size, size), interpolation=cv2.INTER_CUBIC)
-    image = image + rng.normal(0, 4, image.shape)
-    return np.clip(np.round(image), 0, 255).astype(np.uint8), outlines
+    side = rng.uniform(*SIDE_RANGE) * size
+    # One bound for all classes, so that the object's position says nothing about its class.
+    bound = side * _REACH + MARGIN * size
+    points = _place(rng, list(OUTLINES.values())[label], side, bound, size - bound)
+    share = _coverage(points, size)
+    behind = (share * image).sum((0, 1)) / share.sum()
+    while True:
+        surface = _texture(rng, size, photos, OBJECT_PHOTO_SHARE)
+        mean = (share * surface).sum((0, 1)) / share.sum()
+        if np.linalg.norm(mean - behind) >= MIN_CONTRAST:
+            break
+    image = image + share * (surface - image)
+    image = image + rng.normal(0, 3, image.shape)
+    return np.clip(np.round(image), 0, 255).astype(np.uint8), points
 
 
 def make_scenes(
     root: str | Path,
-    num_train: int = 3000,
+    num_train: int = 4000,
     num_val: int = 1000,
     size: int = 64,
     seed: int = 0,
@@ -271,12 +240,13 @@ def make_scenes(
     and ``val``. A second call with the same arguments does not change the folder. The folder
     appears only when it is complete.
 
-    Equal bytes require the same release of NumPy and OpenCV.
+    Equal bytes require the same release of NumPy, OpenCV and scikit-image, whose wheel ships the
+    photos.
 
     Args:
         root (str | Path): The folder to make.
         num_train (int): Number of training images, at least 10; the classes take turns. Defaults to
-            3000.
+            4000.
         num_val (int): Number of validation images, at least 10. Defaults to 1000.
         size (int): The images' side in pixels, 32 to 256. Defaults to 64.
         seed (int): Seed of all random numbers, not negative. Defaults to 0.
@@ -287,6 +257,7 @@ def make_scenes(
     Raises:
         ValueError: If an argument is out of range.
         FileExistsError: If the folder contains something else, or scenes of other arguments.
+        FileNotFoundError: If scikit-image is not installed or lacks one of the photos.
     """
     root = Path(root)
     limits = {
@@ -304,8 +275,9 @@ def make_scenes(
         return root
 
     with whole_folder(root) as aside:
+        photos = _photos()
         for stream, (split, count) in enumerate((('train', num_train), ('val', num_val))):
-            _write_split(aside, split, count, size, (seed, stream))
+            _write_split(aside, split, count, size, (seed, stream), photos)
         (aside / META_FILE).write_text(json.dumps(meta, indent=2) + '\n')
     return root
 
@@ -324,35 +296,41 @@ def _check_same(root: Path, meta: dict) -> None:
         )
 
 
-def _write_split(root: Path, split: str, count: int, size: int, seed: tuple[int, int]) -> None:
-    images: list[dict] = []
-    annotations: list[dict] = []
+def _write_split(
+    root: Path,
+    split: str,
+    count: int,
+    size: int,
+    seed: tuple[int, int],
+    photos: list[np.ndarray],
+) -> None:
+    images, annotations = [], []
     for name in CLASSES:
         (root / split / name).mkdir(parents=True)
     for index in range(count):
         label = index % len(CLASSES)
         # One generator per image, so that a longer set starts with the shorter one.
         rng = np.random.default_rng([*seed, index])
-        image, outlines = render_scene(rng, label, size)
+        image, points = render_scene(rng, label, size, photos)
         file_name = f'{CLASSES[label]}/{index:06d}.jpg'
         encoded = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
         (root / split / file_name).write_bytes(encoded.tobytes())
+
+        points = points.round(2)
+        left, top = points.min(0)
+        width, height = points.max(0) - (left, top)
         images.append({'id': index + 1, 'file_name': file_name, 'width': size, 'height': size})
-        for points in outlines:
-            points = points.round(2)
-            left, top = points.min(0)
-            width, height = points.max(0) - (left, top)
-            annotations.append(
-                {
-                    'id': len(annotations) + 1,
-                    'image_id': index + 1,
-                    'category_id': label + 1,
-                    'bbox': [round(float(value), 2) for value in (left, top, width, height)],
-                    'area': round(float(_area(points)), 2),
-                    'iscrowd': 0,
-                    'segmentation': [points.flatten().tolist()],
-                }
-            )
+        annotations.append(
+            {
+                'id': index + 1,
+                'image_id': index + 1,
+                'category_id': label + 1,
+                'bbox': [round(float(value), 2) for value in (left, top, width, height)],
+                'area': round(float(_area(points)), 2),
+                'iscrowd': 0,
+                'segmentation': [points.flatten().tolist()],
+            }
+        )
     content = {
         'info': {'description': f"mmjoint's generated scenes, {split}"},
         'licenses': [],

@@ -258,7 +258,6 @@ RECIPES = {
         **SIMCLR_SMALL,
         **SCENES,
         'batch': 64,
-        'views': small_views(48),
         'optimizer': dict(SCENES['optimizer'], lr=0.0625),
         'temperature': 0.2,
     },
