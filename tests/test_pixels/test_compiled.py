@@ -282,9 +282,7 @@ def test_a_stale_cache_is_dropped(tmp_path):
     for seconds, file in enumerate((index, source, newer)):
         file.touch()
         os.utime(file, (seconds, seconds))
-    stats = SimpleNamespace(cache_path=str(tmp_path))
-    loops = SimpleNamespace(__file__=str(source), draw=SimpleNamespace(stats=stats))
-    compiled._drop_stale_cache(loops)
+    compiled._drop_stale_cache(SimpleNamespace(__file__=str(source)), str(tmp_path))
     assert not index.exists() and newer.exists()
 
 

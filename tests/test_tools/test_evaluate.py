@@ -71,7 +71,6 @@ def test_bad_input(run_tool, pretrain_config, checkpoint, labelled, tmp_path):
         (broken / split / 'a').mkdir(parents=True)
         (broken / split / 'a/no_image.png').write_bytes(b'not a picture')
     for options, words in (
-        (('--protocol', 'knn,svm'), ['--protocol knn,svm', 'knn,linear,few-shot']),
         (('--cfg-options', 'model.backbone.depth=34'), [str(checkpoint), 'missing']),
         (('--json', tmp_path / 'nowhere/x.json'), ['cannot write', 'nowhere']),
         (('--data', tmp_path / 'run'), ['expected a folder with train/CLASS/IMAGE']),
@@ -83,3 +82,6 @@ def test_bad_input(run_tool, pretrain_config, checkpoint, labelled, tmp_path):
         assert error.startswith('error: ') and 'Traceback' not in err
         assert all(word in error for word in words), error
         assert not (checkpoint.parent / 'evaluation.json').exists()
+    status, _, err = run_tool('evaluate.py', *args, '--protocol', 'knn,svm')
+    assert status == 2
+    assert err.splitlines()[-1].endswith('--protocol svm: choose from knn,linear,few-shot')

@@ -157,6 +157,7 @@ def test_provenance(r18, tmp_path):
         'iter': 1000,
         'depth': 18,
         'stem': '7x7',
+        'facts': {},  # the file's config says nothing about the ResNet
         'mmjoint': mmjoint.__version__,
     }
     for to, name in (

@@ -71,7 +71,7 @@ def test_one_of_several_processes_takes_its_own(monkeypatch):
 def test_default_is_the_accelerator(monkeypatch, found):
     device = found and torch.device(found)
     monkeypatch.setattr(torch.accelerator, 'is_available', lambda: device is not None)
-    monkeypatch.setattr(torch.accelerator, 'current_accelerator', lambda: device)
+    monkeypatch.setattr(torch.accelerator, 'current_accelerator', lambda check_available: device)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
     monkeypatch.setattr(torch.cuda, 'current_device', lambda: 0)
