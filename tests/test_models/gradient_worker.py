@@ -103,7 +103,7 @@ def measure(kind: str) -> list[dict]:
     MessageHub.get_current_instance().update_info('max_iters', 4)
     model = MMDistributedDataParallel(build(kind), device_ids=None, broadcast_buffers=False)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    # Of its own: what a model draws, as MoCo's shuffle of several processes, leaves the views alone.
+    # Its own: what models draw, as MoCo's shuffle over processes, does not change the views.
     generator = torch.Generator().manual_seed(1)
     steps = []
     for _ in range(STEPS):
