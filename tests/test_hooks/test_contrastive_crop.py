@@ -140,7 +140,7 @@ def test_persistent_workers_see_each_refresh(script, folder, tmp_path, start):
 
 def test_resumed_run_goes_on_with_its_boxes(script, folder, tmp_path):
     make_runner = script['make_runner']
-    options = dict(lr=1.0, hook=dict(warm_up=2, interval=2, threshold=0.5))
+    options = dict(lr=0.1, hook=dict(warm_up=2, interval=2, threshold=0.5))
     first, _ = make_runner(folder, tmp_path / 'first', epochs=4, **options)
     first.train()
     saved = torch.load(tmp_path / 'first/epoch_3.pth', weights_only=False)

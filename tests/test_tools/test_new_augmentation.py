@@ -95,7 +95,7 @@ def test_training_sdf_and_page(config, run_tool, tmp_path):
     assert (
         5 < near < 20 < far < 35 and 'angle difference' in out
     )  # JC(2): 14.5 degrees, JC(-2): 25.5
-    assert rows[1]['area_ratio'] == rows[2]['area_ratio']
+    assert rows[0]['area_ratio'] == rows[1]['area_ratio']
 
     status, _, err = run_tool('browse_views.py', config, '--out', 'a.html', '--num-photos', 1)
     assert status == 0, err
