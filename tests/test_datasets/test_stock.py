@@ -17,7 +17,8 @@ from mmjoint.datasets.stock import use_own_readers
 def _as_it_was(monkeypatch):
     """Let other tests find mmpretrain's own functions."""
     for name in ('find_folders', 'get_samples'):
-        monkeypatch.setattr(custom, name, getattr(custom, name))
+        function = getattr(custom, name)
+        monkeypatch.setattr(custom, name, getattr(function, '__wrapped__', function))
     init_default_scope('mmpretrain')
 
 

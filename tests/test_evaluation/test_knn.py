@@ -297,6 +297,7 @@ def test_tool(folder, run_tool):
         'temperature': 0.07,
         'config': str(config),
         'checkpoint': str(path),
+        'which': 'online',
     }
 
     status, printed, err = run_tool('knn.py', config, '--random-init', *options)

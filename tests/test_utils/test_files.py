@@ -69,7 +69,11 @@ WRITERS = {
     'write_results': lambda path: write_results(path, dict(a=['x' * 9000])),
     'folder': write_photos,
     'NonFiniteLossHook': lambda path: NonFiniteLossHook._save(
-        Namespace(work_dir=str(path.parent), iter=0, epoch=0), {}, [], ['photo.jpg'] * 1000
+        Namespace(work_dir=str(path.parent), iter=0, epoch=0, seed=0),
+        {},
+        [],
+        ['photo.jpg'] * 1000,
+        [],
     ),
 }
 
