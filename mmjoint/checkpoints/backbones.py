@@ -30,7 +30,7 @@ def load_backbone(
 ) -> None:
     """Load a backbone's weights out of a checkpoint; every key must fit, both ways.
 
-    A file whose keys do not match would otherwise leave the model at its random initialisation
+    A file whose keys do not match would otherwise leave the model at its random initialization
     with a log line at most. Keys that do not start with ``prefix`` (neck, head, queue) are not
     the backbone's and are left aside. The model is unchanged if an error is raised.
 

@@ -9,7 +9,7 @@ from .evaluate import (
     provenance,
     write_evaluation,
 )
-from .folders import use_folder
+from .folders import labeled_splits, use_folder
 from .knn import evaluate_knn, extract_features, knn_accuracy, labelled_features
 from .linear import linear_accuracy
 
@@ -22,6 +22,7 @@ __all__ = [
     'extract_features',
     'few_shot_accuracy',
     'knn_accuracy',
+    'labeled_splits',
     'labelled_features',
     'linear_accuracy',
     'provenance',

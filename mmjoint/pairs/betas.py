@@ -6,6 +6,7 @@ from typing import Any
 
 from mmpretrain.registry import TRANSFORMS
 
+from ..engine.signatures import type_name
 from ..transforms import JointTransform
 
 # Key of a beta that is given without a name: it applies to what the config makes joint.
@@ -97,12 +98,6 @@ def steps_of(node: Any) -> Iterator[dict]:
     elif isinstance(node, (list, tuple)):
         for value in node:
             yield from steps_of(value)
-
-
-def type_name(step: Any) -> str:
-    """Return the type of a config dict without its scope; '' for anything else."""
-    kind = step.get('type', '') if isinstance(step, dict) else ''
-    return (kind if isinstance(kind, str) else kind.__name__).split('.')[-1]
 
 
 def joint_steps(node: Any) -> Iterator[tuple[dict, JointTransform]]:

@@ -11,9 +11,10 @@ from mmpretrain.registry import DATASETS, TRANSFORMS
 
 from ..datasets.stock import use_own_readers
 from ..distributions import FixedRatio
+from ..engine.signatures import type_name
 from ..transforms import JointView
 from ..transforms.joint_view import pipelines_of
-from .betas import OWN, Betas, laws_of, matching, own_names, set_betas, type_name
+from .betas import OWN, Betas, laws_of, matching, own_names, set_betas
 from .quantities import declarations_of
 from .stock import adapted
 

@@ -2,12 +2,12 @@
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
+
+from ..evaluation import labeled_splits
 
 # Wider layers of necks and heads are reduced to this width.
 _WIDEST = 512
@@ -25,8 +25,7 @@ class Reduction:
     """The data, the length and the size of a reduced run.
 
     Args:
-        data_root (str): Folder with ``train`` and ``val``, each with one subfolder per class, or
-            Tiny-ImageNet as it is published.
+        data_root (str): Folder of labeled images, as documented in ``labeled_splits``.
         epochs (int): Number of epochs; warm-up, steps and everything else that the recipe counts in
             epochs shrink in proportion.
         images (int, optional): Number of training images, evenly spaced in the set. Defaults to
@@ -133,13 +132,7 @@ def _reduce_model(model: ConfigDict, reduction: Reduction) -> None:
 
 
 def _reduce_data(cfg: Config, reduction: Reduction) -> None:
-    root = Path(reduction.data_root)
-    if (root / 'val/val_annotations.txt').is_file():
-        name, dataset = 'split', dict[str, Any](type='TinyImageNet', data_root=str(root))
-    else:
-        name = 'data_prefix'
-        dataset = dict[str, Any](type='ImageFolder', data_root=str(root), with_label=True)
-
+    train, test = labeled_splits(reduction.data_root)
     pipeline = cfg.train_dataloader.dataset.pipeline
     joint_views = [step for step in pipeline if step.type == 'JointView']
     if not joint_views:
@@ -158,7 +151,7 @@ def _reduce_data(cfg: Config, reduction: Reduction) -> None:
             side = round(_side(step.scale) * share / multiple) * multiple
             step.scale = side if isinstance(step.scale, int) else (side, side)
 
-    cfg.train_dataloader.dataset = dict(dataset, **{name: 'train'}, pipeline=pipeline)
+    cfg.train_dataloader.dataset = dict(train, pipeline=pipeline)
     if reduction.images is not None:
         cfg.train_dataloader.dataset.indices = _spread(cfg, reduction.images)
     evaluation = [
@@ -167,14 +160,14 @@ def _reduce_data(cfg: Config, reduction: Reduction) -> None:
         dict(type='PackInputs'),
     ]
     cfg.train_dataloader.batch_size = reduction.batch_size
-    splits = dict(train_dataloader='train', knn_train_dataloader='train', knn_val_dataloader='val')
-    for loader, split in splits.items():
+    splits = dict(train_dataloader=train, knn_train_dataloader=train, knn_val_dataloader=test)
+    for loader, dataset in splits.items():
         if loader not in cfg:  # a folder without labels has no kNN
             continue
         cfg[loader].num_workers = 0
         cfg[loader].pop('persistent_workers', None)
         if loader != 'train_dataloader':
-            cfg[loader].dataset = dict(dataset, **{name: split}, pipeline=evaluation)
+            cfg[loader].dataset = dict(dataset, pipeline=evaluation)
 
 
 def _spread(cfg: Config, images: int) -> list[int]:

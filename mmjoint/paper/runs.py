@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from ..engine import read_config, save_config
-from ..evaluation import knn_accuracy, labelled_features, linear_accuracy
+from ..evaluation import knn_accuracy, labeled_splits, labelled_features, linear_accuracy
 from ..pairs.betas import setting_label
 from ..utils.files import write_output
 from ..utils.guard import check_same_run, lock_folder, unlock_folder
@@ -49,10 +49,10 @@ def choose_rows(args: Namespace) -> tuple[Row, ...]:
 
 def make_reduction(args: Namespace) -> Reduction:
     """Read the size of the runs from the command line."""
-    if not Path(args.data_root, 'train').is_dir() or not Path(args.data_root, 'val').is_dir():
-        raise FileNotFoundError(
-            f'--data-root {args.data_root}: it must hold train/<class>/* and val/<class>/*'
-        )
+    try:
+        labeled_splits(args.data_root)
+    except ValueError as error:
+        raise ValueError(f'--data-root {error}') from None
     names = ('epochs', 'images', 'batch_size', 'size', 'width')
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     return Reduction(str(Path(args.data_root).resolve()), **given)

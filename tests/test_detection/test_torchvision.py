@@ -326,7 +326,7 @@ def test_the_picture_shows_what_was_found(coco_of, tmp_path):
     draw_predictions(coco, found, tmp_path / 'picture.png', 3)
     picture = np.asarray(Image.open(tmp_path / 'picture.png')).astype(int)
     blue, orange = (
-        (picture == colour).all(-1) for colour in ([0x00, 0x72, 0xB2], [0xE6, 0x9F, 0x00])
+        (picture == color).all(-1) for color in ([0x00, 0x72, 0xB2], [0xE6, 0x9F, 0x00])
     )  # of the first and the second class
     assert not blue[:, 328:].any() and not orange[:, :328].any() and not orange[:, 656:].any()
     columns = np.flatnonzero(orange[100:-20].any(0)) - (8 + 328)

@@ -24,10 +24,10 @@ from mmjoint.evaluation.evaluate import _fingerprint, provenance
 
 def blobs(num: int, seed: int, spread: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
     """Four Gaussian blobs in six dimensions, a quarter of the images each."""
-    centres = torch.randn(4, 6, generator=torch.Generator().manual_seed(9)) * 2
+    centers = torch.randn(4, 6, generator=torch.Generator().manual_seed(9)) * 2
     labels = torch.arange(num) % 4
     noise = torch.randn(num, 6, generator=torch.Generator().manual_seed(seed))
-    return centres[labels] + spread * noise, labels
+    return centers[labels] + spread * noise, labels
 
 
 def test_subsets_are_balanced_and_seeded():

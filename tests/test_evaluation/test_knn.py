@@ -302,7 +302,7 @@ def test_tool(folder, run_tool):
 
     status, printed, err = run_tool('knn.py', config, '--random-init', *options)
     assert status == 0, err
-    assert 'INFO' not in printed + err  # 62 weights' initialisation otherwise
+    assert 'INFO' not in printed + err  # 62 weights' initialization otherwise
 
     out.unlink()
     deeper = ['--cfg-options', 'model.backbone.depth=34']

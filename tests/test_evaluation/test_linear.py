@@ -19,9 +19,9 @@ from mmjoint.evaluation.logistic import fit_logistic_regressions
 def blobs(num: int, seed: int, spread: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
     """Three Gaussian blobs in five dimensions."""
     rng = np.random.default_rng(seed)
-    centres = np.random.default_rng(0).normal(0, 3, (3, 5))
+    centers = np.random.default_rng(0).normal(0, 3, (3, 5))
     labels = rng.integers(0, 3, num)
-    features = centres[labels] + rng.normal(0, spread, (num, 5))
+    features = centers[labels] + rng.normal(0, spread, (num, 5))
     return torch.tensor(features, dtype=torch.float32), torch.tensor(labels)
 
 
@@ -56,7 +56,7 @@ def objective(
 
 
 def photo_features(folder: Path, per_class: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features of Tiny-ImageNet photos by a ResNet-18 as it is initialised."""
+    """Features of Tiny-ImageNet photos by a ResNet-18 as it is initialized."""
     classes = sorted(path for path in folder.iterdir() if path.is_dir())
     paths = [path for own in classes for path in sorted(own.glob('**/*.JPEG'))[:per_class]]
     images = torch.stack([torch.from_numpy(cv2.imread(str(path))) for path in paths])

@@ -77,9 +77,9 @@ def test_runs_that_count_iterations_and_few_images(tiny_run, read_log, pictures)
 
 def test_two_processes_give_what_one_gives(tmp_path):
     generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(9, 6, generator=generator)
+    centers = torch.randn(9, 6, generator=generator)
     labels = torch.randint(9, (86,), generator=generator)
-    features = centres[labels] + torch.randn(86, 6, generator=generator)
+    features = centers[labels] + torch.randn(86, 6, generator=generator)
     data = features[:61], labels[:61], features[61:], labels[61:]  # odd numbers of both
     torch.save(data, tmp_path / 'data.pt')
     done = subprocess.run(

@@ -95,7 +95,7 @@ def build(kind: str) -> torch.nn.Module:
     backbone = dict(type='ResNet', depth=18, base_channels=8, norm_eval=True)
     torch.manual_seed(0)
     model = MODELS.build(dict(MODEL[kind], type=kind.split()[0], backbone=backbone)).double()
-    return model.train(kind == 'DINO')  # it moves its teacher and its centre in training only
+    return model.train(kind == 'DINO')  # it moves its teacher and its center in training only
 
 
 def measure(kind: str) -> list[dict]:

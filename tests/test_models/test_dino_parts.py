@@ -7,7 +7,7 @@ from mmpretrain.registry import MODELS
 from mmjoint.hooks import DINOHook
 
 
-def test_neck_has_the_initialisation_of_the_repository() -> None:
+def test_neck_has_the_initialization_of_the_repository() -> None:
     torch.manual_seed(0)
     neck = MODELS.build(dict(type='DINONeck', in_channels=512, out_channels=1000))
     assert [type(layer).__name__ for layer in neck.mlp] == [

@@ -42,7 +42,7 @@ KINDS = (
 )
 
 
-# Two steps: the second one sees what the first did to the weights, and has a queue, a centre and a
+# Two steps: the second one sees what the first did to the weights, and has a queue, a center and a
 # teacher of its own.
 @pytest.mark.parametrize('step', [0, 1])
 @pytest.mark.parametrize('kind', KINDS)

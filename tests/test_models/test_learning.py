@@ -109,7 +109,7 @@ CASES = {
         0,
     ),
     # With batch norm in the projection: without it a random network gives all images nearly the
-    # same logits, the centre takes away what they share, and it takes more than 30 steps for
+    # same logits, the center takes away what they share, and it takes more than 30 steps for
     # the loss to leave the logarithm of the number of prototypes.
     'DINO': (
         dict(

@@ -43,7 +43,7 @@ def test_weights_end_up_in_the_model(checkpoint: tuple[str, dict], kwargs: dict)
     assert state.keys() == expected.keys()
     for name, value in state.items():
         assert torch.equal(value, expected[name]), name
-    assert model.head.fc.weight.std() < 0.1  # the head has its own initialisation
+    assert model.head.fc.weight.std() < 0.1  # the head has its own initialization
 
 
 def test_no_checkpoint() -> None:

@@ -32,7 +32,7 @@ def mocov3(projected: list[Tensor], predicted: list[Tensor], targets: list[Tenso
 
 
 def byol(projected: list[Tensor], predicted: list[Tensor], targets: list[Tensor]) -> Tensor:
-    """Squared distances of the normalised vectors, in both orders; mmpretrain leaves out the 4."""
+    """Squared distances of the normalized vectors, in both orders; mmpretrain leaves out the 4."""
     distances = [
         (normalize(p) - normalize(t)).square().sum(1).mean()
         for p, t in zip(predicted, reversed(targets), strict=True)

@@ -73,7 +73,7 @@ def trained(folder, tmp_path_factory):
 
 
 def one_by_one(folder, model, layer, crop, seed) -> tuple[list, list]:
-    """Cut, normalise and compare every pair: cosine similarities and log area ratios."""
+    """Cut, normalize and compare every pair: cosine similarities and log area ratios."""
     similarities, ratios = [], []
     for number, file in enumerate(sorted(folder.iterdir())):
         photo = np.asarray(Image.open(file))[..., ::-1].copy()  # BGR, as mmcv loads

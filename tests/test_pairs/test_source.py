@@ -88,7 +88,7 @@ def test_crops_and_blurs_follow_the_closed_forms(beta):
 
 
 def test_distance_of_centers():
-    """Of squares of area 1/4 the centres are uniform in the middle half of either side."""
+    """Of squares of area 1/4 the centers are uniform in the middle half of either side."""
     crop = dict(SQUARE, crop_ratio_range=(0.25, 0.25), beta=None)
     views = PairSource(config(joint([crop]))).build_views()
     photo = dict(img=np.zeros((1000, 1000, 3), np.uint8))

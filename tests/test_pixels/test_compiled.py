@@ -36,8 +36,8 @@ def as_planes(img: np.ndarray) -> np.ndarray:
 def antialiased(rows: np.ndarray, size: int, interpolation: str) -> np.ndarray:
     """Resample axis 0 with the stretched filter in double precision; round, ties up."""
     scale = max(len(rows) / size, 1)
-    centres = (np.arange(size)[:, None] + 0.5) * len(rows) / size
-    t = np.abs(np.arange(len(rows)) + 0.5 - centres) / scale
+    centers = (np.arange(size)[:, None] + 0.5) * len(rows) / size
+    t = np.abs(np.arange(len(rows)) + 0.5 - centers) / scale
     if interpolation == 'bilinear':
         weights = np.maximum(0, 1 - t)
     else:  # Keys' kernel with a = -0.5
@@ -127,9 +127,9 @@ def test_no_index_leaves_its_array(monkeypatch):
         return check
 
     def weigh_pairs(vectors):
-        def check(src, centre, step, weights, count, dst, to):
+        def check(src, center, step, weights, count, dst, to):
             reach = int(step) * (int(count) - 1)
-            inside(src, int(centre) - reach, 2 * reach + lanes * vectors)
+            inside(src, int(center) - reach, 2 * reach + lanes * vectors)
             inside(weights, 0, int(count))
             inside(dst, to, lanes * vectors)
 

@@ -78,7 +78,7 @@ def test_beta(run_tool):
         (['--table', 7, '--run', '--scale', 'small', '--seeds', 0], 'error: --seeds must be at'),
         (
             ['--table', 7, '--run', '--scale', 'small', '--data-root', 'nowhere'],
-            'error: --data-root nowhere: it must hold train/<class>/* and val/<class>/*',
+            'error: --data-root nowhere: expected a folder with train/CLASS/IMAGE',
         ),
     ],
 )

@@ -116,7 +116,7 @@ def test_same_features_in_the_detector(name, mm_backbone, tmp_path, train_net):
     image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)  # RGB
     tensor = torch.from_numpy(image).permute(2, 0, 1).float()
     with torch.no_grad():
-        # The detector normalises; the reference is given what mm's preprocessor would give it.
+        # The detector normalizes; the reference is given what mm's preprocessor would give it.
         images = detector.preprocess_image([{'image': tensor}]).tensor[:, :, :96, :128]
         mean = torch.tensor([123.675, 116.28, 103.53])[:, None, None]
         std = torch.tensor([58.395, 57.12, 57.375])[:, None, None]

@@ -11,7 +11,7 @@ from mmjoint.pixels import compiled
 
 
 def made_image(height: int = 150, width: int = 200, seed: int = 0) -> np.ndarray:
-    """A BGR image with smooth colour, edges and fine texture."""
+    """A BGR image with smooth color, edges and fine texture."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width] / max(height, width)
     smooth = np.stack([x, y, 1 - x], axis=-1) * 200

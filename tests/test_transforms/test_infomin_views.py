@@ -15,7 +15,7 @@ from mmpretrain.registry import TRANSFORMS
 from PIL import Image, ImageEnhance, ImageOps
 
 CONFIG = Path(__file__).parents[2] / 'configs/_base_/views/infomin.py'
-FILL = (124, 116, 104)  # the mean colour, RGB
+FILL = (124, 116, 104)  # the mean color, RGB
 LEVELS = (10, 9.6, 8.3)
 
 

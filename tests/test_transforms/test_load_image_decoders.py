@@ -128,7 +128,7 @@ def test_damaged_jpegs(tmp_path):
     assert kinds == {np.ndarray, str}
 
 
-def test_other_colours_and_no_simplejpeg(tmp_path, decoded, monkeypatch):
+def test_other_colors_and_no_simplejpeg(tmp_path, decoded, monkeypatch):
     path = tmp_path / 'a.jpg'
     path.write_bytes(jpeg())
     gray = LoadImage(on_error='raise', color_type='grayscale')(dict(img_path=str(path)))['img']

@@ -74,7 +74,7 @@ def test_joint_crop_or_joint_blur():
 
 
 @pytest.mark.parametrize('position', ['center_suppressed', 'semantic'])
-def test_joint_areas_and_suppressed_centres(position):
+def test_joint_areas_and_suppressed_centers(position):
     """Table 11: areas of a pair by JC(0), places by Beta(0.6, 0.6), in the box if there is one."""
     box = (0.4, 0.4, 0.6, 0.9) if position == 'semantic' else (0.0, 0.0, 1.0, 1.0)
     transform = JointCrop(6, (0.2, 1.0), (1.0, 1.0), beta=0, position=position, alpha=0.6)
@@ -97,7 +97,7 @@ def test_joint_areas_and_suppressed_centres(position):
 
 
 def test_contrastive_crop_in_a_pipeline():
-    """Table 11: areas as in the baseline; every centre in the box or held back by the border."""
+    """Table 11: areas as in the baseline; every center in the box or held back by the border."""
     load = LoadSemanticBox()
     load.connect(torch.tensor([[0.1, 0.5, 0.3, 0.7]]))
     view = JointView([[crop(None, position='semantic', crop_ratio_range=(0.05, 1.0))]], 2)

@@ -6,7 +6,7 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>page</title>
 @media print { body { color: rgb(7, 8, 9) } }</style>
 <button onclick="this.textContent = 'clicked'">press</button>
 <input onkeydown="this.dataset.key = event.key">%s"""
-COLOUR = 'getComputedStyle(document.body).color'
+COLOR = 'getComputedStyle(document.body).color'
 
 
 def write(folder, extra=''):
@@ -52,6 +52,6 @@ def test_faults_are_seen(open_page, tmp_path):
 
 def test_dark_and_print(open_page, tmp_path):
     path = write(tmp_path)
-    assert open_page(path).evaluate(COLOUR) == 'rgb(1, 2, 3)'
-    assert open_page(path, dark=True).evaluate(COLOUR) == 'rgb(4, 5, 6)'
-    assert open_page(path, media='print').evaluate(COLOUR) == 'rgb(7, 8, 9)'
+    assert open_page(path).evaluate(COLOR) == 'rgb(1, 2, 3)'
+    assert open_page(path, dark=True).evaluate(COLOR) == 'rgb(4, 5, 6)'
+    assert open_page(path, media='print').evaluate(COLOR) == 'rgb(7, 8, 9)'

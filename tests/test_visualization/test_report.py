@@ -299,9 +299,9 @@ def test_points_have_the_colors_of_their_classes():
 def test_tsne_keeps_clusters_together():
     pytest.importorskip('sklearn', reason='the extra mmjoint[embedding]')
     generator = torch.Generator().manual_seed(0)
-    centres = 5 * torch.randn(3, 16, generator=generator)
+    centers = 5 * torch.randn(3, 16, generator=generator)
     labels = torch.arange(60) % 3
-    points = tsne(centres[labels] + torch.randn(60, 16, generator=generator))
+    points = tsne(centers[labels] + torch.randn(60, 16, generator=generator))
     assert points.shape == (60, 2)
     distances = np.linalg.norm(points[:, None] - points[None], axis=2) + np.eye(60) * 1e9
     assert (labels[distances.argmin(1)] == labels).all()
