@@ -33,6 +33,7 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_all_data_sets_agree(folder, tmp_path):
     (tmp_path / 'list.txt').write_text('\n'.join(CLASSES))
     want = [(f'{name}/{j}.JPEG', i) for i, name in enumerate(CLASSES) for j in range(2)]

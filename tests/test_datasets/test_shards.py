@@ -39,11 +39,17 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope='module')
+def written(folder, tmp_path_factory) -> Path:
+    shards = tmp_path_factory.mktemp('written') / 'shards'
+    assert write_shards(folder, shards, 10, with_label=True) == (25, 3)
+    return shards
+
+
 @pytest.fixture
-def made(folder, tmp_path) -> Path:
+def made(written, tmp_path) -> Path:
     """Shards of 10, 10 and 5 of these images."""
-    assert write_shards(folder, tmp_path / 'shards', 10, with_label=True) == (25, 3)
-    return tmp_path / 'shards'
+    return Path(shutil.copytree(written, tmp_path / 'shards'))
 
 
 def test_same_images_and_labels_as_the_folder(folder, made):

@@ -336,6 +336,7 @@ def test_the_picture_shows_what_was_found(coco_of, tmp_path):
     assert abs(columns.min() - x) <= 2 and columns.max() >= x + w - 2
 
 
+@pytest.mark.slow
 def test_a_picture_that_fails_costs_no_result(voc, tmp_path, monkeypatch, capsys):
     def fails(*_: object) -> None:
         raise ZeroDivisionError('no font')

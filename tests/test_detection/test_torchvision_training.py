@@ -153,7 +153,7 @@ def losses_in(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / 'log.jsonl').read_text().splitlines()]
 
 
-@pytest.mark.parametrize('masks', [False, True])
+@pytest.mark.parametrize('masks', [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(coco_of, tmp_path, masks, monkeypatch):
     recipe = dataclasses.replace(TINY, model=dataclasses.replace(TINY_MODEL, masks=masks))
     coco = coco_of(tmp_path / 'images')
@@ -190,6 +190,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(coco_of, tmp_path, masks, mo
         run(tmp_path / 'killed', settings=dict(seed=6))
 
 
+@pytest.mark.slow
 def test_early_tables_change_nothing(coco_of, tmp_path):
     coco = coco_of(tmp_path / 'images', count=3)
     data = DetectionImages(coco, TINY.short_sides, TINY.max_side, True)

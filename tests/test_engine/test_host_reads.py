@@ -28,6 +28,8 @@ METHODS = (
     'swav_resnet50_8xb32-coslr-200e_in1k',
     'infomin_resnet50_8xb32-coslr-100e_in1k',
 )
+# Those whose views or networks take a CPU long.
+SLOW = ('infomin', 'leoclr', 'dino_vit', 'mocov1')
 # Exceptions, by name. torch's AdamW counts the steps of each weight in a tensor that lies on the
 # host, beside a GPU too: to read it waits for nothing.
 ON_THE_HOST = ('dino_vit-small',)
@@ -53,7 +55,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize('name', METHODS)
+@pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name.startswith(SLOW) else name
+        for name in METHODS
+    ],
+)
 def test_reads_of_a_step(name: str, photos: Path, tmp_path: Path) -> None:
     (path,) = CONFIGS.glob(f'*/{name}.py')
     reduction = Reduction(str(photos), epochs=1, batch_size=8, size=32, width=8, queue=64)

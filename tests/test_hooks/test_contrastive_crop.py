@@ -113,7 +113,7 @@ def test_boxes_of_a_run_are_those_of_a_direct_computation(script, tmp_path):
     assert runner.model.backbone.training
 
 
-@pytest.mark.parametrize('start', ['fork', 'spawn'])
+@pytest.mark.parametrize('start', ['fork', pytest.param('spawn', marks=pytest.mark.slow)])
 def test_persistent_workers_see_each_refresh(script, folder, tmp_path, start):
     """Warm-up of one epoch, then new boxes after each: those of the checkpoint before it."""
     runner, record = script['make_runner'](
@@ -223,6 +223,7 @@ def test_broken_file_has_no_box(script, folder, tmp_path):
     assert unknown.nonzero().tolist() == [[3]]
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_boxes_of_one(script, folder, tmp_path):
     runner, _ = script['make_runner'](folder, tmp_path / 'alone', epochs=2, hook=OFTEN)
     runner.train()

@@ -75,6 +75,7 @@ def test_runs_that_count_iterations_and_few_images(tiny_run, read_log, pictures)
     assert sorted(set(labels)) == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives(tmp_path):
     generator = torch.Generator().manual_seed(0)
     centers = torch.randn(9, 6, generator=generator)

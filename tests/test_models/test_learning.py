@@ -146,7 +146,13 @@ def photos(
     return [cv2.imread(str(path)) for path in files[:: len(files) // PHOTOS][:PHOTOS]]
 
 
-@pytest.mark.parametrize('name', CASES)
+@pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in ('MoCo v3', 'BYOL') else name
+        for name in CASES
+    ],
+)
 def test_loss_falls(name: str, photos: list[np.ndarray]) -> None:
     config, views, settled = CASES[name]
     np.random.seed(0)

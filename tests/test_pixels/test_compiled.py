@@ -235,6 +235,7 @@ def test_other_images_are_left_to_opencv(img):
     assert not compiled.fits(img)
 
 
+@pytest.mark.slow
 def test_without_numba(tmp_path):
     """The same script runs where numba cannot be imported, and says what would be quicker."""
     cv2.imwrite(str(tmp_path / 'a.png'), np.full((40, 50, 3), 90, np.uint8))

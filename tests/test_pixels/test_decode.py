@@ -279,6 +279,7 @@ def test_whole_deflated_tiffs_are_read(number, rows):
     np.testing.assert_array_equal(decode(data), PHOTO)
 
 
+@pytest.mark.slow
 def test_standard_error_of_others_is_passed_on():
     """OpenCV's libjpeg warns on standard error only, which is caught for as long as it decodes."""
     code = (

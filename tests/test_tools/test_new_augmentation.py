@@ -64,6 +64,7 @@ def test_statistics(config, beta):
     assert draws.kolmogorov_smirnov() == pytest.approx(stats.kstest(draws.values, law.cdf)[0])
 
 
+@pytest.mark.slow
 def test_training_sdf_and_page(config, run_tool, tmp_path):
     """train.py --beta, the hook's numbers, SDF by beta and the browse page."""
     status, out, err = run_tool('train.py', config, '--work-dir', 'run', '--beta', 'None')

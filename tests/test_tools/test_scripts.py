@@ -122,6 +122,7 @@ def test_store_of_one_machine_listens_on_the_loopback_alone(tmp_path):
     assert len(told) == 1 and len(told[0]) == 1 and told[0][0].startswith('0100007F:')
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_one_line(tmp_path):
     with socket.create_server(('127.0.0.1', 0)) as taken:
         done = subprocess.run(

@@ -31,11 +31,7 @@ def accuracy_of(predictions: list[dict]) -> float:
 
 
 def test_metrics_and_predictions(
-    probe: tuple[Path, Path],
-    run_tool: RunTool,
-    tool_command: Callable[..., list[str]],
-    tool_environment: dict[str, str],
-    tmp_path: Path,
+    probe: tuple[Path, Path], run_tool: RunTool, tmp_path: Path
 ) -> None:
     metrics = ['--out', tmp_path / 'metrics.json', '--out-item', 'metrics']
     status, _, err = run_tool('test.py', *probe, *metrics)
@@ -46,24 +42,9 @@ def test_metrics_and_predictions(
     predictions = mmengine.load(tmp_path / 'predictions.pkl')
     assert len(predictions) == 48
     assert accuracy == pytest.approx(accuracy_of(predictions), abs=1e-4)
-
-    two = tool_command('dist_test.sh', *probe, 2, '--out', tmp_path / 'two.json')
-    done = subprocess.run(
-        [*two, '--out-item', 'metrics'],
-        env=tool_environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / 'two.json').read_text())['accuracy/top1'] == accuracy
     assert not list(tmp_path.glob('*.part*'))
 
-
-def test_backbone_of_the_probe_is_the_pretrained_one(
-    probe: tuple[Path, Path], tmp_path: Path
-) -> None:
+    # The backbone of the probe is the pretrained one.
     pretrained = torch.load(tmp_path / 'run/epoch_2.pth', weights_only=False)['state_dict']
     probed = torch.load(probe[1], weights_only=False)['state_dict']
     names = [name for name in probed if name.startswith('backbone.')]
@@ -71,25 +52,38 @@ def test_backbone_of_the_probe_is_the_pretrained_one(
     for name in names:
         assert torch.equal(probed[name], pretrained[name]), name
 
-
-@pytest.mark.parametrize(
-    'config, checkpoint, message',
-    [
+    for config, checkpoint, message in (
         ('tiny.py', 'run/epoch_2.pth', 'tiny.py has no test set'),
-        (
-            'probe.py',
-            'run/epoch_2.pth',
-            'not a checkpoint of this ImageClassifier: weights 2 missing',
-        ),
+        ('probe.py', 'run/epoch_2.pth', 'not a checkpoint of this ImageClassifier: weights 2 miss'),
         ('probe.py', 'nothing.pth', 'nothing.pth: no such checkpoint'),
-    ],
-)
-def test_errors(
-    config: str, checkpoint: str, message: str, probe: tuple[Path, Path], run_tool: RunTool
+    ):
+        status, _, err = run_tool('test.py', config, checkpoint)
+        assert status == 1
+        assert message in err and 'Traceback' not in err
+
+
+@pytest.mark.slow
+def test_two_processes_measure_what_one_does(
+    probe: tuple[Path, Path],
+    run_tool: RunTool,
+    tool_command: Callable[..., list[str]],
+    tool_environment: dict[str, str],
+    tmp_path: Path,
 ) -> None:
-    status, _, err = run_tool('test.py', config, checkpoint)
-    assert status == 1
-    assert message in err and 'Traceback' not in err
+    item = ['--out-item', 'metrics']
+    status, _, err = run_tool('test.py', *probe, '--out', tmp_path / 'one.json', *item)
+    assert status == 0, err
+    done = subprocess.run(
+        [*tool_command('dist_test.sh', *probe, 2, '--out', tmp_path / 'two.json'), *item],
+        env=tool_environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    one, two = (json.loads((tmp_path / f'{name}.json').read_text()) for name in ('one', 'two'))
+    assert two['accuracy/top1'] == one['accuracy/top1']
 
 
 def test_probe_without_backbone(probe_config: Path, run_tool: RunTool) -> None:

@@ -109,6 +109,7 @@ train_cfg = dict(max_epochs=1)
     assert (tmp_path / 'work_dirs/inherited/epoch_1.pth').is_file()
 
 
+@pytest.mark.slow
 def test_two_processes_agree_with_one(
     pretrain_config: Path,
     run_tool: RunTool,
@@ -165,6 +166,7 @@ def test_memory_layout(
     assert {hook['type'] for hook in saved.custom_hooks} - {'NonFiniteLossHook'} == hooks
 
 
+@pytest.mark.slow
 def test_resumes_in_another_memory_layout(
     pretrain_config: Path, run_tool: RunTool, tmp_path: Path
 ) -> None:
@@ -204,6 +206,7 @@ def test_compiles(pretrain_config: Path, run_tool: RunTool, tmp_path: Path) -> N
     assert status == 0, err
 
 
+@pytest.mark.slow
 def test_compile_without_a_compiler(
     pretrain_config: Path, tool_environment: dict, tmp_path: Path
 ) -> None:

@@ -47,7 +47,10 @@ default_hooks = dict(logger=dict(interval=1))
 
 @pytest.mark.parametrize(
     'model,neck,more',
-    [('SimCLR', 'NonLinearNeck', ''), ('MoCo', 'MoCoV2Neck', 'queue_len=8, feat_dim=16')],
+    [
+        pytest.param('SimCLR', 'NonLinearNeck', '', marks=pytest.mark.slow),
+        ('MoCo', 'MoCoV2Neck', 'queue_len=8, feat_dim=16'),
+    ],
 )
 def test_stock_training_runs_on_joint_views(tmp_path, model, neck, more):
     (tmp_path / 'images').mkdir()

@@ -167,7 +167,12 @@ def test_error_of_a_worker(error: Exception, expected: bool, line: str) -> None:
         ([], 2, 'bash tools/dist_train.sh CONFIG GPUS'),
         (['config.py'], 2, 'bash tools/dist_train.sh CONFIG GPUS'),
         (['config.py', '--resume'], 2, "error: GPUS must be a number of processes, got '--resume'"),
-        (['nothing.py', '2'], 1, 'error: no config file nothing.py'),
+        pytest.param(
+            ['nothing.py', '2'],
+            1,
+            'error: no config file nothing.py',
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_dist_train(

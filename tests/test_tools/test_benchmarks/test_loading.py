@@ -46,6 +46,7 @@ def test_no_jpeg_is_an_error(photos):
         benchmark_decoders([str(photos / 'a.png')])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 def test_growth_of_memory(tmp_path):
     """At its peak a data set holds at least its file; a worker shares what is held."""
@@ -57,6 +58,7 @@ def test_growth_of_memory(tmp_path):
         measure_growth('tape', 10, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 def test_tool(photos, tmp_path, run_tool):
     out = tmp_path / 'out.json'

@@ -28,11 +28,11 @@ def small_config(arch: str, optimizer: str, size: int = 16) -> Config:
 @pytest.mark.parametrize(
     'arch, optimizer, variant, tolerance',
     [
-        ('resnet18', 'sgd', 'float32', 1e-5),
         ('resnet18', 'lars', 'float32', 1e-5),
-        ('resnet18', 'sgd', 'float32, channels last', 1e-4),
-        ('resnet18', 'lars', 'bfloat16', 1e-2),
-        ('resnet50', 'lars', 'float32', 1e-4),
+        pytest.param('resnet18', 'sgd', 'float32', 1e-5, marks=pytest.mark.slow),
+        pytest.param('resnet18', 'sgd', 'float32, channels last', 1e-4, marks=pytest.mark.slow),
+        pytest.param('resnet18', 'lars', 'bfloat16', 1e-2, marks=pytest.mark.slow),
+        pytest.param('resnet50', 'lars', 'float32', 1e-4, marks=pytest.mark.slow),
         pytest.param('resnet50', 'sgd', 'float32', 1e-4, marks=pytest.mark.slow),
     ],
 )
@@ -90,6 +90,7 @@ def test_loss_is_that_of_mmpretrain() -> None:
     torch.testing.assert_close(nt_xent(torch.cat((first, second)), 0.3), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('loader, workers', [('mmjoint', 0), ('mmpretrain', 1)])
 def test_loading(cfg: Config, image_folder: Path, loader: str, workers: int) -> None:
     """48 photos are taken as often as needed."""
@@ -128,6 +129,7 @@ def test_config_has_the_size_and_the_optimizer() -> None:
     )
 
 
+@pytest.mark.slow
 def test_tool(run_tool, image_folder: Path, tmp_path: Path) -> None:
     arguments = ['--rounds', 2, '--batch-size', 2, '--variants', 'float32', '--json', 'out.json']
     arguments += ['--size', 16, '--optimizer', 'sgd', 'lars', '--device', 'cpu']

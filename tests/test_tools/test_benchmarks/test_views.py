@@ -100,6 +100,7 @@ def test_the_plot_shows_the_medians():
     assert [text.get_text() for text in workers.get_yticklabels()] == ['main process', '2 workers']
 
 
+@pytest.mark.slow
 def test_the_tool_writes_what_it_prints(folder, tmp_path):
     out, plot = tmp_path / 'out.json', tmp_path / 'out.png'
     tool = ROOT / 'tools/benchmarks/views.py'
