@@ -71,7 +71,8 @@ def _find_shown_folders(find_folders: Callable) -> Callable:
         if len(folders) < len(found):
             hidden = sorted(set(found).difference(folders))
             print_log(
-                f'{printable(root)}: {printable(", ".join(hidden))}: hidden, not taken for a class',
+                f'{printable(root.rstrip("/"))}: {printable(", ".join(hidden))}: hidden, not taken '
+                'for a class',
                 logger='current',
                 level=logging.WARNING,
             )
