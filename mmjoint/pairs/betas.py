@@ -141,11 +141,17 @@ def own_names(laws: dict[str, list[float | None]]) -> list[str]:
 
     Returns:
         list[str]: The quantities that the config makes joint somewhere; if there are none, those of
-        the first augmentation.
+        the first augmentation. Correlations (rho) are no betas, and need their names.
     """
-    joint = [name for name, betas in laws.items() if any(beta is not None for beta in betas)]
-    first = next(iter(laws), '').split('.')[0]
-    return joint or [name for name in laws if name.split('.')[0] == first]
+    steered = {name: betas for name, betas in laws.items() if _argument(name) != 'rho'}
+    joint = [name for name, betas in steered.items() if any(beta is not None for beta in betas)]
+    first = next(iter(steered), '').split('.')[0]
+    return joint or [name for name in steered if name.split('.')[0] == first]
+
+
+def _argument(name: str) -> str:
+    """Return the argument of the constructor that sets the beta of ``'CLASS.QUANTITY'``."""
+    return getattr(TRANSFORMS.get(name.split('.')[0]), 'beta_argument', 'beta')
 
 
 def matching(word: str, laws: dict[str, list[float | None]], where: str) -> list[str]:

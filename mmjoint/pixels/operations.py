@@ -20,15 +20,19 @@ __all__ = [
     'apply',
     'begin',
     'crop',
+    'erase',
     'finish',
     'mirror',
     'prepare',
     'resize',
+    'rotate',
     'to_array',
     'upright',
 ]
 
 Image = np.ndarray | Deferred
+#: The ways in which a rotated image is interpolated.
+INTERPOLATIONS = dict(nearest=cv2.INTER_NEAREST, bilinear=cv2.INTER_LINEAR, bicubic=cv2.INTER_CUBIC)
 
 
 def begin(img: np.ndarray) -> Image:
@@ -140,3 +144,63 @@ def apply(img: Image, operations: Sequence[tuple[str, float]]) -> Image:
     for name, value in operations:
         img = plain.OPERATIONS[name](img, value)
     return img
+
+
+def rotate(img: np.ndarray, angle: float, fill: float, interpolation: str) -> np.ndarray:
+    """Rotate about the center, keeping the size.
+
+    Args:
+        img (np.ndarray): (H, W) or (H, W, C), uint8 or float32.
+        angle (float): Degrees, counterclockwise.
+        fill (float): Level of what the rotated image does not cover.
+        interpolation (str): A key of ``INTERPOLATIONS``.
+
+    Returns:
+        np.ndarray: A new array of the same shape and type.
+    """
+    height, width = img.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
+    out = cv2.warpAffine(
+        np.ascontiguousarray(img),
+        matrix,
+        (width, height),
+        flags=INTERPOLATIONS[interpolation],
+        borderValue=(fill,) * 4,
+    )
+    return out.reshape(img.shape)
+
+
+def erase(
+    img: np.ndarray,
+    box: tuple[int, int, int, int],
+    fill: str | float | Sequence[float],
+    seed: int = 0,
+) -> np.ndarray:
+    """Erase a box from a copy of an image.
+
+    Args:
+        img (np.ndarray): (H, W) or (H, W, C), uint8.
+        box (tuple[int, int, int, int]): (x, y, width, height) in pixels, inside the image.
+        fill (str | float | Sequence[float]): ``'mean'``, the image's mean color; ``'noise'``,
+            levels drawn uniformly with ``seed``; a level, or one per channel.
+        seed (int): Seed of the noise. Defaults to 0.
+
+    Raises:
+        ValueError: ``fill`` does not have one level per channel.
+    """
+    out = img.copy()
+    x, y, width, height = box
+    part = out[y : y + height, x : x + width]
+    if isinstance(fill, str):
+        if fill == 'noise':
+            noise = np.random.default_rng(seed).bytes(part.size)
+            part[...] = np.frombuffer(noise, np.uint8).reshape(part.shape)
+        else:
+            part[...] = np.rint(img.mean((0, 1))).astype(img.dtype)
+        return out
+    channels = 1 if img.ndim == 2 else img.shape[2]
+    levels = np.rint(np.ravel(fill))
+    if len(levels) not in (1, channels):
+        raise ValueError(f'fill {fill!r} has {len(levels)} levels, the image {channels} channels')
+    part[...] = levels if part.ndim == 3 else levels[0]
+    return out

@@ -126,6 +126,20 @@ class JointQuantity:
 
 
 @dataclasses.dataclass
+class AppliedToOne(JointQuantity):
+    """Whether one view of the pair has a property, such as being mirrored, and the other has not.
+
+    t is -1 if only view 1 has it, 1 if only view 2 has it, and 0 if both are alike.
+    """
+
+    space: str = 'difference'
+    note: str = 'Second minus first view: 0 if both are alike, 1 or -1 if one of them is applied.'
+
+    def describe(self, t: float) -> str:
+        return f'{self.title} of one view only' if t else f'{self.title} alike'
+
+
+@dataclasses.dataclass
 class CenterDistance(JointQuantity):
     """The distance between the centers of the two boxes.
 

@@ -10,6 +10,18 @@ def check_probability(name: str, prob: Any) -> float:
     return float(prob)
 
 
+def check_probabilities(name: str, prob: Any) -> tuple[float, float]:
+    """Return a probability for both views, or one for each, as two floats.
+
+    Raises:
+        ValueError: ``prob`` is not one or two probabilities; the message names ``name``.
+    """
+    probs = prob if isinstance(prob, (list, tuple)) else (prob, prob)
+    if len(probs) != 2:
+        raise ValueError(f'{name} must be one probability or one per view, got {prob!r}')
+    return check_probability(name, probs[0]), check_probability(name, probs[1])
+
+
 def check_range(name: str, limits: Any) -> tuple[float, float]:
     """Return ``limits`` as two floats; raise ValueError naming ``name`` unless 0 < low <= high."""
     try:

@@ -36,6 +36,9 @@ _DEALING = (DefaultSampler, DistributedSampler, InfiniteSampler, RepeatAugSample
 # It is seeded from the first sample on that draws from it, which a generator in its place detects.
 _python_draws = False
 _in_step = random.Random()
+# NumPy's global generator and torch's. `np.random.seed` is a wrapper, which takes as long again.
+_numpy: np.random.RandomState = np.random.mtrand._rand
+_torch = torch.default_generator
 
 
 class Draw(int):
@@ -51,7 +54,7 @@ class Draw(int):
     visit: int
 
     def __new__(cls, index: int, epoch: int = 0, visit: int = 0) -> 'Draw':
-        self = super().__new__(cls, index)
+        self = int.__new__(cls, index)
         self.epoch, self.visit = epoch, visit
         return self
 
@@ -61,7 +64,8 @@ class Draw(int):
     @property
     def name(self) -> str:
         """``'EPOCH:INDEX'``, and ``':VISIT'`` after it from the second visit on; all from 0."""
-        return f'{self.epoch}:{int(self)}' + (f':{self.visit}' if self.visit else '')
+        name = f'{self.epoch}:{int(self)}'
+        return f'{name}:{self.visit}' if self.visit else name
 
 
 def seed_draws(*numbers: int) -> None:
@@ -92,8 +96,8 @@ def seed_iteration(seed: int, iteration: int) -> None:
 
 def _seed_arrays(state: int) -> None:
     # Both are the same Mersenne Twister, so the same seed would give them the same numbers.
-    np.random.seed(state & 0xFFFFFFFF)
-    torch.default_generator.manual_seed(state >> 32)
+    _numpy.seed(state & 0xFFFFFFFF)
+    _torch.manual_seed(state >> 32)
 
 
 def _mix(state: int) -> int:

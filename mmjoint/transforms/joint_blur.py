@@ -9,7 +9,7 @@ from mmengine.registry import TRANSFORMS
 from ..distributions import JointDistribution
 from ..pixels import operations
 from .base import JointParams, JointQuantity, JointTransform
-from .checks import check_probability, check_range
+from .checks import check_probabilities, check_range
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,7 @@ class JointBlur(JointTransform):
         limits = check_range('sigma_range', sigma_range)
         self.sigma = sigma_quantity(JointDistribution(*limits, beta=beta))
         self.joint = (self.sigma,)
-        probs = prob if isinstance(prob, (list, tuple)) else (prob, prob)
-        if len(probs) != 2:
-            raise ValueError(f'prob must be one probability or one per view, got {prob!r}')
-        self.prob = tuple(check_probability('prob', p) for p in probs)
+        self.prob = check_probabilities('prob', prob)
 
     def sample(self, results: dict) -> tuple[BlurParams, BlurParams]:
         """Draw the sigmas of a pair and which views are blurred."""

@@ -118,3 +118,12 @@ def test_stock_views_have_no_beta():
     stock = dict(type='MultiView', num_views=2, transforms=[[dict(type='RandomResizedCrop')]])
     with pytest.raises(ValueError, match='hold no joint augmentation, such as JointCrop'):
         set_betas(stock, {'': 0}, 'a.py')
+
+
+def test_a_correlation_needs_its_name():
+    pipeline = [dict(type='JointFlip', rho=0.5), dict(type='JointCrop', beta=0)]
+    assert set_betas(pipeline, {'': -2.0}, 'a.py') == {'JointCrop.area': -2.0}
+    assert set_betas(pipeline, {'JointFlip': -1.0}, 'a.py') == {'JointFlip.flip': -1.0}
+    assert [step.get('rho', step.get('beta')) for step in pipeline] == [-1.0, -2.0]
+    with pytest.raises(ValueError, match=r'rho must be in \[-1, 1\]'):
+        set_betas(pipeline, {'JointFlip': 2.0}, 'a.py')

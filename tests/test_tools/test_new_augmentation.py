@@ -19,14 +19,14 @@ from mmjoint.transforms import JointParams, JointQuantity, JointTransform
 
 
 @dataclass(frozen=True)
-class RotationParams(JointParams):
+class TurnParams(JointParams):
     """One view's rotation; `angle` in degrees, counter-clockwise."""
 
     angle: float
 
 
 @TRANSFORMS.register_module()
-class JointRotation(JointTransform):
+class JointTurn(JointTransform):
     """Rotate both views of a pair, the difference of their angles drawn from JC(beta)."""
 
     def __init__(self, limit: float = 30.0, beta: float | None = 0.0) -> None:
@@ -34,21 +34,21 @@ class JointRotation(JointTransform):
         self.angle = JointQuantity('angle', law, 'rotation', unit='°')
         self.joint = (self.angle,)
 
-    def sample(self, results: dict) -> tuple[RotationParams, RotationParams]:
+    def sample(self, results: dict) -> tuple[TurnParams, TurnParams]:
         first, second = self.angle.sample()
-        return RotationParams(first), RotationParams(second)
+        return TurnParams(first), TurnParams(second)
 
-    def apply(self, results: dict, params: RotationParams) -> dict:
+    def apply(self, results: dict, params: TurnParams) -> dict:
         results['img'] = mmcv.imrotate(results['img'], -params.angle)
         return results
 
 
 @pytest.fixture
 def config(pretrain_config):
-    """The tiny config with JointRotation behind its crop, which is independent."""
+    """The tiny config with JointTurn behind its crop, which is independent."""
     crop = "dict(type='JointCrop', scale=32"
     text = pretrain_config.read_text().replace(f'{crop})', f'{crop}, beta=None), ROTATION')
-    text = text.replace('ROTATION', "dict(type='JointRotation', limit=20, beta=0)")
+    text = text.replace('ROTATION', "dict(type='JointTurn', limit=20, beta=0)")
     pretrain_config.write_text(text + "custom_hooks = [dict(type='PairStatsHook', interval=12)]\n")
     return pretrain_config
 
@@ -69,7 +69,7 @@ def test_training_sdf_and_page(config, run_tool, tmp_path):
     """train.py --beta, the hook's numbers, SDF by beta and the browse page."""
     status, out, err = run_tool('train.py', config, '--work-dir', 'run', '--beta', 'None')
     assert status == 0, err
-    assert '--beta: JointRotation.angle=None' in out
+    assert '--beta: JointTurn.angle=None' in out
     (saved,) = (tmp_path / 'run').glob('*/vis_data/config.py')
     crop, rotation = Config.fromfile(saved).train_dataloader.dataset.pipeline[1].transforms[0]
     assert (crop.beta, rotation.beta) == (None, None)
@@ -83,14 +83,14 @@ def test_training_sdf_and_page(config, run_tool, tmp_path):
     histogram = json.loads(histograms.read_text())['angle']
     assert (histogram['low'], histogram['high'], sum(histogram['counts'])) == (-40, 40, 96)
 
-    arguments = ['--num-images', 24, '--beta', 'JointRotation=2', 'JointRotation=-2']
+    arguments = ['--num-images', 24, '--beta', 'JointTurn=2', 'JointTurn=-2']
     checkpoint = 'run/epoch_2.pth'
     status, out, err = run_tool(
         'measure_sdf.py', config, checkpoint, *arguments, '--json', 'sdf.json'
     )
     assert status == 0, err
     rows = json.loads((tmp_path / 'sdf.json').read_text())['rows']
-    settings = ['JointRotation=2', 'JointRotation=-2']
+    settings = ['JointTurn=2', 'JointTurn=-2']
     assert [row['setting'] for row in rows] == settings
     near, far = (row['angle_difference'] for row in rows)
     assert (
@@ -101,13 +101,13 @@ def test_training_sdf_and_page(config, run_tool, tmp_path):
     status, _, err = run_tool('browse_views.py', config, '--out', 'a.html', '--num-photos', 1)
     assert status == 0, err
     page = (tmp_path / 'a.html').read_text()
-    assert '<dd>JointRotation.angle; everything else as the config has it</dd>' in page
+    assert '<dd>JointTurn.angle; everything else as the config has it</dd>' in page
     assert '<h3>Rotation, second − first view</h3>' in page and 'class="expected"' in page
-    assert len(re.findall(r'RotationParams: angle -?[\d.]+', page)) == 2 * 5
+    assert len(re.findall(r'TurnParams: angle -?[\d.]+', page)) == 2 * 5
     assert len(re.findall(r'Views 1 and 2: .*, rotation [\d.]+° apart', page)) == 5
 
 
 def test_fixed_ratio_of_a_difference(config, run_tool):
-    arguments = ['--fixed-ratio', 'JointRotation=2']
+    arguments = ['--fixed-ratio', 'JointTurn=2']
     status, _, err = run_tool('measure_sdf.py', config, 'none.pth', *arguments)
     assert status == 1 and 'rotation has no ratio that could be fixed' in err
