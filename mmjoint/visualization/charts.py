@@ -7,6 +7,8 @@ import numpy as np
 from markupsafe import Markup, escape
 
 _MOST_POINTS = 200
+# Approximate width in pixels of a character of a tick's label.
+_CHARACTER = 8.3
 
 
 class _Axes:
@@ -162,13 +164,16 @@ def line_chart(label: str, unit: str, curves: list[tuple[int, list[int], list[fl
     low = min(float(values.min()) for _, _, values in drawn)
     high = max(float(values.max()) for _, _, values in drawn)
     if low == high:  # one point: room above and below, with round numbers at the axis
-        room = abs(low) / 20 or 1.0
+        room = abs(low) / 2 or 1.0
         low, high = low - room, high + room
     heights = round_numbers(low, high)
     limits = min(low, heights[0]), max(high, heights[-1])
-    axes = _Axes((440, 250), (52, 14, 12, 44), (first, last), limits)
-    axes.grid(heights)
     places = [tick for tick in round_numbers(first, last) if first <= tick <= last]
+    # The margins hold the longest label at the left, and half of the last one below.
+    left = 14 + _CHARACTER * max(4, *(len(f'{tick:g}') for tick in heights))
+    right = max(14, _CHARACTER * len(f'{places[-1]:g}') / 2)
+    axes = _Axes((440, 250), (math.ceil(left), math.ceil(right), 12, 44), (first, last), limits)
+    axes.grid(heights)
     axes.floor_line([(tick, f'{tick:g}') for tick in places])
     middle, bottom = (axes.left + axes.right) / 2, axes.size[1] - 6
     axes.parts.append(f'<text x="{middle:.0f}" y="{bottom}">iteration</text>')

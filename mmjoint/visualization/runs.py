@@ -2,6 +2,8 @@
 
 import json
 import statistics
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ CURVES = (
     'collapse/directions',
     'collapse/positive',
     'collapse/negative',
+    'pairs/area_beyond_2',
     'lr',
 )
 # The settings that determine what a run computes. The named parts of which a config is made, such
@@ -196,8 +199,11 @@ def config_differences(cfgs: list[Config | None]) -> dict[str, list[str]]:
 
 
 def _flatten(value: Any, prefix: str = '') -> dict[str, Any]:
+    items: list[tuple[Any, Any]]
     if isinstance(value, dict):
         items = [(k, v) for k, v in value.items() if prefix or k in _SETTINGS]
+    elif prefix == 'custom_hooks.' and isinstance(value, (list, tuple)):
+        items = _by_type(value)
     elif isinstance(value, (list, tuple)) and any(isinstance(v, (dict, list)) for v in value):
         items = list(enumerate(value))
     else:
@@ -207,3 +213,15 @@ def _flatten(value: Any, prefix: str = '') -> dict[str, Any]:
         for key, inner in items
         for name, leaf in _flatten(inner, f'{prefix}{key}.').items()
     }
+
+
+def _by_type(hooks: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Name hooks by their type, since a place in the list says nothing; the second is KNNHook#2."""
+    named: list[tuple[str, Any]] = []
+    seen: Counter[str] = Counter()
+    for hook in hooks:
+        kind = hook.get('type', '') if isinstance(hook, dict) else hook
+        kind = kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
+        seen[kind] += 1
+        named.append((kind if seen[kind] == 1 else f'{kind}#{seen[kind]}', hook))
+    return named

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -146,6 +147,15 @@ def test_differences_between_configs():
         'model.steps.1.beta': ['None', '0', ''],
         'randomness.seed': ['', '1', ''],
     }
+    # Hooks are compared by type, not by their place in the list.
+    knn, other = dict(type='KNNHook', interval=5), dict(type='CollapseHook')
+    hooks = [dict(type='FixedLRHook'), knn, other], [other, dict(knn, interval=9), knn]
+    assert config_differences([cfg(custom_hooks=list(h)) for h in hooks]) == {
+        'custom_hooks.FixedLRHook.type': ["'FixedLRHook'", ''],
+        'custom_hooks.KNNHook#2.interval': ['', '5'],
+        'custom_hooks.KNNHook#2.type': ['', "'KNNHook'"],
+        'custom_hooks.KNNHook.interval': ['5', '9'],
+    }
 
 
 @pytest.mark.parametrize(
@@ -174,6 +184,29 @@ def test_a_chart_shows_the_values():
     )
     assert len(many) < 10_000
     assert line_chart('loss', 'loss', [(0, [1], [math.nan])]) == ''
+
+
+def test_labels_of_one_point_are_not_cut():
+    """A label of 13 px system font is narrower than 8.3 px a character, DejaVu's; it ends at x."""
+    for step, value in ((1, -0.00021), (100000, 4.8828e-05), (12, 4.87)):
+        chart = str(line_chart('l', 'l', [(0, [step], [value])]))
+        labels = re.findall(r'<text (class="left" )?x="([\d.]+)" y="[\d.]+">([^<]+)<', chart)
+        assert len(labels) >= 5
+        for left, x, text in labels:
+            width = 8.3 * len(text)
+            assert float(x) - width * (1 if left else 0.5) >= 0
+            assert float(x) + (0 if left else width / 2) <= 440
+
+
+def test_same_images_are_said_to_be_the_same_only_if_they_are(tmp_path):
+    picture = np.zeros((20, 30, 3), np.uint8)
+    for folder, same in (('absent', True), ('elsewhere', False)):
+        runs = [read_run(make_run(tmp_path / folder / name, 0, 2.0)) for name in 'ab']
+        runs[1].cfg.train_dataloader.dataset.data_root = folder
+        for run in runs:
+            run.pairs = [picture]
+        write_report(tmp_path / 'report.html', runs=runs)
+        assert ('The same images for each run' in (tmp_path / 'report.html').read_text()) == same
 
 
 class Links(HTMLParser):
