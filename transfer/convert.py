@@ -14,7 +14,11 @@ def parse_args() -> argparse.Namespace:
         help="from mmpretrain's, mmselfsup's, MoCo's or DINO's training, of torchvision, timm, or "
         'written by this command',
     )
-    parser.add_argument('out', help='.pkl for detectron2, .pth or (timm) .safetensors')
+    parser.add_argument(
+        'out',
+        help='.pkl for detectron2, .pth or (timm) .safetensors; for timm also a new folder, with '
+        'config.json, model.safetensors and a model card',
+    )
     parser.add_argument('--to', required=True, choices=TARGETS, help='the format to write')
     parser.add_argument(
         '--which',

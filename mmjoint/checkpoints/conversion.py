@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..utils.files import write_output
+from ..utils.files import whole_folder, write_output
 from ..version import __version__
-from .facts import algorithm, differences, plain_network, resnet_facts
+from .facts import algorithm, differences, normalization, plain_network, resnet_facts
 from .key_maps import find_backbones, pick_backbone, resnet_keys
 from .reading import CheckpointError, file_sha256, read_checkpoint
+from .timm_folder import write_timm_folder
 
 
 def backbone_weights(
@@ -68,7 +69,8 @@ def convert(
     Args:
         ckpt (str | Path): See ``backbone_weights``.
         out (str | Path): The file to write; its suffix says what it holds. It is written aside and
-            moved into place.
+            moved into place. For timm a name without a suffix is a folder, which must not exist, as
+            documented in ``write_timm_folder``.
         to (str): ``'detectron2'`` (.pkl), ``'torchvision'`` (.pth), ``'timm'`` (.pth or
             .safetensors), ``'mmdet'`` or ``'mm'`` (.pth; keys under ``backbone.``).
         which (str): ``'online'`` or ``'momentum'``. Defaults to ``'online'``.
@@ -90,20 +92,31 @@ def convert(
     ckpt, out = Path(ckpt), Path(out)
     if to not in TARGETS:
         raise CheckpointError(f'{to!r} is not a target; expected one of {", ".join(TARGETS)}')
-    if out.suffix not in TARGETS[to]:
+    as_folder = to == 'timm' and not out.suffix
+    if out.suffix not in TARGETS[to] and not as_folder:
         raise CheckpointError(
             f'{out}: {to} reads {" or ".join(TARGETS[to])} files; name the output so'
+            + (', or without a suffix for a folder' if to == 'timm' else '')
         )
     if out.exists() and ckpt.exists() and out.samefile(ckpt):
         raise CheckpointError(f'{out}: the output would take the place of the checkpoint')
     weights, provenance = _read(ckpt, which, trust, to)
     if depth is not None and provenance['depth'] != depth:
         raise CheckpointError(f'{ckpt}: holds a ResNet-{provenance["depth"]}; expected {depth}')
-    if provenance['stem'] != '7x7' and to not in SMALL_STEM_TARGETS:
+    if provenance['stem'] != '7x7' and (as_folder or to not in SMALL_STEM_TARGETS):
         raise CheckpointError(
             f'{ckpt}: conv1.weight is {tuple(weights["conv1.weight"].shape)}, the stem of small '
             f"images, which {to}'s ResNet lacks: it has 7x7, stride 2 and max-pooling"
         )
+    if as_folder:
+        with whole_folder(out) as folder:
+            write_timm_folder(
+                folder,
+                _safetensors(weights, provenance),
+                provenance,
+                normalization(read_checkpoint(ckpt, trust)),
+            )
+        return provenance
     content = TARGETS[to][out.suffix](weights, provenance)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_output(out, content)

@@ -32,6 +32,28 @@ def algorithm(checkpoint: Mapping) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
+def normalization(checkpoint: Mapping) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return mean and standard deviation of R, G and B, from 0 to 1, of the saved config."""
+    cfg = saved_config(checkpoint)
+    model = cfg.get('model')
+    settings = cfg.get('data_preprocessor')
+    if not isinstance(settings, dict):
+        settings = model.get('data_preprocessor') if isinstance(model, dict) else None
+    if not isinstance(settings, dict):
+        return None
+    parts = []
+    for key in ('mean', 'std'):
+        values = settings.get(key)
+        if not isinstance(values, (list, tuple)) or len(values) != 3:
+            return None
+        if not all(isinstance(value, (int, float)) for value in values):
+            return None
+        parts.append(tuple(round(value / 255, 6) for value in values))
+    mean, std = parts
+    # Without `to_rgb` the numbers are in the order of the images, BGR.
+    return (mean, std) if settings.get('to_rgb', False) else (mean[::-1], std[::-1])
+
+
 def resnet_facts(checkpoint: Mapping) -> dict[str, object]:
     """Return properties of a checkpoint's ResNet that the shapes of its weights do not show.
 

@@ -14,8 +14,15 @@ import pytest
 import timm
 import torch
 import torchvision
+from mmengine.config import Config
 from mmpretrain.models import ResNet
-from resnets import assert_same_features, assert_same_weights, stage_outputs, without_weights
+from resnets import (
+    assert_same_features,
+    assert_same_weights,
+    mm_resnet,
+    stage_outputs,
+    without_weights,
+)
 from torch import nn
 
 import mmjoint
@@ -48,6 +55,38 @@ def test_same_features_in_torchvision_and_timm(checkpoints, tmp_path, depth):
             f'resnet{depth}', num_classes=0, checkpoint_path=str(tmp_path / name)
         )
         assert_same_features(stage_outputs(model, images), expected)
+
+
+@torch.no_grad()
+def test_folder_for_timm(tmp_path):
+    """timm loads the folder as it is, with the checkpoint's normalization; the card tells whose."""
+    checkpoint, backbone = tmp_path / 'epoch_3.pth', mm_resnet(18)
+    cfg = dict(
+        model=dict(type='SimCLR'),
+        data_preprocessor=dict(mean=[51, 102, 153], std=[51, 51, 102], to_rgb=True),
+    )
+    meta = dict(epoch=3, iter=12, cfg=Config(cfg).pretty_text)
+    weights = {f'backbone.{key}': value for key, value in backbone.state_dict().items()}
+    torch.save(dict(state_dict=weights, meta=meta), checkpoint)
+    folder = tmp_path / 'made'
+    made = convert(checkpoint, folder, 'timm')
+    assert sorted(p.name for p in folder.iterdir()) == [
+        'README.md',
+        'config.json',
+        'model.safetensors',
+    ]
+    model = timm.create_model(f'local-dir:{folder}', pretrained=True).eval()
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    assert_same_features(stage_outputs(model, images), backbone(images))
+    assert model(images).shape == (2, 512) and model.num_features == 512
+    settings = timm.data.resolve_model_data_config(model)
+    assert tuple(settings['mean']) == (0.2, 0.4, 0.6)
+    assert tuple(settings['std']) == (0.2, 0.2, 0.4)
+    card = (folder / 'README.md').read_text()
+    assert card.startswith('---\nlibrary_name: timm\n') and made['sha256'] in card
+    assert '| method | SimCLR |' in card and 'that of the checkpoint.' in card
+    with pytest.raises(FileExistsError, match='made: exists already'):
+        convert(checkpoint, folder, 'timm')
 
 
 @pytest.mark.parametrize('depth', DEPTHS)
