@@ -270,6 +270,30 @@ RECIPES = {
         'neck': ('MoCoV2Neck', 512, 512, 128),
         'queue': 4096,
     },
+    **{
+        f'{method}_resnet{depth}_1xb256-coslr-200e_folder': {
+            **recipe,
+            **FOLDER,
+            'depth': depth,
+            'neck': (kind, 2048 if depth == 50 else 512, *widths),
+            'optimizer': dict(recipe['optimizer'], lr=lr),
+        }
+        for method, recipe, lr in (
+            ('byol', BYOL, 0.3),
+            ('mocov3', MOCOV3, 0.3),
+            ('simsiam', SIMSIAM, 0.05),
+            ('dino', dict(DINO, final=1e-6 / 0.03), 0.03),
+        )
+        for depth in (18, 50)
+        for kind, _, *widths in (recipe['neck'],)
+    },
+    'simclr_resnet50_1xb256-coslr-200e_folder': {
+        **SIMCLR,
+        **FOLDER,
+        'depth': 50,
+        'optimizer': dict(SIMCLR['optimizer'], lr=0.3),
+    },
+    'mocov2_resnet50_1xb256-coslr-200e_folder': {**MOCOV2, **FOLDER, 'depth': 50, 'queue': 4096},
     'mocov2_resnet18_1xb256-coslr-10e_scenes': {
         **MOCOV2_SMALL,
         **SCENES,
@@ -363,6 +387,13 @@ PROBES = {
     'resnet18_4xb128-linear-steplr-100e_stl10': dict(
         SMALL_PROBE, data_set='stl10', size=96, mean=STL_MEAN, std=STL_STD, head=(512, 10)
     ),
+    'resnet50_1xb256-linear-steplr-100e_folder': {**MOCO_PROBE, 'data_set': 'labeled'},
+    'resnet18_1xb256-linear-steplr-100e_folder': {
+        **MOCO_PROBE,
+        'data_set': 'labeled',
+        'depth': 18,
+        'head': (512, 1000),
+    },
     'resnet18_1xb256-linear-steplr-20e_scenes': dict(
         SMALL_PROBE,
         data_set='scenes',
@@ -379,6 +410,7 @@ PROBES = {
 # What each data set's training and kNN data are: type and the arguments that pick the images.
 _IN100_TRAIN = dict(split='train', class_list='imagenet100')
 _IN100_VAL = dict(split='val', class_list='imagenet100')
+_LABELED = [dict(data_prefix=split, with_label=True) for split in ('train', 'train', 'val')]
 DATA = {
     'imagenet100': ('ImageNetSubset', _IN100_TRAIN, _IN100_TRAIN, _IN100_VAL),
     # What is learnt on COCO is measured on ImageNet-100.
@@ -386,11 +418,7 @@ DATA = {
     'imagenet': ('ImageNet1K', dict(split='train'), dict(split='train'), dict(split='val')),
     'tiny-imagenet': ('TinyImageNet', dict(split='train'), dict(split='train'), dict(split='val')),
     'stl10': ('STL10', dict(split='train+unlabeled'), dict(split='train'), dict(split='test')),
-    'scenes': (
-        'ImageFolder',
-        dict(data_prefix='train', with_label=True),
-        dict(data_prefix='train', with_label=True),
-        dict(data_prefix='val', with_label=True),
-    ),
+    'scenes': ('ImageFolder', *_LABELED),
+    'labeled': ('ImageFolder', *_LABELED),
     'folder': ('ImageFolder', {}, None, None),
 }

@@ -214,7 +214,10 @@ def test_evaluation_takes_the_middle_of_the_photo(load, photo):
     assert (ours.int() - theirs.int()).abs().max() <= 1
 
 
-@pytest.mark.parametrize('name', [*BASELINES, *PROBES])
+# Those of a folder with a ResNet-50 differ from them in the data alone.
+@pytest.mark.parametrize(
+    'name', [n for n in (*BASELINES, *PROBES) if not re.search('resnet50.*_folder', n)]
+)
 def test_model_and_optimizer_build(load, name):
     cfg = load(name)
     model = MODELS.build(cfg.model)
