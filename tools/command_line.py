@@ -7,6 +7,7 @@ which takes seconds, so that ``--help`` and a mistyped argument are answered at 
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from pathlib import Path
 
 DEBUG_HELP = 'MMJOINT_DEBUG=1 in the environment shows the traceback of an error.'
 
@@ -61,6 +62,17 @@ def add_run_options(parser: ArgumentParser) -> None:
     )
 
 
+def not_installed(error: ImportError) -> str:
+    """Say what helps where a package cannot be imported."""
+    root = Path(__file__).resolve().parents[1]
+    if (root / '.venv/bin/activate').is_file() and Path(sys.prefix).resolve() != root / '.venv':
+        return f'error: {error}; `source {root}/.venv/bin/activate` chooses what is set up here'
+    return (
+        f"error: {error}; in this project's folder, "
+        f"{sys.executable} -m pip install -e '.[mm]' installs what is needed"
+    )
+
+
 def start(main: Callable[[Namespace], None], args: Namespace) -> None:
     """Run a tool; an error in the user's input ends it with one line and status 1.
 
@@ -73,9 +85,6 @@ def start(main: Callable[[Namespace], None], args: Namespace) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except ImportError as error:
-        sys.exit(
-            f"error: {error}; in this project's folder, "
-            f"{sys.executable} -m pip install -e '.[mm]' installs what is needed"
-        )
+        sys.exit(not_installed(error))
     with one_line_errors():
         main(args)

@@ -14,17 +14,22 @@ import os
 import socket
 import sys
 
-import torch
-from torch.distributed import TCPStore
-from torch.distributed.elastic.multiprocessing import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.elastic.rendezvous import (
-    RendezvousInfo,
-    RendezvousParameters,
-    rendezvous_handler_registry,
-)
-from torch.distributed.elastic.rendezvous.static_tcp_rendezvous import StaticTCPRendezvous
-from torch.distributed.run import determine_local_world_size, parse_args, run
+from command_line import not_installed
+
+try:
+    import torch
+    from torch.distributed import TCPStore
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import (
+        RendezvousInfo,
+        RendezvousParameters,
+        rendezvous_handler_registry,
+    )
+    from torch.distributed.elastic.rendezvous.static_tcp_rendezvous import StaticTCPRendezvous
+    from torch.distributed.run import determine_local_world_size, parse_args, run
+except ImportError as error:
+    sys.exit(not_installed(error))
 
 LOOPBACK = '127.0.0.1'
 

@@ -34,12 +34,15 @@ def test_arguments_are_read_first(
     assert f'usage: {tool.name}' in (done.stdout if status == 0 else done.stderr)
 
 
-def test_missing_mmjoint_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / 'mmjoint.py').write_text(
-        'raise ModuleNotFoundError("No module named \'mmjoint\'", name="mmjoint")'
+@pytest.mark.parametrize(
+    ('package', 'tool'), [('mmjoint', 'make_scenes.py'), ('torch', 'launch.py')]
+)
+def test_what_is_not_installed_is_one_line(tmp_path: Path, package: str, tool: str) -> None:
+    (tmp_path / f'{package}.py').write_text(
+        f'raise ModuleNotFoundError("No module named {package!r}", name="{package}")'
     )
     done = subprocess.run(
-        [sys.executable, str(ROOT / 'tools/make_scenes.py'), 'out'],
+        [sys.executable, str(ROOT / 'tools' / tool), 'out'],
         env=os.environ | {'PYTHONPATH': str(tmp_path)},
         cwd=tmp_path,
         capture_output=True,
@@ -48,4 +51,14 @@ def test_missing_mmjoint_is_one_line(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith("error: No module named 'mmjoint'") and 'pip install' in line
+    assert line.startswith(f'error: No module named {package!r}') and 'pip install' in line
+
+
+def test_the_environment_of_the_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    from command_line import not_installed
+
+    monkeypatch.setattr(sys, 'prefix', '/usr')
+    line = not_installed(ImportError("No module named 'torch'"))
+    activate = ROOT / '.venv/bin/activate'
+    assert (str(activate) in line) is activate.is_file()
