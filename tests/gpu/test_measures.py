@@ -83,7 +83,7 @@ def test_sdf(trained, run_tool, tmp_path):
     assert status == 0, err
     rows = json.loads((tmp_path / 'a.json').read_text())['rows']
     settings = {row['setting'] for row in rows}
-    assert settings == {'as configured', 'beta 0', 'area ratio 1:1', 'area ratio 1:4'}
+    assert settings == {'beta 0', 'area ratio 1:1', 'area ratio 1:4'}
     assert all(-1 <= row['sdf'] <= 1 for row in rows)
 
 
