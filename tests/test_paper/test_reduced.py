@@ -130,7 +130,7 @@ def test_a_folder_without_labels_gets_no_knn(root):
 
 
 def test_tiny_imagenet_as_published(tmp_path):
-    (tmp_path / 'val').mkdir()
+    (tmp_path / 'val/images').mkdir(parents=True)
     (tmp_path / 'val/val_annotations.txt').touch()
     cfg = reduced('simclr/simclr_resnet50_8xb64-coslr-100e_in1k', tmp_path)
     train, val = cfg.train_dataloader.dataset, cfg.knn_val_dataloader.dataset
