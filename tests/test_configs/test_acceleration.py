@@ -28,8 +28,6 @@ METHODS = (
     'swav_resnet50_8xb32-coslr-200e_in1k',
     'infomin_resnet50_8xb32-coslr-100e_in1k',
 )
-# Compiled in the quick tests.
-COMPILED = ('simclr',)
 # Trained with the channels last in the quick tests.
 LAID_OUT = ('simclr', 'mocov3', 'dino_vit')
 SMALL_VIT = dict(
@@ -129,13 +127,8 @@ def test_channels_last(name: str, train: Callable) -> None:
     assert all(value.is_contiguous() for value in saved.values())
 
 
-@pytest.mark.parametrize(
-    'name',
-    [
-        name if name.startswith(COMPILED) else pytest.param(name, marks=pytest.mark.slow)
-        for name in METHODS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('name', METHODS)
 def test_compile(name: str, train: Callable) -> None:
     """As the eager backend gives it: what is traced, with gradients, names and momentum encoders.
 

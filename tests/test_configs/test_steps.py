@@ -1,7 +1,7 @@
 """Every pretraining config takes two optimisation steps, at a size that a CPU does in a second.
 
 The pipeline, method, loss, optimizer and hooks are the config's own; by default the backbone and
-the width are cut down (mmjoint.evaluation.reduced), with -m slow the models are those of the
+the width are cut down (mmjoint.paper.reduced), with -m slow the models are those of the
 configs, and variants are run too.
 """
 
@@ -32,6 +32,8 @@ CONTRASTIVE_CROP = 'mocov1_resnet50_contrastivecrop-8xb32-steplr-100e_in1k'
 SAME = re.compile('(_in100|_coco|_stl10|_folder|_scenes)$|-300e_|8xb32-steplr-100e_')
 DISTINCT = [name for name in NAMES if not re.search('_(joint|contrastive)', name)]
 DISTINCT = [name for name in DISTINCT if not SAME.search(name)] + [CONTRASTIVE_CROP]
+# Left to the slow tests: those that take long, and a second size of a method.
+SEEN_OTHERWISE = re.compile('infomin|contrastivecrop|vit-small|resnet18')
 # A bias right before a batch norm changes nothing: its gradient is 0 but for rounding.
 WITHOUT_GRADIENT = {'BYOL': {'neck.fc0.bias', 'head.predictor.fc0.bias'}}
 # What a recipe freezes in its first epoch or iterations.
@@ -146,7 +148,13 @@ def reduction(photos, epochs=1):
     return Reduction(str(photos), epochs=epochs, batch_size=8, size=32, width=8, queue=64)
 
 
-@pytest.mark.parametrize('name', DISTINCT)
+@pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=pytest.mark.slow) if SEEN_OTHERWISE.search(name) else name
+        for name in DISTINCT
+    ],
+)
 def test_two_steps(load, name, photos, tmp_path):
     epochs = 2 if name == CONTRASTIVE_CROP else 1
     cfg = reduce_config(load(name), reduction(photos, epochs), seed=0)

@@ -38,8 +38,8 @@ def folder(tmp_path, images):
     ('split', 'labels'),
     [
         ('train', [0, 9, 2, 1]),
-        ('test', [4, 4, 8]),
-        ('unlabeled', [None] * 5),
+        pytest.param('test', [4, 4, 8], marks=pytest.mark.slow),
+        pytest.param('unlabeled', [None] * 5, marks=pytest.mark.slow),
         ('train+unlabeled', [0, 9, 2, 1] + [None] * 5),
     ],
 )

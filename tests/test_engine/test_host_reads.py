@@ -29,7 +29,7 @@ METHODS = (
     'infomin_resnet50_8xb32-coslr-100e_in1k',
 )
 # Those whose views or networks take a CPU long.
-SLOW = ('infomin', 'leoclr', 'dino_vit', 'mocov1')
+SLOW = ('infomin', 'leoclr', 'dino', 'mocov1', 'simsiam')
 # Exceptions, by name. torch's AdamW counts the steps of each weight in a tensor that lies on the
 # host, beside a GPU too: to read it waits for nothing.
 ON_THE_HOST = ('dino_vit-small',)

@@ -62,7 +62,10 @@ def test_a_stock_blur_that_does_nothing_is_recorded_so(folder):
     assert [records[1][1] for records in results['view_params']] == [BlurParams(0.0, False)] * 2
 
 
-@pytest.mark.parametrize('beta', [None, 2, 0, -2])
+@pytest.mark.parametrize(
+    'beta',
+    [None, 0, pytest.param(2, marks=pytest.mark.slow), pytest.param(-2, marks=pytest.mark.slow)],
+)
 def test_crops_and_blurs_follow_the_closed_forms(beta):
     """20,000 pairs that always fit, so that what is drawn is what is recorded."""
     views = PairSource(config(joint([SQUARE, BLUR]))).build_views(

@@ -287,11 +287,6 @@ def test_a_stale_cache_is_dropped(tmp_path):
     assert not index.exists() and newer.exists()
 
 
-def test_importing_mmjoint_imports_no_numba():
-    code = 'import sys, mmjoint; assert "numba" not in sys.modules'
-    subprocess.run([sys.executable, '-c', code], check=True)
-
-
 REPORT = """
 import sys
 from mmjoint.pixels import compiled

@@ -53,7 +53,10 @@ def config(pretrain_config):
     return pretrain_config
 
 
-@pytest.mark.parametrize('beta', [None, 2, 0, -2])
+@pytest.mark.parametrize(
+    'beta',
+    [None, 0, pytest.param(2, marks=pytest.mark.slow), pytest.param(-2, marks=pytest.mark.slow)],
+)
 def test_statistics(config, beta):
     views = PairSource(Config.fromfile(config)).build_views({'': beta})
     photo = dict(img=np.zeros((64, 64, 3), np.uint8))

@@ -34,7 +34,9 @@ DATA = Path(__file__).with_name('data')
 DEPTHS = [18, 34, 50, pytest.param(101, marks=pytest.mark.slow)]
 
 
-@pytest.mark.parametrize('depth', DEPTHS)
+@pytest.mark.parametrize(
+    'depth', [18, 50, *(pytest.param(depth, marks=pytest.mark.slow) for depth in (34, 101))]
+)
 @torch.no_grad()
 def test_same_features_in_torchvision_and_timm(checkpoints, tmp_path, depth):
     checkpoint, backbone = checkpoints(depth)

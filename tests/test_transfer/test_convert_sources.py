@@ -34,7 +34,15 @@ MOVING_AVERAGES = {
 }
 
 
-@pytest.mark.parametrize('method', MOVING_AVERAGES)
+@pytest.mark.parametrize(
+    'method',
+    [
+        method
+        if method in ('simclr', 'mocov3', 'dino')
+        else pytest.param(method, marks=pytest.mark.slow)
+        for method in MOVING_AVERAGES
+    ],
+)
 def test_our_algorithms(method, tmp_path):
     folder = CONFIGS / method
     # The small ones have small heads; the backbone is replaced anyway.

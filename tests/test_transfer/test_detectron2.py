@@ -371,6 +371,7 @@ def test_the_last_checkpoint_is_kept(tmp_path, train_net):
 # The scripts -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec('detectron2') is not None, reason='detectron2 is installed')
 def test_missing_detectron2_is_one_line(tmp_path):
     done = subprocess.run(

@@ -67,8 +67,8 @@ def test_single_channel_and_whole_image(images):
     assert not np.shares_memory(same, img)
 
 
-@pytest.mark.parametrize('height,width', [(375, 500), (500, 375), (224, 224), (64, 200)])
-@pytest.mark.parametrize('scale', [(0.08, 1.0), (0.2, 1.0)])
+@pytest.mark.parametrize('height,width', [(375, 500), (64, 200)])
+@pytest.mark.parametrize('scale', [(0.08, 1.0), pytest.param((0.2, 1.0), marks=pytest.mark.slow)])
 def test_baseline_is_torchvisions_random_resized_crop(height, width, scale):
     """beta=None: area, aspect ratio and offsets have RandomResizedCrop's distributions."""
     ours = boxes(JointCrop(224, scale, beta=None), height, width, num=NUM // 2).reshape(-1, 5)
