@@ -44,6 +44,8 @@ class JointDistribution:
             ``beta=None``).
         beta (float, optional): Any finite number, or None. Defaults to 0.0.
         space (str): ``'ratio'`` or ``'difference'``. Defaults to ``'ratio'``.
+        order (str): Which view gets the larger parameter: ``'either'``, or always the ``'first'``
+            or the ``'second'``; then t has only one sign. Defaults to ``'either'``.
 
     Raises:
         TypeError: An argument is not a number.
@@ -55,14 +57,22 @@ class JointDistribution:
     """
 
     def __init__(
-        self, low: float, high: float, beta: float | None = 0.0, space: str = 'ratio'
+        self,
+        low: float,
+        high: float,
+        beta: float | None = 0.0,
+        space: str = 'ratio',
+        order: str = 'either',
     ) -> None:
-        self.low = _finite('low', low)
-        self.high = _finite('high', high)
-        self.beta = None if beta is None else _finite('beta', beta)
+        self.low = check_finite('low', low)
+        self.high = check_finite('high', high)
+        self.beta = None if beta is None else check_finite('beta', beta)
         self.space = space
         if space not in ('ratio', 'difference'):
             raise ValueError(f"space must be 'ratio' or 'difference', got {space!r}")
+        self.order = order
+        if order not in ('either', 'first', 'second'):
+            raise ValueError(f"order must be 'either', 'first' or 'second', got {order!r}")
         if self.high < self.low or (self.beta is not None and self.high == self.low):
             raise ValueError(f'low must be below high, got low={low}, high={high}')
         if self.beta is None:
@@ -89,8 +99,15 @@ class JointDistribution:
         low, high = self.low, self.high
         if self.beta is None:
             width = high - low
-            return low + width * np.random.random_sample(), low + width * np.random.random_sample()
-        return self._sample_given(self._sample_t())
+            a1 = low + width * np.random.random_sample()
+            a2 = low + width * np.random.random_sample()
+        else:
+            a1, a2 = self._sample_given(self._sample_t())
+        return (a1, a2) if self.in_order(a1, a2) else (a2, a1)
+
+    def in_order(self, a1: float, a2: float) -> bool:
+        """Whether the view that should get the larger parameter has it."""
+        return self.order == 'either' or (a1 >= a2 if self.order == 'first' else a1 <= a2)
 
     def _sample_given(self, t: float) -> tuple[float, float]:
         """Draw a pair with the given t; a1 is uniform where both parameters stay in range."""
@@ -128,7 +145,7 @@ class JointDistribution:
 
     def with_beta(self, beta: float | None) -> 'JointDistribution':
         """Return the distribution of the same parameter with another beta (None: independent)."""
-        return JointDistribution(self.low, self.high, beta, self.space)
+        return JointDistribution(self.low, self.high, beta, self.space, self.order)
 
     @property
     def limit(self) -> float:
@@ -159,7 +176,8 @@ class JointDistribution:
         Raises:
             ValueError: As documented in ``limit``.
         """
-        limit, size = self.limit, np.abs(np.asarray(t, float))
+        t = np.asarray(t, float)
+        limit, size = self.limit, np.abs(t)
         inside = size <= limit
         size = np.where(inside, size, 0.0)
         if self.beta is None:
@@ -177,6 +195,9 @@ class JointDistribution:
             x = (size if self.beta > 0 else limit - size) * abs(self.beta) / limit
             density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
             density *= abs(self.beta) / (2 * limit * self._half_mass)
+        if self.order != 'either':
+            density = 2 * density
+            inside &= (t <= 0) if self.order == 'first' else (t >= 0)
         return np.where(inside, density, 0.0)
 
     def cdf(self, t: ArrayLike) -> np.ndarray:
@@ -210,12 +231,17 @@ class JointDistribution:
         else:
             half = _normal_mass((limit - size) * -self.beta / limit) / (2 * self._half_mass)
             half = 0.5 - half
+        if self.order == 'first':
+            return np.where(t < 0, 1 - 2 * half, 1.0)
+        if self.order == 'second':
+            return np.where(t < 0, 0.0, 2 * half)
         return 0.5 + np.copysign(half, t)
 
     def __repr__(self) -> str:
         return (
             f'{self.__class__.__name__}(low={self.low}, high={self.high}, beta={self.beta}, '
-            f'space={self.space!r})'
+            f'space={self.space!r}'
+            + (f', order={self.order!r})' if self.order != 'either' else ')')
         )
 
 
@@ -242,7 +268,7 @@ class FixedRatio(JointDistribution):
 
     def __init__(self, low: float, high: float, ratio: float) -> None:
         super().__init__(low, high, beta=0.0)
-        self.ratio = _finite('ratio', ratio)
+        self.ratio = check_finite('ratio', ratio)
         # 1 / 0.2 is 5, but the limits 0.1 and 0.7 give 6.999...
         if not 1 <= self.ratio <= self.high / self.low * (1 + 1e-9):
             raise ValueError(
@@ -267,103 +293,6 @@ class FixedRatio(JointDistribution):
         return f'FixedRatio(low={self.low}, high={self.high}, ratio={self.ratio})'
 
 
-class CorrelatedBernoulli:
-    """Draws for the two views of a pair whether each has a property, with a given correlation.
-
-    View 1 has it with probability ``p1``, view 2 with ``p2``, both with ``p1 p2 + rho sqrt(p1 (1 -
-    p1) p2 (1 - p2))``. That this probability lies within the bounds of Frechet, ``max(0, p1 + p2 -
-    1)`` and ``min(p1, p2)``, limits rho; ``rho_range`` gives the limits. How a pair differs is ``t
-    = a2 - a1``, which is -1, 0 or 1. It has no density.
-
-    Args:
-        p1, p2 (float): Probabilities, in [0, 1].
-        rho (float, optional): The correlation. 1 (if ``p1 == p2``) makes both views alike. Defaults
-            to None, the baseline: independent.
-
-    Raises:
-        TypeError: An argument is not a number.
-        ValueError: ``p1`` or ``p2`` is not a probability; rho is out of its range, or given where a
-            probability is 0 or 1, so that there is nothing to correlate.
-
-    Examples:
-        >>> flip1, flip2 = CorrelatedBernoulli(0.5, 0.5, rho=-1).sample()
-    """
-
-    space = 'difference'
-    has_density = False
-    #: The largest ``|t|``.
-    limit = 1.0
-
-    def __init__(self, p1: float, p2: float, rho: float | None = None) -> None:
-        self.p1, self.p2 = _finite('p1', p1), _finite('p2', p2)
-        if not (0 <= self.p1 <= 1 and 0 <= self.p2 <= 1):
-            raise ValueError(f'p1 and p2 must be probabilities in [0, 1], got {p1} and {p2}')
-        self.rho = None if rho is None else _finite('rho', rho)
-        self._both = self.p1 * self.p2
-        if self.rho is None:
-            return
-        low, high = self.rho_range
-        if low == high:
-            raise ValueError(
-                f'rho={rho} with probabilities {p1:g} and {p2:g}: a view that always or never has '
-                'the property has no correlation; use rho=None'
-            )
-        if not low - 1e-9 <= self.rho <= high + 1e-9:
-            raise ValueError(
-                f'rho must be in [{low:.4g}, {high:.4g}] for the probabilities {p1:g} and {p2:g}, '
-                f'got {rho}'
-            )
-        both = self._both + self.rho * self._deviation
-        self._both = min(max(both, self.p1 + self.p2 - 1, 0.0), self.p1, self.p2)
-
-    @property
-    def _deviation(self) -> float:
-        """The product of the standard deviations."""
-        return math.sqrt(self.p1 * (1 - self.p1) * self.p2 * (1 - self.p2))
-
-    @property
-    def rho_range(self) -> tuple[float, float]:
-        """The limits of rho; (0, 0) if a probability is 0 or 1."""
-        deviation, independent = self._deviation, self.p1 * self.p2
-        if not deviation:
-            return 0.0, 0.0
-        low = (max(0.0, self.p1 + self.p2 - 1) - independent) / deviation
-        return low, (min(self.p1, self.p2) - independent) / deviation
-
-    @property
-    def beta(self) -> float | None:
-        """rho, by the name that the parameter of every distribution has."""
-        return self.rho
-
-    def with_beta(self, beta: float | None) -> 'CorrelatedBernoulli':
-        """Return the distribution with the same probabilities and another rho."""
-        return CorrelatedBernoulli(self.p1, self.p2, beta)
-
-    def sample(self) -> tuple[bool, bool]:
-        """Draw whether view 1 and whether view 2 has the property."""
-        first = bool(np.random.random_sample() < self.p1)
-        u = np.random.random_sample()
-        if self.rho is None:
-            return first, bool(u < self.p2)
-        if first:
-            return True, bool(u * self.p1 < self._both)
-        return False, bool(u * (1 - self.p1) < self.p2 - self._both)
-
-    def density(self, t: ArrayLike) -> np.ndarray:
-        """Raise TypeError: all mass lies in three points."""
-        raise TypeError('CorrelatedBernoulli has no density: all its mass lies in three points')
-
-    def cdf(self, t: ArrayLike) -> np.ndarray:
-        """Compute the probability that the difference of a pair is at most t."""
-        t = np.asarray(t, float)
-        only_first, only_second = self.p1 - self._both, self.p2 - self._both
-        same = 1 - only_first - only_second
-        return only_first * (t >= -1) + same * (t >= 0) + only_second * (t >= 1)
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(p1={self.p1}, p2={self.p2}, rho={self.rho})'
-
-
 _erf = np.vectorize(math.erf, otypes=[float])
 
 
@@ -372,7 +301,8 @@ def _normal_mass(x: np.ndarray) -> np.ndarray:
     return _erf(x / math.sqrt(2)) / 2
 
 
-def _finite(name: str, value: float) -> float:
+def check_finite(name: str, value: float) -> float:
+    """Return a number as a float; raise TypeError or ValueError, naming it, if it is none."""
     if isinstance(value, (bool, str, bytes)) or not hasattr(value, '__float__'):
         raise TypeError(f'{name} must be a number, got {value!r}')
     value = float(value)

@@ -143,7 +143,8 @@ class AppliedToOne(JointQuantity):
 class CenterDistance(JointQuantity):
     """The distance between the centers of the two boxes.
 
-    x is measured in widths and y in heights of the image.
+    x is measured in widths and y in heights of the image. With a law, the value drawn is in the
+    records; without one it is that of the boxes.
     """
 
     name: str = 'distance'
@@ -156,6 +157,8 @@ class CenterDistance(JointQuantity):
         return record.box() is not None
 
     def compare(self, first: JointParams, second: JointParams, done: bool = False) -> float | None:
+        if self.law is not None and not done:
+            return first.joint_values().get(self.name)
         boxes = [box for box in (first.box(), second.box()) if box is not None]
         if len(boxes) < 2:
             return None

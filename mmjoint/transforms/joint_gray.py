@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from mmengine.registry import TRANSFORMS
 
-from ..distributions import CorrelatedBernoulli
+from ..pair_distributions import CorrelatedBernoulli
 from ..pixels import operations
 from .base import AppliedToOne, JointParams, JointTransform
 from .checks import check_probabilities

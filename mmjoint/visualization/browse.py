@@ -271,7 +271,7 @@ def _quantity_charts(title: str, draws: list[Draws], names: list[str]) -> list[d
     grid = np.linspace(*limits, 161)
     laws = [law for d in draws for law in d.laws if law is not None and law.has_density]
     independent = None
-    if laws:
+    if laws and quantity.space != 'pair':
         widest = max(laws, key=lambda law: law.limit)
         independent = widest.with_beta(None).density(grid)
     expected = [d.expected('density', grid) for d in draws]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mmjoint.distributions import CorrelatedBernoulli
+from mmjoint.pair_distributions import CorrelatedBernoulli
 from mmjoint.transforms import HorizontalFlip, JointFlip, JointGray, JointView, ToGray
 
 
