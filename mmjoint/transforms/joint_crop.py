@@ -1,7 +1,7 @@
 """JointCrop: crops whose area ratio over the pair is drawn from JC(beta)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -286,10 +286,10 @@ class JointCrop(JointTransform):
         image = (width, height)
         law: Any = self.overlap or self.distance
         drawn = law.sample()
+        limits: Callable = relative_position.distance_range
+        place: Callable = relative_position.place_by_distance
         if self.overlap:
             limits, place = relative_position.overlap_range, relative_position.place_by_overlap
-        else:
-            limits, place = relative_position.distance_range, relative_position.place_by_distance
         least = math.inf
         for _ in range(10):
             sizes = [self._size(area, width, height) for area in (area1, area2)]
