@@ -44,8 +44,12 @@ class CropParams(JointParams):
     distance: float | None = None
 
     def joint_values(self) -> dict[str, float | None]:
-        drawn = dict(overlap=self.overlap, distance=self.distance)
-        return dict(area=self.area) | {name: v for name, v in drawn.items() if v is not None}
+        drawn: dict[str, float | None] = dict(area=self.area)
+        if self.overlap is not None:
+            drawn['overlap'] = self.overlap
+        if self.distance is not None:
+            drawn['distance'] = self.distance
+        return drawn
 
     def done_values(self) -> dict[str, float | None]:
         return dict(area=self._share())
