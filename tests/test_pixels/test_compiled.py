@@ -297,9 +297,11 @@ print(stats[0].cache_path)
 """
 
 
-def start_process(**environment: str) -> subprocess.Popen:
+def start_process(folder: Path, **environment: str) -> subprocess.Popen:
+    # Not in the current folder, in which Python would look for the package first.
     return subprocess.Popen(
         [sys.executable, '-c', REPORT],
+        cwd=folder,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -309,7 +311,7 @@ def start_process(**environment: str) -> subprocess.Popen:
 
 @pytest.mark.slow
 def test_processes_that_start_at_once_compile_once(tmp_path):
-    processes = [start_process(NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(3)]
+    processes = [start_process(tmp_path, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(3)]
     told = [process.communicate(timeout=500)[0].splitlines()[-2:] for process in processes]
     # Hits and misses of `draw`, then of `apply`.
     assert sorted(counts for counts, _ in told) == ['0 1 0 1', '1 0 1 0', '1 0 1 0']
@@ -325,11 +327,15 @@ def test_installation_that_cannot_be_written_to(tmp_path):
     (package / 'pixels/kernels/__pycache__').write_text('')
     search = dict(PYTHONPATH=str(package.parent), NUMBA_CACHE_DIR='')
     first, second = (
-        start_process(**search, XDG_CACHE_HOME=str(tmp_path / 'cache')).communicate(timeout=500)[0]
+        start_process(tmp_path, **search, XDG_CACHE_HOME=str(tmp_path / 'cache')).communicate(
+            timeout=500
+        )[0]
         for _ in range(2)
     )
     assert first.splitlines()[-2] == '0 1 0 1' and second.splitlines()[-2] == '1 0 1 0'
     assert second.splitlines()[-1].startswith(str(tmp_path / 'cache/numba'))
-    nowhere = start_process(**search, XDG_CACHE_HOME='/dev/null/none').communicate(timeout=500)[0]
+    nowhere, _ = start_process(tmp_path, **search, XDG_CACHE_HOME='/dev/null/none').communicate(
+        timeout=500
+    )
     assert 'the compiled loops cannot be kept' in nowhere
     assert nowhere.splitlines()[-1] == 'None'
