@@ -7,19 +7,18 @@ they see the same objects.
 """
 
 import json
-from collections import Counter
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
+from .annotations import MAX_COORDINATE, as_id, read_annotations
+from .cache import CheckedAnnotations
 from .findings import Findings, shorten
-from .masks import check_masks
 
-# A narrower box has no area in the 32-bit arithmetic of detectors.
-MIN_SIDE = 0.01
-_NUMBERS = (int, float)
-_LIMIT = 1e7
 _PARTS = ('images', 'annotations', 'categories')
+# Of names that are not the whole path below a folder as they are.
+_ODD_NAME = re.compile(r'^[./]|//|/\.|/$')
 
 
 def read_coco(root: str | Path, split: str, masks: bool | None = None) -> dict:
@@ -59,6 +58,9 @@ def read_coco_file(
     Annotations of images that the file does not list, boxes and masks without area, and classes
     that were not requested are counted and left out of both training and metric.
 
+    What is read from a large file is kept in the user's cache folder, for the next time that a file
+    of the same content is read.
+
     Args:
         path (str | Path): The JSON file, in UTF-8 with or without a byte-order mark.
         image_folder (str | Path): Folder to which each ``file_name`` is relative; names may
@@ -70,27 +72,49 @@ def read_coco_file(
 
     Returns:
         dict: ``images`` (with absolute ``file_name``), ``annotations`` and ``categories``. If ids
-            were text, ``source_id`` holds it.
+            were text, ``source_id`` holds it. Polygons are arrays of float64.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not a COCO annotation file.
     """
-    content = _load(path)
-    images = _read_images(content['images'], Path(image_folder).absolute(), path, findings)
-    categories = _read_categories(content['categories'], path, findings)
-    annotations = _read_annotations(
-        content['annotations'], images, categories, path, findings, masks, classes
+    folder = Path(image_folder).absolute()
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{path}: no such annotation file') from error
+    chosen = None if classes is None else list(classes)
+    known = CheckedAnnotations(content, str(path), str(folder), masks, chosen)
+    coco = known.read(findings)
+    if coco is None:
+        found = Findings()
+        coco = _read(content, path, folder, found, masks, classes)
+        known.write(coco, found)
+        findings.add(found.state())
+    return coco
+
+
+def _read(
+    content: bytes,
+    path: str | Path,
+    folder: Path,
+    findings: Findings,
+    masks: bool | None,
+    classes: Sequence[str] | None,
+) -> dict:
+    parts = _parse(content, path)
+    images = _read_images(parts['images'], folder, path, findings)
+    categories = _read_categories(parts['categories'], path, findings)
+    annotations = read_annotations(
+        parts['annotations'], images, categories, path, findings, masks, classes
     )
     kept = [item for item in categories if classes is None or item['name'] in classes]
     return dict(images=list(images.values()), annotations=annotations, categories=kept)
 
 
-def _load(path: str | Path) -> dict:
+def _parse(data: bytes, path: str | Path) -> dict:
     try:
-        content = json.loads(Path(path).read_bytes())
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f'{path}: no such annotation file') from error
+        content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ValueError(f'{path}: not a whole COCO annotation file ({error})') from error
     if not isinstance(content, dict):
@@ -111,29 +135,27 @@ def _load(path: str | Path) -> dict:
     return content
 
 
-def _id(value: object) -> int | str | None:
-    """Return an id in a form that can be compared; None if it is not an id."""
-    if type(value) is int or (type(value) is str and value):
-        return value
-    return int(value) if type(value) is float and value.is_integer() else None
-
-
 def _side(value: object) -> int | None:
     """Return a width or height in whole pixels; None if it is neither."""
     if type(value) is float and value.is_integer():
         value = int(value)
-    return value if type(value) is int and 0 < value < _LIMIT else None
+    return value if type(value) is int and 0 < value < MAX_COORDINATE else None
+
+
+def _is_name(name: object) -> TypeGuard[str]:
+    return isinstance(name, str) and bool(name) and not name.isspace() and '\0' not in name
 
 
 def _read_images(items: list, folder: Path, path: str | Path, findings: Findings) -> dict:
     """Return the images by the ids that annotations use."""
     images: dict[int | str, dict] = {}
     names: dict[str, int | str] = {}
+    below = str(folder / '_')[:-1]
     for index, item in enumerate(items):
         if not isinstance(item, dict):
             findings.fault(path, f'images[{index}]', f'{shorten(item)} is not an object')
             continue
-        key, name = _id(item.get('id')), item.get('file_name')
+        key, name = as_id(item.get('id')), item.get('file_name')
         if key is None:
             findings.fault(
                 path,
@@ -141,31 +163,38 @@ def _read_images(items: list, folder: Path, path: str | Path, findings: Findings
                 f'id {shorten(item.get("id"))}: expected a whole number',
             )
             continue
-        where = f'image {shorten(key)}'
-        if not isinstance(name, str) or not name.strip() or '\0' in name:
-            findings.fault(path, where, f'file_name {shorten(name)}: expected the name of a photo')
+        width, height = _side(item.get('width')), _side(item.get('height'))
+        if not _is_name(name):
+            findings.fault(
+                path,
+                f'image {shorten(key)}',
+                f'file_name {shorten(name)}: expected the name of a photo',
+            )
             continue
-        sides = [_side(item.get(side)) for side in ('width', 'height')]
-        for side, value in zip(('width', 'height'), sides, strict=True):
+        for side, value in (('width', width), ('height', height)):
             if value is None:
                 findings.fault(
-                    path, where, f'{side} {shorten(item.get(side))}: expected a number of pixels'
+                    path,
+                    f'image {shorten(key)}',
+                    f'{side} {shorten(item.get(side))}: expected a number of pixels',
                 )
-        photo = str(folder / name)
-        image = dict[str, Any](id=key, file_name=photo, width=sides[0] or 1, height=sides[1] or 1)
+        photo = str(folder / name) if _ODD_NAME.search(name) else below + name
+        image = {'id': key, 'file_name': photo, 'width': width or 1, 'height': height or 1}
         if key in images:
             if images[key] != image:
                 findings.fault(
                     path,
-                    where,
+                    f'image {shorten(key)}',
                     f'id of two images ({Path(images[key]["file_name"]).name} and {name})',
                 )
             else:
-                findings.leave_out(path, 'images that are listed twice', where)
+                findings.leave_out(path, 'images that are listed twice', f'image {shorten(key)}')
             continue
         if photo in names:
             findings.fault(
-                path, where, f'file_name {name!r}: image {shorten(names[photo])} has it too'
+                path,
+                f'image {shorten(key)}',
+                f'file_name {name!r}: image {shorten(names[photo])} has it too',
             )
         names[photo] = key
         images[key] = image
@@ -191,7 +220,7 @@ def _read_categories(items: list, path: str | Path, findings: Findings) -> list[
     categories: dict[int | str, dict] = {}
     names: dict[str, int | str] = {}
     for index, item in enumerate(items):
-        key = _id(item.get('id')) if isinstance(item, dict) else None
+        key = as_id(item.get('id')) if isinstance(item, dict) else None
         if key is None:
             findings.fault(
                 path, f'categories[{index}]', f'{shorten(item)}: expected a whole number as id'
@@ -213,149 +242,3 @@ def _read_categories(items: list, path: str | Path, findings: Findings) -> list[
             categories.setdefault(key, dict(id=key, name=name))
     _number_anew(categories, path, 'categories', findings)
     return list(categories.values())
-
-
-def _read_annotations(
-    items: list,
-    images: dict,
-    categories: list[dict],
-    path: str | Path,
-    findings: Findings,
-    masks: bool | None,
-    classes: Sequence[str] | None,
-) -> list[dict]:
-    numbers = {item.get('source_id', item['id']): item['id'] for item in categories}
-    asked_for = {item['id'] for item in categories if classes is None or item['name'] in classes}
-    reader = _AnnotationReader(path, images, numbers, findings)
-    read, places = [], []
-    for index, item in enumerate(items):
-        where = reader.where(index, item)
-        annotation = reader.read(item, where)
-        if annotation is None:
-            continue
-        if annotation['category_id'] not in asked_for:
-            findings.leave_out(path, 'objects of classes that were not asked for', where)
-            continue
-        if masks is not False:
-            annotation['segmentation'] = item.get('segmentation')
-        read.append(annotation)
-        places.append(where)
-    if masks is not False:
-        sizes = {image['id']: (image['height'], image['width']) for image in images.values()}
-        read = check_masks(read, places, sizes, path, findings, required=bool(masks))
-    for number, annotation in enumerate(read, start=1):
-        annotation['id'] = number
-    reader.tell(read)
-    return read
-
-
-class _AnnotationReader:
-    """Reads all fields of an annotation except its mask."""
-
-    def __init__(
-        self, path: str | Path, images: dict, categories: dict, findings: Findings
-    ) -> None:
-        self.path, self.images, self.categories = path, images, categories
-        self.findings = findings
-        self.text_ids = any(type(key) is str for key in images)
-        self.ids: Counter = Counter()
-        self.beyond = self.crowds = self.number = self.fractions = 0
-
-    def where(self, index: int, item: object) -> str:
-        """Return the name of an annotation in messages."""
-        number = item.get('id') if isinstance(item, dict) else None
-        if type(number) is int:
-            self.ids[number] += 1
-            return (
-                f'annotation {number}' if abs(number) < 10**18 else f'annotation {shorten(number)}'
-            )
-        if type(number) is str:
-            self.ids[number] += 1
-            return f'annotation {shorten(number)}'
-        return f'annotations[{index}]'
-
-    def read(self, item: object, where: str) -> dict | None:
-        """Return an annotation, or None if it has a fault or is left out."""
-
-        def fault(what: str) -> dict | None:
-            self.findings.fault(self.path, where, what)
-            return None
-
-        if not isinstance(item, dict):
-            return fault(f'{shorten(item)} is not an object')
-        key = _id(item.get('image_id'))
-        image = self.images.get(key)
-        if image is None:
-            if key is None or (type(key) is str) != self.text_ids:
-                kind = 'text' if self.text_ids else 'a whole number'
-                return fault(
-                    f'image_id {shorten(item.get("image_id"))}: expected {kind}, as the ids of '
-                    'images are'
-                )
-            self.findings.leave_out(
-                self.path,
-                'annotations of images that the file does not list',
-                f'{where}, image_id {shorten(key)}',
-            )
-            return None
-        category = self.categories.get(_id(item.get('category_id')))
-        if category is None:
-            return fault(
-                f'category_id {shorten(item.get("category_id"))}: not an id of the categories '
-                f'({shorten(list(self.categories))[1:-1]})'
-            )
-        box = item.get('bbox')
-        if type(box) is not list or len(box) != 4:
-            return fault(f'bbox {shorten(box)}: expected four numbers, x, y, width and height')
-        for value in box:
-            if type(value) not in _NUMBERS or not -_LIMIT < value < _LIMIT:
-                return fault(f'bbox {shorten(box)}: {shorten(value)} is not a number of pixels')
-        x, y, w, h = box
-        if w < 0 or h < 0:
-            side = 'width' if w < 0 else 'height'
-            return fault(
-                f'bbox {shorten(box)}: its {side} is negative; expected x, y, width, height'
-            )
-        width, height = image['width'], image['height']
-        if x >= width or y >= height or x + w < 0 or y + h < 0:
-            return fault(
-                f'bbox {shorten(box)}: lies outside its image of {width} x {height} pixels'
-            )
-        if w < MIN_SIDE or h < MIN_SIDE:
-            self.findings.leave_out(self.path, 'boxes without area', f'{where}, bbox {box}')
-            return None
-        crowd = item.get('iscrowd')
-        if crowd is not None and crowd not in (0, 1):
-            return fault(f'iscrowd {shorten(crowd)}: expected 0 or 1')
-        area: Any = item.get('area')
-        if type(area) not in _NUMBERS or not 0 < area < _LIMIT**2:
-            area = w * h
-        self.number += 1
-        self.crowds += bool(crowd)
-        self.beyond += x < -1 or y < -1 or x + w > width + 1 or y + h > height + 1
-        self.fractions += x + w <= 1 and y + h <= 1
-        return dict(
-            id=0,
-            image_id=image['id'],
-            category_id=category,
-            bbox=box,
-            area=area,
-            iscrowd=int(bool(crowd)),
-        )
-
-    def tell(self, read: list[dict]) -> None:
-        """Report what a person may want to know about all annotations together."""
-        if self.number and self.fractions == self.number:
-            self.findings.fault(
-                self.path, 'bbox', 'all lie between 0 and 1: expected pixels, not fractions'
-            )
-        remarks = {
-            f'{sum(count - 1 for count in self.ids.values())} annotations have the id of another; '
-            'all are numbered anew': sum(count > 1 for count in self.ids.values()),
-            f'{self.crowds} crowds: not trained on, ignored by the metric': self.crowds,
-            f'{self.beyond} boxes reach more than a pixel beyond their image; the metric takes '
-            'them as they are, training the part within': self.beyond,
-        }
-        for text, count in remarks.items():
-            if count:
-                self.findings.remark(f'{self.path}: {text}')

@@ -35,21 +35,40 @@ class Findings:
             self._last_file = str(file)
             self.faults.append(f'{named}{where}: {what}')
 
-    def leave_out(self, file: str | Path, rule: str, where: str) -> None:
+    def leave_out(self, file: str | Path, rule: str, where: str, count: int = 1) -> None:
         """Count something that a rule leaves out of training and metric alike.
 
         Args:
             file (str | Path): The annotation file.
             rule (str): The objects that are left out, such as ``'boxes without area'``.
             where (str): The place in the file; the first one is reported.
+            count (int): How many they are, from that place on. Defaults to 1.
         """
         key = (str(file), rule)
-        self.left_out[key] += 1
+        self.left_out[key] += count
         self._examples.setdefault(key, where)
 
     def remark(self, text: str) -> None:
         """Record something that the user should know and that changes nothing."""
         self.remarks.append(text)
+
+    def state(self) -> dict:
+        """Return everything as values that JSON can hold, for ``add``."""
+        left_out = [[*key, count, self._examples[key]] for key, count in self.left_out.items()]
+        return dict(
+            faults=self.faults,
+            number_of_faults=self.number_of_faults,
+            left_out=left_out,
+            remarks=self.remarks,
+        )
+
+    def add(self, state: dict) -> None:
+        """Record everything from the ``state`` of others too."""
+        self.number_of_faults += state['number_of_faults']
+        self.faults += state['faults'][: SHOWN - len(self.faults)]
+        for file, rule, count, where in state['left_out']:
+            self.leave_out(file, rule, where, count)
+        self.remarks += state['remarks']
 
     def end(self) -> None:
         """Raise if there were faults.

@@ -4,7 +4,8 @@ pycocotools trusts its input: a list of four numbers becomes a box, a truncated 
 read beyond its end, a distant vertex allocates gigabytes. Masks are therefore checked first.
 """
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from pycocotools import mask as rle
 
 from .findings import Findings, shorten
+from .packed import parts
 
 _CHUNK = 20000
 _NUMBERS = {int, float}
@@ -31,7 +33,7 @@ def decode_mask(annotation: dict, height: int, width: int) -> np.ndarray:
 
 def check_masks(
     annotations: Sequence[dict],
-    places: Sequence[str],
+    where: Callable[[int], str],
     sizes: dict[int, tuple[int, int]],
     path: str | Path,
     findings: Findings,
@@ -41,9 +43,10 @@ def check_masks(
 
     Args:
         annotations (Sequence[dict]): Annotations with ``segmentation``, which is corrected in
-            place: one flat polygon becomes a list of one, and polygons of one or two points are
-            removed if there are others. An annotation without a mask loses the key.
-        places (Sequence[str]): The name of each annotation in messages.
+            place: a list of polygons becomes a list of arrays, and so does one flat polygon;
+            polygons of one or two points are removed if there are others. An annotation without a
+            mask loses the key.
+        where (Callable[[int], str]): Returns the name of an annotation in messages by its index.
         sizes (dict[int, tuple[int, int]]): Height and width of each image by its id.
         path (str | Path): The annotation file, for messages.
         findings (Findings): Receives the faults and what is left out.
@@ -54,35 +57,43 @@ def check_masks(
     """
     bad: set[int] = set()
     polygons: list[tuple[int, list]] = []
-    for index, (item, where) in enumerate(zip(annotations, places, strict=True)):
+    for index, item in enumerate(annotations):
         shape = item.get('segmentation')
-        if shape is None or shape == []:
+        if type(shape) is list and shape and all(map(_is_polygon, shape)):
+            polygons.append((index, shape))
+        elif shape is None or shape == []:
             del item['segmentation']
             if required:
-                findings.fault(path, where, 'segmentation: missing (--task bbox needs no masks)')
+                findings.fault(
+                    path, where(index), 'segmentation: missing (--task bbox needs no masks)'
+                )
                 bad.add(index)
         elif isinstance(shape, list):
             try:
-                item['segmentation'] = in_order = _polygons(shape)
+                in_order = _polygons(shape)
             except ValueError as error:
-                findings.fault(path, where, f'segmentation {error}')
+                findings.fault(path, where(index), f'segmentation {error}')
                 bad.add(index)
                 continue
             if len(in_order) < len(shape) and type(shape[0]) is list:
-                findings.leave_out(path, _LINES, where)
+                findings.leave_out(path, _LINES, where(index))
             polygons.append((index, in_order))
         else:
             try:
                 if not _runs(shape, *sizes[item['image_id']]).any():
-                    findings.leave_out(path, _EMPTY, where)
+                    findings.leave_out(path, _EMPTY, where(index))
                     bad.add(index)
             except ValueError as error:
-                findings.fault(path, where, f'segmentation {error}')
+                findings.fault(path, where(index), f'segmentation {error}')
                 bad.add(index)
     for start in range(0, len(polygons), _CHUNK):
         chunk = polygons[start : start + _CHUNK]
-        bad |= _check_polygons(chunk, annotations, places, sizes, path, findings)
+        bad |= _check_polygons(chunk, annotations, where, sizes, path, findings)
     return [item for index, item in enumerate(annotations) if index not in bad]
+
+
+def _is_polygon(polygon: object) -> bool:
+    return type(polygon) is list and len(polygon) >= 6 and not len(polygon) % 2
 
 
 def _polygons(shape: list) -> list[list]:
@@ -105,16 +116,18 @@ def _polygons(shape: list) -> list[list]:
 def _check_polygons(
     chunk: list[tuple[int, list]],
     annotations: Sequence[dict],
-    places: Sequence[str],
+    where: Callable[[int], str],
     sizes: dict[int, tuple[int, int]],
     path: str | Path,
     findings: Findings,
 ) -> set[int]:
-    """Return the indices of annotations whose polygons have a fault or no pixel."""
+    """Make arrays of polygons; return the indices of annotations with a fault or no pixel."""
     bad: set[int] = set()
     flat = [polygon for _, polygons in chunk for polygon in polygons]
     owners = np.repeat(np.arange(len(chunk)), [len(polygons) for _, polygons in chunk])
-    if not {*map(type, chain.from_iterable(flat))} <= _NUMBERS:
+    lengths = np.array([len(polygon) // 2 for polygon in flat])
+    points = _numbers(flat, 2 * lengths)
+    if points is None:
         rest = []
         for index, polygons in chunk:
             wrong = next(
@@ -124,17 +137,15 @@ def _check_polygons(
                 rest.append((index, polygons))
                 continue
             findings.fault(
-                path, places[index], f'segmentation: {shorten(wrong)} is not a number of pixels'
+                path, where(index), f'segmentation: {shorten(wrong)} is not a number of pixels'
             )
             bad.add(index)
         return bad | (
-            _check_polygons(rest, annotations, places, sizes, path, findings) if rest else set()
+            _check_polygons(rest, annotations, where, sizes, path, findings) if rest else set()
         )
-    lengths = np.array([len(polygon) // 2 for polygon in flat])
-    try:
-        points = np.fromiter(chain.from_iterable(flat), np.float64, 2 * lengths.sum())
-    except OverflowError:  # a whole number of hundreds of digits
-        points = np.array([min(max(v, -1e300), 1e300) for v in chain.from_iterable(flat)])
+    arrays = iter(parts(points, 2 * lengths))
+    for index, polygons in chunk:
+        annotations[index]['segmentation'] = [next(arrays) for _ in polygons]
     x, y = points[0::2], points[1::2]
     height, width = np.array([sizes[annotations[index]['image_id']] for index, _ in chunk]).T
     height, width = height[owners], width[owners]
@@ -156,7 +167,7 @@ def _check_polygons(
         vertex = np.flatnonzero(outside)[0]
         findings.fault(
             path,
-            places[index],
+            where(index),
             f'segmentation: vertex ({x[points_of][vertex]:g}, {y[points_of][vertex]:g}) lies far '
             f'outside its image of {w} x {h} pixels',
         )
@@ -175,9 +186,30 @@ def _check_polygons(
             continue
         shape = sizes[annotations[index]['image_id']]
         if not rle.area(rle.merge(rle.frPyObjects(polygons, *shape))):
-            findings.leave_out(path, _EMPTY, places[index])
+            findings.leave_out(path, _EMPTY, where(index))
             bad.add(index)
     return bad
+
+
+def _numbers(lists: list[list], lengths: np.ndarray) -> np.ndarray | None:
+    """Return the numbers of all lists one after the other; None if anything is not a number."""
+    numbers = array('d')
+    try:
+        for part in lists:
+            numbers.fromlist(part)
+    except TypeError:
+        return None
+    except OverflowError:  # a whole number of hundreds of digits
+        values = list(chain.from_iterable(lists))
+        if not {*map(type, values)} <= _NUMBERS:
+            return None
+        return np.array([min(max(v, -1e300), 1e300) for v in values], np.float64)
+    points = np.frombuffer(numbers)
+    # A truth value has become 0 or 1.
+    owners = np.repeat(np.arange(len(lists)), lengths)[(points == 0) | (points == 1)]
+    if all({*map(type, lists[owner])} <= _NUMBERS for owner in np.unique(owners).tolist()):
+        return points
+    return None
 
 
 def _runs(shape: object, height: int, width: int) -> np.ndarray:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,11 +14,14 @@ from PIL import Image
 from ..pixels.decode import MAX_PIXELS, read_image, read_size
 from ..utils.errors import describe
 from ..utils.files import write_output
+from .cache import cache_folder
 from .findings import Findings
 
 SUFFIXES = frozenset(('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm'))
 # For fewer photos reading the headers is faster than using a cache.
 _WORTH_A_CACHE = 2000
+# Nanoseconds after which a change of a file certainly changes its time too.
+_SETTLED = 2_000_000_000
 
 
 def listing(directory: Path, hint: str = '') -> frozenset[str]:
@@ -117,7 +121,8 @@ def check_photos(
 class _Sizes:
     """Sizes of photos, cached between runs in the user's cache folder for large sets.
 
-    A photo whose length or time has changed since it was read is read again.
+    A photo whose length, time, or time of its last change on this disk differs from what it was is
+    read again. Programs can set the first time, but not the second.
 
     Args:
         source (str | Path, optional): The annotation file; None for no cache.
@@ -129,13 +134,12 @@ class _Sizes:
         self._path, self._known, self._new = None, {}, False
         if source is None:
             return
-        folder = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache', 'mmjoint/photos')
         name = hashlib.sha256(str(Path(source).absolute()).encode()).hexdigest()[:32]
-        self._path = folder / f'{name}.json'
+        self._path = cache_folder('photos') / f'{name}.json'
         with contextlib.suppress(OSError, ValueError):
             known = json.loads(self._path.read_bytes())
             if isinstance(known, dict) and all(
-                isinstance(entry, list) and [*map(type, entry)] == [int] * 4
+                isinstance(entry, list) and [*map(type, entry)] == [int] * 5
                 for entry in known.values()
             ):
                 self._known = known
@@ -145,12 +149,13 @@ class _Sizes:
         if self._path is None:
             return read_size(path, self._max_pixels)
         status = os.stat(path)
-        key = [status.st_size, status.st_mtime_ns]
+        key = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
         entry = self._known.get(path)
-        if entry is None or entry[:2] != key or entry[2] * entry[3] > self._max_pixels:
-            self._new = True
-            entry = self._known[path] = [*key, *read_size(path, self._max_pixels)]
-        return entry[2], entry[3]
+        if entry is None or entry[:3] != key or entry[3] * entry[4] > self._max_pixels:
+            entry = [*key, *read_size(path, self._max_pixels)]
+            if abs(time.time_ns() - status.st_ctime_ns) > _SETTLED:
+                self._new, self._known[path] = True, entry
+        return entry[3], entry[4]
 
     def save(self) -> None:
         """Write the sizes to the cache; if that fails, the next run reads the photos again."""

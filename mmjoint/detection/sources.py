@@ -6,18 +6,17 @@ The command of each engine has the arguments of ``add_arguments`` and passes the
 import argparse
 import contextlib
 import gc
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..pixels.decode import MAX_PIXELS
-from ..utils.files import write_output
 from . import voc
 from .coco import read_coco_file
 from .data import COCO_SPLITS, VOC_SPLITS, data_root
 from .findings import Findings
+from .packed import read_packed, write_packed
 from .photos import check_photos
 
 OWN_FILES = ('train_annotations', 'train_images', 'test_annotations', 'test_images')
@@ -47,10 +46,9 @@ class DataSets:
         return [c['name'] for c in sorted(self.train['categories'], key=lambda c: c['id'])]
 
     def write(self, folder: str | Path) -> None:
-        """Write ``train.json`` and ``test.json``, for programs that train in other processes.
+        """Write ``train.npz`` and ``test.npz``, for programs that train in other processes.
 
-        They are COCO files with absolute file names of photos; their ``info`` holds ``form`` and
-        ``masks``. Nothing in them needs to be checked again.
+        ``read_written`` reads them. Nothing in them needs to be checked again.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +56,7 @@ class DataSets:
             categories = sorted(part['categories'], key=lambda category: category['id'])
             info = dict(form=self.form, masks=self.masks)
             content = dict(part, info=info, categories=categories)
-            write_output(folder / f'{name}.json', json.dumps(content))
+            write_packed(folder / f'{name}.npz', content)
 
     def summary(self) -> dict:
         """Return what ``results.json`` says about the data: counts per class, and the lines."""
@@ -87,11 +85,18 @@ def _without_collector() -> Iterator[None]:
 
 
 @_without_collector()
-def read_written(folder: str | Path) -> tuple[dict, dict]:
-    """Read the training set and the test set that ``DataSets.write`` wrote."""
-    return tuple(
-        json.loads(Path(folder, f'{name}.json').read_bytes()) for name in ('train', 'test')
-    )
+def read_written(folder: str | Path, name: str) -> dict:
+    """Read a set that ``DataSets.write`` wrote.
+
+    Args:
+        folder (str | Path): The folder.
+        name (str): ``'train'`` or ``'test'``.
+
+    Returns:
+        dict: The set, with absolute file names of photos, categories in the order of their ids,
+        polygons as arrays, and ``info``, which holds ``form`` and ``masks``.
+    """
+    return read_packed(Path(folder, f'{name}.npz'))
 
 
 def identity(args: argparse.Namespace) -> dict:

@@ -43,7 +43,7 @@ class Engine:
             the trial's folder (seed, bbox and segm as in ``mmjoint.detection.data.summarise``, and
             ``per_class``). Its arguments are the parsed arguments (with ``plan``, the
             schedule or None for the recipe's, and ``eval_every``), the recipe's file, the folder of
-            ``train.json`` and ``test.json`` (see ``DataSets.write``), the converted file (None for
+            ``train.npz`` and ``test.npz`` (see ``DataSets.write``), the converted file (None for
             a random initialization), the trial's folder and its seed.
     """
 

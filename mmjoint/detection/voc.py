@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from .coco import MIN_SIDE
+from .annotations import MIN_SIDE
 from .findings import Findings, shorten
 from .photos import is_photo, listing, photos_by_stem
 

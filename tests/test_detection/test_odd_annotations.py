@@ -1,10 +1,12 @@
 """Odd annotation files are read in their one meaning or refused by name, before anything else."""
 
 import argparse
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from odd_annotations import COCO_CASES, Case, write_coco
 from odd_voc import VOC_CASES, write_voc
@@ -96,12 +98,17 @@ def test_voc(case: Case, tmp_path: Path) -> None:
     check(case, tmp_path, read_voc_case)
 
 
+def as_lists(part: dict) -> str:
+    return json.dumps(part, default=np.ndarray.tolist, sort_keys=True)
+
+
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     data = read_coco_case(tmp_path / 'set', COCO_CASES[0])
     data.write(tmp_path / 'data')
-    for part, written in zip((data.train, data.test), read_written(tmp_path / 'data'), strict=True):
+    for part, name in ((data.train, 'train'), (data.test, 'test')):
+        written = read_written(tmp_path / 'data', name)
         assert written.pop('info') == dict(form='coco', masks=True)
-        assert written == part
+        assert as_lists(written) == as_lists(part)
 
 
 def test_classes_are_a_subset_or_a_file(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_a_size_behind_a_long_profile_is_found(tmp_path: Path) -> None:
 def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     monkeypatch.setattr(photos, '_WORTH_A_CACHE', 2)
+    monkeypatch.setattr(photos, '_SETTLED', 0)
     read: list[str] = []
 
     def count(path: str, max_pixels: int) -> tuple[int, int]:
@@ -72,11 +73,19 @@ def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (fault,) = faults()
     assert '50 x 30: the photo' in fault and '1.png has 50 x 31' in fault
     assert read[3:] == ['1.png']
+    # Neither length nor time tells that this one has changed.
+    before = os.stat(tmp_path / '2.png')
+    content = bytearray((tmp_path / '2.png').read_bytes())
+    content[23] = 60  # the last byte of the height
+    (tmp_path / '2.png').write_bytes(content)
+    os.utime(tmp_path / '2.png', ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert os.stat(tmp_path / '2.png')[6:9] == before[6:9]
+    assert len(faults()) == 2 and read[4:] == ['2.png']
     # A damaged cache is no fault of the data.
     (cache,) = (tmp_path / 'cache/mmjoint/photos').iterdir()
-    for text in ('{"a": [1', json.dumps({images[0]['file_name']: ['1', 2, 3, 4]})):
+    for text in ('{"a": [1', json.dumps({images[0]['file_name']: ['1', 2, 3, 4, 5]})):
         cache.write_text(text)
-        assert len(faults()) == 1
+        assert len(faults()) == 2
 
 
 def test_every_pixel_is_decoded_on_demand(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
+import contextlib
 import dataclasses
 import json
 import os
 import runpy
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -125,25 +125,24 @@ def test_what_fails_before_training_leaves_nothing(
         assert not out.exists()
 
 
-PARENT = """
-import sys
-from pathlib import Path
-from mmjoint.detection.trials import run_trial
-program = 'import os, sys, time; open(sys.argv[1], "w").write(str(os.getpid())); time.sleep(60)'
-run_trial(Path(sys.argv[1]), [sys.executable, '-c', program, sys.argv[1] + '/pid'])
-"""
+TRAINS = 'import os, sys, time; open(sys.argv[1], "w").write(str(os.getpid())); time.sleep(60)'
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='by the Linux kernel')
 def test_a_killed_parent_takes_its_training_along(tmp_path: Path) -> None:
-    parent = subprocess.Popen([sys.executable, '-c', PARENT, str(tmp_path)])
     pid = tmp_path / 'pid'
-    while not (pid.is_file() and pid.read_text()) and parent.poll() is None:
+    parent = os.fork()
+    if not parent:
+        with contextlib.suppress(BaseException):
+            run_trial(tmp_path, [sys.executable, '-c', TRAINS, str(pid)])
+        os._exit(1)
+    start = time.monotonic()
+    while not (pid.is_file() and pid.read_text()) and time.monotonic() < start + 60:
         time.sleep(0.05)
     status = Path('/proc', pid.read_text(), 'status')
     assert status.is_file()
-    os.kill(parent.pid, signal.SIGKILL)
-    parent.wait()
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
     end = time.monotonic() + 20
     while time.monotonic() < end and status.is_file() and '\nState:\tZ' not in status.read_text():
         time.sleep(0.05)

@@ -1,8 +1,10 @@
 """mmdet's recipes, and what ``transfer/mmdet`` adds to mmdet.
 
-What needs mmdet runs in the environment that ``transfer/mmdet/install.sh`` makes.
+What needs mmdet runs where ``transfer/mmdet/install.sh`` has installed it.
 """
 
+import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,14 +82,57 @@ def test_voc_is_measured_over_all_thresholds() -> None:
 @pytest.fixture
 def mmdet_module(monkeypatch: pytest.MonkeyPatch) -> object:
     """The module of ``transfer/mmdet`` that the configs import."""
-    pytest.importorskip(
-        'mmcv._ext', reason='needs mmcv with compiled ops: transfer/mmdet/install.sh'
-    )
     pytest.importorskip('mmdet', reason='needs mmdet: transfer/mmdet/install.sh')
     monkeypatch.syspath_prepend(str(FOLDER))
     import mmdet_extras
 
     return mmdet_extras
+
+
+@pytest.fixture
+def torchvision_ops(monkeypatch: pytest.MonkeyPatch) -> object:
+    """What stands for mmcv's compiled operations; mmcv itself stays as it is."""
+    monkeypatch.setitem(sys.modules, 'mmcv._ext', object())
+    content = runpy.run_path(str(FOLDER / 'mmcv_ops.py'))
+    return content['TorchvisionOps']('mmcv._ext')
+
+
+def test_regions_of_a_linear_image(torchvision_ops: object) -> None:
+    """The average over a cell of a linear image is its value in the middle of the cell."""
+    y, x = torch.meshgrid(torch.arange(20.0), torch.arange(30.0), indexing='ij')
+    image = (3 * x + 5 * y)[None, None].double()
+    regions = torch.tensor([[0, 4.0, 6, 16, 12], [0, 2.0, 2, 8, 8]]).double()
+    out, none = torch.empty(2, 1, 3, 4).double(), torch.empty(0)
+    options = dict(
+        aligned_height=3, aligned_width=4, spatial_scale=0.5, sampling_ratio=2, pool_mode=1,
+        aligned=True,
+    )  # fmt: skip
+    torchvision_ops.roi_align_forward(image, regions, out, none, none, **options)
+    for region, values in zip(regions / 2, out, strict=True):
+        left, top, right, bottom = (region[1:] - 0.25).tolist()
+        xs = left - 0.25 + (right - left) * (torch.arange(4) + 0.5) / 4
+        ys = top - 0.25 + (bottom - top) * (torch.arange(3) + 0.5) / 3
+        assert torch.allclose(values[0], (3 * xs + 5 * ys[:, None]).double(), atol=1e-9)
+    # The gradient of a sum of averages has as much in it as there are cells.
+    grad = torch.full_like(image, 7.0)
+    torchvision_ops.roi_align_backward(torch.ones_like(out), regions, none, none, grad, **options)
+    assert grad.sum() == pytest.approx(out.numel())
+    with pytest.raises(NotImplementedError, match='averages only'):
+        torchvision_ops.roi_align_forward(
+            image, regions, out, none, none, **dict(options, pool_mode=0)
+        )
+
+
+def test_boxes_that_a_better_one_overlaps(torchvision_ops: object) -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10], [0, 0, 10, 5]])
+    scores = torch.tensor([0.5, 0.9, 0.7, 0.1])
+    # The second covers 9 / 10 of the first and 5 / 9 of the last.
+    assert torchvision_ops.nms(boxes, scores, iou_threshold=0.6, offset=0).tolist() == [1, 2, 3]
+    assert torchvision_ops.nms(boxes, scores, iou_threshold=0.5, offset=0).tolist() == [1, 2]
+    with pytest.raises(NotImplementedError, match='offset 1'):
+        torchvision_ops.nms(boxes, scores, iou_threshold=0.5, offset=1)
+    with pytest.raises(NotImplementedError, match=r'carafe.*compiled'):
+        torchvision_ops.carafe(boxes)
 
 
 @pytest.fixture

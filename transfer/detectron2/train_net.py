@@ -171,9 +171,9 @@ def register_datasets(cfg: CfgNode, folder: str) -> None:
     Args:
         cfg (CfgNode): The config; data sets, number of classes, masks and their format are set in
             place.
-        folder (str): Folder with ``train.json`` and ``test.json`` from ``DataSets.write``.
+        folder (str): Folder with ``train.npz`` and ``test.npz`` from ``DataSets.write``.
     """
-    sets = read_written(folder)
+    sets = [read_written(folder, name) for name in ('train', 'test')]
     info = sets[0]['info']
     classes = [category['name'] for category in sets[0]['categories']]
     cfg.MODEL.MASK_ON = info['masks']
@@ -345,7 +345,7 @@ def parse_args() -> argparse.Namespace:
         '--resume', action='store_true', help='continue from the last checkpoint, if there is one'
     )
     parser.add_argument(
-        '--data', required=True, help='folder of train.json and test.json, which run.py writes'
+        '--data', required=True, help='folder of train.npz and test.npz, which run.py writes'
     )
     parser.add_argument(
         '--opts', nargs='+', default=[], metavar='KEY VALUE', help="detectron2's settings to change"

@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+import mmcv_ops  # noqa: F401  # before mmdet, which imports all of mmcv.ops
 import numpy as np
 import torch
-from mmdet.registry import HOOKS, METRICS
+from mmdet.datasets import CocoDataset
+from mmdet.datasets.api_wrappers import COCO
+from mmdet.registry import DATASETS, HOOKS, METRICS
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
@@ -21,6 +24,7 @@ from torch import Tensor, nn
 from mmjoint.checkpoints import CheckpointError, read_checkpoint
 from mmjoint.checkpoints.fitting import describe_faults, state_dict_of
 from mmjoint.detection.metric import evaluate, evaluate_voc, write_predictions
+from mmjoint.detection.packed import read_packed
 from mmjoint.detection.sources import read_written
 from mmjoint.utils.models import unwrapped
 
@@ -97,12 +101,25 @@ def _backbone_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield prefix + name, value
 
 
+@DATASETS.register_module()
+class WrittenSet(CocoDataset):
+    """A set that ``mmjoint.detection.sources`` has checked and written; ``ann_file`` names it."""
+
+    @staticmethod
+    def COCOAPI(path: str) -> COCO:  # mmdet's name
+        """Return the set in the form in which mmdet reads annotations."""
+        coco = COCO()
+        coco.dataset = read_packed(path)
+        coco.createIndex()
+        return coco
+
+
 @METRICS.register_module()
 class WrittenSetMetric(BaseMetric):
     """The metric of all engines: COCO's metric, or VOC2007's with 11 recall points.
 
     Args:
-        folder (str): Folder with ``test.json``, as ``mmjoint.detection.sources`` writes it.
+        folder (str): Folder with ``test.npz``, as ``mmjoint.detection.sources`` writes it.
         out (str): Folder for ``predictions.json``, the detections.
     """
 
@@ -110,7 +127,7 @@ class WrittenSetMetric(BaseMetric):
 
     def __init__(self, folder: str, out: str) -> None:
         super().__init__(collect_device='cpu')
-        self.coco = read_written(folder)[1]
+        self.coco = read_written(folder, 'test')
         self.out = out
         self.outcome: dict = {}
 

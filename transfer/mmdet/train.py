@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='a file of transfer/mmdet/configs, or one made of it')
     parser.add_argument(
-        '--data', required=True, help='folder of train.json and test.json, which run.py writes'
+        '--data', required=True, help='folder of train.npz and test.npz, which run.py writes'
     )
     parser.add_argument('--weights', help='converted backbone (default: random initialization)')
     parser.add_argument('--seed', type=int, required=True)
@@ -41,13 +41,13 @@ def set_data(cfg: Config, folder: str) -> None:
 
     Args:
         cfg (Config): The config; data sets, metric, number of classes and masks are set in place.
-        folder (str): Folder with ``train.json`` and ``test.json`` from ``DataSets.write``.
+        folder (str): Folder with ``train.npz`` and ``test.npz`` from ``DataSets.write``.
     """
-    train, _ = read_written(folder)
-    classes = tuple(category['name'] for category in train['categories'])
+    test = read_written(folder, 'test')
+    classes = tuple(category['name'] for category in test['categories'])
     head = cfg.model.roi_head
     head.bbox_head.num_classes = len(classes)
-    if not train['info']['masks']:
+    if not test['info']['masks']:
         head.mask_head = head.mask_roi_extractor = None
         for step in (*cfg.train_pipeline, *cfg.test_pipeline):
             if step.type == 'LoadAnnotations':
@@ -56,8 +56,8 @@ def set_data(cfg: Config, folder: str) -> None:
         head.mask_head.num_classes = len(classes)
     else:
         raise ValueError(f'{cfg.filename}: has no mask head; give --task bbox')
-    common = dict(type='CocoDataset', data_prefix=dict(img=''), metainfo=dict(classes=classes))
-    files = {part: str(Path(folder, f'{part}.json').absolute()) for part in ('train', 'test')}
+    common = dict(type='WrittenSet', data_prefix=dict(img=''), metainfo=dict(classes=classes))
+    files = {part: str(Path(folder, f'{part}.npz').absolute()) for part in ('train', 'test')}
     cfg.train_dataloader.dataset = dict(
         **common,
         ann_file=files['train'],
