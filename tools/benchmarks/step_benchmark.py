@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from bare_simclr import BareSimCLR
 from mmengine.config import Config
-from mmengine.dataset import RepeatDataset
 from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, DefaultScope
 from mmengine.runner import Runner
@@ -164,7 +163,8 @@ def benchmark_loading(
     Args:
         cfg (Config): From ``benchmark_config``; not changed.
         options (Sequence[str]): A value of ``VARIANTS``.
-        photos (str): A folder of images, at any depth. They are taken as often as needed.
+        photos (str): A folder of images, at any depth. They are taken as often as needed, evenly
+            over the folder.
         loader (str): ``'mmjoint'``, the config's pipeline, or ``'mmpretrain'``, the same views by
             mmpretrain's own transforms.
         arch (str): The network of the config.
@@ -195,15 +195,13 @@ def benchmark_loading(
     needed = (uncounted + rounds) * steps * settings.batch_size
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         images = DATASETS.build(dict(type='ImageFolder', data_root=str(photos), pipeline=pipeline))
-        times = -(-needed // len(images))
-        batches = Runner.build_dataloader(
-            dict(settings.to_dict(), dataset=RepeatDataset(images, times))
-        )
+        images.get_subset_([i * len(images) // needed for i in range(needed)])
+        batches = Runner.build_dataloader(dict(settings.to_dict(), dataset=images))
     timing = _Timing(steps, choose_device(), uncounted, rounds)
     _train(cfg, batches, timing)
     number = steps * settings.batch_size
     return dict(
-        rounds=rounds,
+        rounds=len(timing.times),
         steps=steps,
         batch_size=settings.batch_size,
         workers=workers,

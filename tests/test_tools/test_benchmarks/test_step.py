@@ -92,9 +92,14 @@ def test_loss_is_that_of_mmpretrain() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('loader, workers', [('mmjoint', 0), ('mmpretrain', 1)])
-def test_loading(cfg: Config, image_folder: Path, loader: str, workers: int) -> None:
-    """48 photos are taken as often as needed."""
+@pytest.mark.parametrize(
+    'loader, workers, batch_size', [('mmjoint', 0, 8), ('mmpretrain', 1, 8), ('mmjoint', 0, 2)]
+)
+def test_loading(
+    cfg: Config, image_folder: Path, loader: str, workers: int, batch_size: int
+) -> None:
+    """48 photos are taken as often as needed, and no more of them than are needed."""
+    cfg.train_dataloader.batch_size = batch_size
     options = VARIANTS['float32']
     result = benchmark_loading(
         cfg, options, str(image_folder), loader, 'resnet18', workers, rounds=4, steps=2
