@@ -90,8 +90,13 @@ class JointDistribution:
         # Phi(|beta|) - 1/2: the mass of the standard normal between 0 and the truncation.
         self._half_mass = _NORMAL.cdf(abs(self.beta)) - 0.5
 
-    def sample(self) -> tuple[float, float]:
+    def sample(self, difficulty: float | None = None) -> tuple[float, float]:
         """Draw one pair.
+
+        Args:
+            difficulty (float, optional): The value of the distribution function of ``|t|``, in [0,
+                1], where it is given from outside; not used with ``beta=None``. Defaults to None,
+                drawn here.
 
         Returns:
             tuple[float, float]: ``(a1, a2)``, the parameters of view 1 and of view 2.
@@ -102,7 +107,7 @@ class JointDistribution:
             a1 = low + width * np.random.random_sample()
             a2 = low + width * np.random.random_sample()
         else:
-            a1, a2 = self._sample_given(self._sample_t())
+            a1, a2 = self._sample_given(self._sample_t(difficulty))
         return (a1, a2) if self.in_order(a1, a2) else (a2, a1)
 
     def in_order(self, a1: float, a2: float) -> bool:
@@ -126,10 +131,13 @@ class JointDistribution:
             a2 = low if a2 < low else high
         return a1, a2
 
-    def _sample_t(self) -> float:
+    def _sample_t(self, difficulty: float | None = None) -> float:
         """Draw t, which is symmetric about 0: its size by the inverse of the CDF, then its sign."""
         assert self.beta is not None
-        u = np.random.random_sample()
+        if difficulty is None:
+            u = np.random.random_sample()
+        else:  # the size falls in u if beta is below 0
+            u = 1 - difficulty if self.beta < 0 and not self._uniform else difficulty
         if self._uniform:
             size = u * self._limit
         else:
@@ -276,7 +284,7 @@ class FixedRatio(JointDistribution):
                 f'[{self.low:g}, {self.high:g}]), got {ratio}'
             )
 
-    def _sample_t(self) -> float:
+    def _sample_t(self, difficulty: float | None = None) -> float:
         t = min(math.log(self.ratio), self._limit)
         return t if np.random.random_sample() < 0.5 else -t
 

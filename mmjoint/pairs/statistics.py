@@ -124,10 +124,11 @@ def pair_statistics(
     seed_draws(seed)
     for photo in islice(cycle(photos), rounds):
         drawn = []
-        for num, pipeline in zip(views.num_views, pipelines, strict=True):
+        for group, (num, pipeline) in enumerate(zip(views.num_views, pipelines, strict=True)):
             start = [
                 {**photo, 'img': _blank(photo['img'].shape), 'view_params': []} for _ in range(num)
             ]
+            views.couple(group, start)
             made = transform_views(pipeline, start)
             assert made is not None  # what draws without pixels drops no view
             drawn += [view['view_params'] for view in made]
@@ -193,7 +194,7 @@ class _SampledPair(PairTransform):
         self.source = source
 
     def transform_pair(self, views: list[dict]) -> list[dict]:
-        records = self.source.sample(views[0])
+        records = self.source.draw(views[0])
         return [_note(v, r, self.source) for v, r in zip(views, records, strict=True)]
 
 

@@ -83,6 +83,9 @@ class JointQuantity:
     unit: str = ''
     note: str = ''
     space: str = ''
+    #: The value of the distribution function of |t| for the next pair, where ``JointView`` couples
+    #: quantities; None if the law draws it.
+    difficulty: float | None = dataclasses.field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.title = self.title or self.name
@@ -90,7 +93,9 @@ class JointQuantity:
 
     def sample(self) -> tuple[float, float]:
         """Draw the values of view 1 and of view 2."""
-        return self.law.sample()
+        if self.difficulty is None:
+            return self.law.sample()
+        return self.law.sample(self.difficulty)
 
     def declared_by(self, record: JointParams) -> bool:
         """Whether a record has a value for this quantity."""
@@ -284,9 +289,16 @@ class JointTransform(PairTransform, Declaration):
             dict: The result dict.
         """
 
+    def draw(self, results: dict) -> tuple[Any, Any]:
+        """Draw the parameters of one pair by ``sample``, with the difficulties that are coupled."""
+        difficulties = results.get('difficulties', {})
+        for quantity in self.joint:
+            quantity.difficulty = difficulties.get(quantity.name)
+        return self.sample(results)
+
     def transform_pair(self, views: list[dict]) -> list[dict]:
         outputs = []
-        for view, params in zip(views, self.sample(views[0]), strict=True):
+        for view, params in zip(views, self.draw(views[0]), strict=True):
             view = self.apply(view, params)
             view['view_params'].append((type(self).__name__, params))
             outputs.append(view)

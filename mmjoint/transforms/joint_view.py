@@ -1,19 +1,23 @@
 """JointView, PerView and JointChoice, and the functions that run views through a pipeline."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform, Compose
 from mmengine.registry import TRANSFORMS
 
+from ..distributions import JointDistribution
 from ..pixels import operations
-from .base import PairTransform
+from .base import JointTransform, PairTransform
 from .checks import check_probability
 
 Transform = dict | Callable[[dict], dict]
+_NORMAL = NormalDist()
 # Types that most values of a result dict have; they need no deepcopy, which is slow.
 _IMMUTABLE = frozenset((str, int, float, bool, bytes, type(None)))
 
@@ -147,11 +151,18 @@ class JointView(BaseTransform):
         transforms (list[list[dict | callable]]): One pipeline per group.
         num_views (int | list[int]): Number of views of each group. It must be even for a group
             that holds a joint transform.
+        coupling (float, optional): The correlation rho, in [-1, 1], of a Gaussian copula between
+            the difficulty ``|t|`` of the first quantity with a beta in a group, usually the area of
+            ``JointCrop``, and that of each later one (which among themselves correlate by rho
+            squared). With rho > 0 hard goes with hard; with rho < 0 a hard crop has easy blur and
+            color; with 0 they are independent. Each quantity keeps its distribution. Defaults to
+            None, each quantity drawn by itself.
 
     Raises:
         TypeError: ``transforms`` or ``num_views`` has a wrong form, or a joint transform is hidden
             in a stock wrapper such as ``RandomApply``.
-        ValueError: ``num_views`` does not fit ``transforms``, or a view would have no partner.
+        ValueError: ``num_views`` does not fit ``transforms``, a view would have no partner, or
+            there are no quantities to couple.
 
     Examples:
         >>> dict(type='JointView', num_views=2, transforms=[[
@@ -161,7 +172,10 @@ class JointView(BaseTransform):
     """
 
     def __init__(
-        self, transforms: Sequence[Sequence[Transform]], num_views: int | Sequence[int]
+        self,
+        transforms: Sequence[Sequence[Transform]],
+        num_views: int | Sequence[int],
+        coupling: float | None = None,
     ) -> None:
         self.pipelines = _build_pipelines('JointView', transforms)
         given: Any = num_views  # its elements are checked below
@@ -182,7 +196,52 @@ class JointView(BaseTransform):
                     f'num_views={num} leaves a view without its pair: a group that holds '
                     f'{type(joint[0]).__name__} needs an even number of views'
                 )
+        self.coupling = coupling
+        if coupling is not None:
+            self._check_coupling(coupling)
         operations.prepare()
+
+    def _check_coupling(self, rho: Any) -> None:
+        if isinstance(rho, bool) or not isinstance(rho, (int, float)) or not -1 <= rho <= 1:
+            raise ValueError(f'coupling must be a correlation in [-1, 1] or None, got {rho!r}')
+        if not any(len(self._coupled(pipeline)) > 1 for pipeline in self.pipelines):
+            told = [name for pipeline in self.pipelines for name in self._coupled(pipeline)]
+            raise ValueError(
+                f'coupling={rho} needs two quantities with a beta in one group, such as those of '
+                f'JointCrop(beta=0) and JointBlur(beta=0); with a beta there is: '
+                f'{", ".join(told) or "none"}'
+            )
+
+    def _coupled(self, pipeline: list) -> list[str]:
+        """Return the names of a group's quantities with a beta, in the order of the pipeline."""
+        names: dict[str, None] = {}
+        for transform in pipeline:
+            inner = transform.pipelines if isinstance(transform, PairTransform) else ()
+            for name in (name for one in inner for name in self._coupled(one)):
+                names[name] = None
+            for quantity in transform.joint if isinstance(transform, JointTransform) else ():
+                law = quantity.law
+                if isinstance(law, JointDistribution) and law.beta is not None:
+                    names[quantity.name] = None
+        return list(names)
+
+    def couple(self, group: int, views: list[dict]) -> None:
+        """Draw the difficulties of the pairs of a group, if they are coupled.
+
+        Args:
+            group (int): Number of the group, from 0.
+            views (list[dict]): The result dicts of its views, which get the key ``difficulties``.
+        """
+        if self.coupling is None:
+            return
+        names = self._coupled(self.pipelines[group])
+        rest = math.sqrt(1 - self.coupling**2)
+        for i in range(0, len(views), 2):
+            leading, *own = np.random.standard_normal(len(names)) if names else [0.0]
+            normals = [leading, *(self.coupling * leading + rest * x for x in own)]
+            drawn = {n: _NORMAL.cdf(x) for n, x in zip(names, normals, strict=False)}
+            for view in views[i : i + 2]:
+                view['difficulties'] = drawn
 
     def transform(self, results: dict) -> dict | None:
         """Make the views.
@@ -198,9 +257,10 @@ class JointView(BaseTransform):
         mutable = [
             key for key, value in results.items() if key != 'img' and not _is_immutable(value)
         ]
-        for num, pipeline in zip(self.num_views, self.pipelines, strict=True):
+        for group, (num, pipeline) in enumerate(zip(self.num_views, self.pipelines, strict=True)):
             share = _makes_new_image([pipeline])
             start = [_start_view(results, mutable, share) for _ in range(num)]
+            self.couple(group, start)
             views = transform_views(pipeline, start)
             if views is None:
                 return None
@@ -215,7 +275,8 @@ class JointView(BaseTransform):
             f'{num} x {pipeline}'
             for num, pipeline in zip(self.num_views, self.pipelines, strict=True)
         )
-        return f'{self.__class__.__name__}({groups})'
+        coupling = '' if self.coupling is None else f', coupling={self.coupling}'
+        return f'{self.__class__.__name__}({groups}{coupling})'
 
 
 def _start_view(results: dict, mutable: list[str], share_image: bool) -> dict:
