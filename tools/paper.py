@@ -25,6 +25,10 @@ def parse_args() -> Namespace:
         '--index', action='store_true', help='print all tables as configs/README.md has them'
     )
     parser.add_argument('--table', metavar='NAME', help='the table; see --list')
+    parser.add_argument(
+        '--figure', choices=['7'], help='7: distance of the centers by beta, 3 times 100,000 pairs'
+    )
+    parser.add_argument('--out', type=Path, help='also draw the figure into this file (.svg, .png)')
     parser.add_argument('--methods', nargs='+', metavar='METHOD', help='only these, such as SimCLR')
     parser.add_argument(
         '--work-dirs', type=Path, default=Path('work_dirs'), help='folder of runs (work_dirs)'
@@ -55,8 +59,11 @@ def parse_args() -> Namespace:
     ):
         parser.add_argument(f'--{name}', type=int, help=text)
     args = parser.parse_args()
-    if args.list + args.index + (args.table is not None) != 1:
-        parser.error('give one of --list, --index and --table')
+    asked = args.list + args.index + (args.table is not None) + (args.figure is not None)
+    if asked != 1:
+        parser.error('give one of --list, --index, --table and --figure')
+    if args.out and (not args.figure or args.out.suffix not in ('.svg', '.png', '.pdf')):
+        parser.error('--out is the file of a --figure, .svg, .png or .pdf')
     if args.run != (args.scale is not None):
         parser.error(
             '--run needs --scale small, and the other way round: full-size runs are for the '
@@ -84,6 +91,14 @@ def main(args: Namespace) -> None:
     )
 
     MMLogger.get_instance('mmjoint', log_level='WARNING')
+    if args.figure:
+        from mmjoint.paper.figures import figure_7, format_figure, plot_figure
+
+        measured = figure_7()
+        print(format_figure(measured))
+        if args.out:
+            plot_figure(measured, args.out)
+        return
     if args.list:
         for table in TABLES:
             print(f'{table.name:<5}{table.label}: {table.title} ({len(table.rows)} rows)')
