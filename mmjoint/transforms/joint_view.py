@@ -194,7 +194,9 @@ class JointView(BaseTransform):
             if joint and num % 2:
                 raise ValueError(
                     f'num_views={num} leaves a view without its pair: a group that holds '
-                    f'{type(joint[0]).__name__} needs an even number of views'
+                    f'{type(joint[0]).__name__} needs an even number of views. Put both views of a '
+                    'pair in one group, what differs between them in PerView or in pairs of '
+                    'probabilities; tools/make_joint.py does so for stock configs'
                 )
         self.coupling = coupling
         if coupling is not None:
