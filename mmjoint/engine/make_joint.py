@@ -80,8 +80,8 @@ def make_joint(path: str | Path, beta: float | None = 0) -> tuple[Config, Config
 
 def config_diff(stock: Config, joint: Config) -> str:
     """Return the difference of two configs as a unified diff of their texts."""
-    texts = [cfg.pretty_text.splitlines(keepends=True) for cfg in (stock, joint)]
-    return ''.join(difflib.unified_diff(*texts, 'stock', 'joint', n=1))
+    before, after = (cfg.pretty_text.splitlines(keepends=True) for cfg in (stock, joint))
+    return ''.join(difflib.unified_diff(before, after, 'stock', 'joint', n=1))
 
 
 def _read(path: str | Path) -> Config:
