@@ -8,6 +8,7 @@ puts torchvision's in their place, if mmcv has none; do so before mmdet is impor
 import importlib.util
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import torch
@@ -88,5 +89,8 @@ class TorchvisionOps(ModuleType):
         )  # fmt: skip
 
 
-if 'mmcv._ext' not in sys.modules and importlib.util.find_spec('mmcv._ext') is None:
-    sys.modules['mmcv._ext'] = TorchvisionOps('mmcv._ext')
+_NAME = 'mmcv._ext'
+if _NAME not in sys.modules and importlib.util.find_spec(_NAME) is None:
+    sys.modules[_NAME] = TorchvisionOps(_NAME)
+    # mmengine looks for it, and mmcv's SyncBatchNorm can be imported now.
+    sys.modules[_NAME].__spec__ = ModuleSpec(_NAME, None)
