@@ -1,21 +1,28 @@
 """Compares two fine-tunings that differ in their backbone: difference, 95 % interval, trials."""
 
 import argparse
+import sys
+from pathlib import Path
 
-from mmjoint.detection.comparison import compare, format_comparison, read_results
-from mmjoint.utils.errors import one_line_errors
+sys.path.append(str(Path(__file__).resolve().parents[1] / 'tools'))
+from command_line import start
 
 
-def main() -> None:
-    """Read two results.json and print the table."""
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('first', help='work directory, or its results.json')
     parser.add_argument('second', help='the same; a positive difference is in its favor')
-    args = parser.parse_args()
-    with one_line_errors():
-        rows = compare(read_results(args.first), read_results(args.second))
-        print(format_comparison(rows, (args.first, args.second)))
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    """Read two results.json and print the table."""
+    from mmjoint.detection.comparison import compare, format_comparison, read_results
+
+    rows = compare(read_results(args.first), read_results(args.second))
+    print(format_comparison(rows, (args.first, args.second)))
 
 
 if __name__ == '__main__':
-    main()
+    start(main, parse_args())

@@ -1,9 +1,15 @@
 """Writes the backbone of a checkpoint in another program's format."""
 
 import argparse
+import sys
+from pathlib import Path
 
-from mmjoint.checkpoints import BLOCKS, TARGETS, convert
-from mmjoint.utils.errors import one_line_errors
+sys.path.append(str(Path(__file__).resolve().parents[1] / 'tools'))
+from command_line import start
+
+# Those of mmjoint.checkpoints, which takes seconds to import.
+TARGETS = ('detectron2', 'torchvision', 'timm', 'mmdet', 'mm')
+DEPTHS = (18, 34, 50, 101)
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,7 +34,7 @@ def parse_args() -> argparse.Namespace:
         'default: online',
     )
     parser.add_argument(
-        '--depth', type=int, choices=BLOCKS, help='depth that the backbone must have'
+        '--depth', type=int, choices=DEPTHS, help='depth that the backbone must have'
     )
     parser.add_argument(
         '--trust',
@@ -38,11 +44,11 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Convert the checkpoint and print what was taken from where."""
-    args = parse_args()
-    with one_line_errors():
-        made = convert(args.checkpoint, args.out, args.to, args.which, args.trust, args.depth)
+    from mmjoint.checkpoints import convert
+
+    made = convert(args.checkpoint, args.out, args.to, args.which, args.trust, args.depth)
     known = [f'{key} {made[key]}' for key in ('algorithm', 'epoch') if made[key] is not None]
     print(
         f'wrote {args.out} for {args.to}: ResNet-{made["depth"]}, {made["stem"]} stem, '
@@ -54,4 +60,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    start(main, parse_args())

@@ -6,11 +6,14 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..utils.models import unwrapped
+from .signatures import below, find_classes, suggest
 
 # Settings of a model that must be equal, since one part's output is the other's input. Settings
 # that a config does not have are ignored.
@@ -22,6 +25,44 @@ _EQUAL_WIDTHS = (
     ('neck.out_channels', 'feat_dim'),
     ('neck.out_channels', 'jigsaw_neck.out_channels'),
 )
+
+
+def check_training(cfg: Config) -> None:
+    """Raise if a config's training would have no step, or no optimizer that there is.
+
+    mmengine trains nothing for 0 epochs, and says nothing; of an optimizer that is not there it
+    says ``None is not a callable object``.
+
+    Args:
+        cfg (Config): The config.
+
+    Raises:
+        ValueError: ``max_epochs``, ``max_iters`` or ``val_interval`` of ``train_cfg`` is no whole
+            number of at least 1, or ``optim_wrapper`` has no optimizer or an unknown one.
+    """
+    settings = cfg.get('train_cfg')
+    if not isinstance(settings, dict):  # none, or built already
+        return
+    for name in ('max_epochs', 'max_iters', 'val_interval'):
+        value = settings.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 1:
+            raise ValueError(f'train_cfg.{name} is {value!r}: it must be a whole number from 1')
+        if value != int(value):
+            raise ValueError(f'train_cfg.{name} is {value!r}: it must be a whole number')
+    wrapper = cfg.get('optim_wrapper')
+    if not isinstance(wrapper, dict) or 'constructor' in wrapper:
+        return
+    optimizer = wrapper.get('optimizer')
+    if optimizer is None and not any(isinstance(each, OptimWrapper) for each in wrapper.values()):
+        raise ValueError(
+            "optim_wrapper has no optimizer; one is optimizer=dict(type='SGD', lr=0.03)"
+        )
+    name = optimizer.get('type') if isinstance(optimizer, dict) else None
+    if isinstance(name, str) and not find_classes(name.split('.')[-1]):
+        known = {known for each in below(OPTIMIZERS) for known in each.module_dict}
+        raise ValueError(f'optim_wrapper.optimizer.type: there is no {name}{suggest(name, known)}')
 
 
 def check_widths(model: nn.Module, cfg: Config) -> None:

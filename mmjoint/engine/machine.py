@@ -8,11 +8,13 @@ from the config, so all of this can be set before the Runner is built.
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -24,8 +26,9 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import MODEL_WRAPPERS, OPTIM_WRAPPERS
 from mmengine.runner import autocast
 from torch import nn
+from torch.utils.data import DataLoader
 
-from ..utils.processes import end_with_launcher
+from ..utils.processes import end_with_launcher, end_with_parent
 from .config import dataloaders
 
 
@@ -64,6 +67,23 @@ def _require_environment(launcher: str, starter: str, names: list[str]) -> None:
             f'--launcher {launcher} is for processes that {starter} started: '
             f'{", ".join(missing)} not in the environment'
         )
+
+
+def end_workers_with_process(loader: DataLoader) -> None:
+    """Have the kernel end a data loader's workers when the process that they load for is killed.
+
+    A worker that lives on for some seconds writes a traceback about the connection that is gone.
+
+    Args:
+        loader (DataLoader): Not iterated yet.
+    """
+    loader.worker_init_fn = partial(_start_worker, loader.worker_init_fn)
+
+
+def _start_worker(initialize: Callable[[int], None] | None, number: int) -> None:
+    end_with_parent(signal.SIGKILL)
+    if initialize is not None:
+        initialize(number)
 
 
 def fit_to_cpu(cfg: Config) -> None:

@@ -27,7 +27,7 @@ from mmengine.runner import (
 )
 from torch.utils.data import DataLoader
 
-from .signatures import arguments_of, below, find_classes, type_name
+from .signatures import arguments_of, below, find_classes, suggest, type_name
 from .values import parse_value, split_list, strip_brackets, unquote
 
 _KNN_LOADERS = ('knn_train_dataloader', 'knn_val_dataloader')  # which KNNHook and knn.py read
@@ -136,7 +136,7 @@ def apply_hooks(cfg: Config, hooks: Iterable[Sequence[str]]) -> None:
         label = f'--hook {kind}'
         if '=' in kind or not find_classes(kind, Hook):
             known = {name for registry in below(registries.HOOKS) for name in registry.module_dict}
-            raise ValueError(f'{label}: there is no hook of this name{_suggest(kind, known)}')
+            raise ValueError(f'{label}: there is no hook of this name{suggest(kind, known)}')
         custom = list(cfg.get('custom_hooks') or ())
         default = list((cfg.get('default_hooks') or {}).values())
         found = [hook for hook in custom + default if hook and type_name(hook) == kind]
@@ -165,7 +165,7 @@ def _check_top_level(key: str, cfg: Config) -> None:
             'what is made of it instead, such as train_dataloader.dataset.data_root'
         )
     raise ValueError(
-        f'--cfg-options {key}: there is no setting {top}{_suggest(top, TOP_LEVEL_KEYS)}'
+        f'--cfg-options {key}: there is no setting {top}{suggest(top, TOP_LEVEL_KEYS)}'
     )
 
 
@@ -233,17 +233,22 @@ def _check_new(
         # Names that the user chooses, such as those in paramwise_cfg.custom_keys.
         if siblings:
             print(f'warning: {label}: {where} had no {name}; it is added', file=sys.stderr)
-    elif name not in arguments.known and not arguments.open:
+    elif name not in arguments.known:
         known = siblings | set(arguments.known)
-        raise ValueError(
-            f'{label}: {where} has no {name}, and {arguments.owner} takes no such argument'
-            + _suggest(name, known)
+        if not arguments.open:
+            raise ValueError(
+                f'{label}: {where} has no {name}, and {arguments.owner} takes no such argument'
+                + suggest(name, known)
+            )
+        # It takes others than it names, but what is nearly one of these is a slip.
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+        if close:
+            raise ValueError(f'{label}: {where} has no {name}; did you mean {close[0]}?')
+        print(
+            f'warning: {label}: {arguments.owner} names no argument {name}, but takes any; it is '
+            'added',
+            file=sys.stderr,
         )
-
-
-def _suggest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f'; did you mean {close[0]}?' if close else ''
 
 
 # The functions and classes that receive settings.

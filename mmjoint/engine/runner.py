@@ -18,11 +18,12 @@ from ..hooks.draws import DrawsHook
 from ..models.stock_fixes import mend_stock_parts
 from ..utils.models import unwrapped
 from ..utils.noise import quiet_logger
-from .checks import check_class_folders, check_queue, check_widths
+from .checks import check_class_folders, check_queue, check_training, check_widths
 from .config import dataloaders
 from .history import append_in_place
 from .loading import CheckHook, use_safe_loader
 from .loops import ResumableEpochLoop
+from .machine import end_workers_with_process
 from .resume_state import RecordBatchesHook, ResumeHook
 
 
@@ -60,6 +61,7 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
     Returns:
         Runner: The runner, not started yet.
     """
+    check_training(cfg)
     use_safe_loader()
     # Whatever is done with the model: the stock one unpickles `queue.pth` of the work directory.
     for hook in [*(cfg.get('custom_hooks') or ()), *(cfg.get('default_hooks') or {}).values()]:
@@ -94,6 +96,7 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
                 f'(train_dataloader.batch_size {loop.dataloader.batch_size}, drop_last) in each '
                 'process: nothing would be trained'
             )
+        end_workers_with_process(loop.dataloader)
         check_queue(runner, loop.dataloader)
         check_widths(runner.model, cfg)
         runner.logger.info(_summary(runner, loop))
@@ -144,15 +147,29 @@ def _mend_training(runner: Runner) -> None:
         return build_train_loop(loop)
 
     def scale_lr(optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
-        if not auto_scale_lr or not auto_scale_lr.get('enable'):
-            return
+        settings = auto_scale_lr or {}
+        base = settings.get('base_batch_size')
         loader = runner._train_dataloader
-        size = loader['batch_size'] if isinstance(loader, dict) else loader.batch_size
-        batch, base = size * runner.world_size * counts, auto_scale_lr['base_batch_size']
+        size = (
+            loader.get('batch_size')
+            if isinstance(loader, dict)
+            else getattr(loader, 'batch_size', None)
+        )
+        if not base or not size:  # none is given, or a batch sampler has one of its own
+            return
+        batch = size * runner.world_size * counts
+        told = f'{batch} ({size} x {runner.world_size} processes x {counts} accumulated)'
+        if not settings.get('enable'):
+            if batch != base:
+                runner.logger.warning(
+                    f'the learning rate of the config is for a batch of {base} images '
+                    f'(auto_scale_lr.base_batch_size), and is taken as it is for one of {told}; '
+                    f'--auto-scale-lr multiplies it by {batch / base:.4g}'
+                )
+            return
         runner.logger.info(
-            f'LR is set based on batch size of {base} and the current batch size is {batch} '
-            f'({size} x {runner.world_size} processes x {counts} accumulated). Scaling the '
-            f'original LR by {batch / base}.'
+            f'LR is set based on batch size of {base} and the current batch size is {told}. '
+            f'Scaling the original LR by {batch / base}.'
         )
         wrappers = (
             optim_wrapper.values()

@@ -1,10 +1,11 @@
 """Reads the arguments, and their types, of the classes that a config names."""
 
 import contextlib
+import difflib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mmengine import registry as registries
@@ -36,6 +37,12 @@ def find_classes(name: str, base: type = object) -> list[Callable]:
         if entry is not None and (not isinstance(entry, type) or issubclass(entry, base)):
             found.append(entry)
     return found
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean ...?`` with the known name that is nearest, or '' if none is near."""
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f'; did you mean {close[0]}?' if close else ''
 
 
 def arguments_of(owner: Callable) -> tuple[dict[str, set[type] | None], bool]:

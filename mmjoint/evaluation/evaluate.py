@@ -177,6 +177,8 @@ def cached_features(
     if cache is None or checkpoint is None:
         return labelled_features(cfg, checkpoint, which=which)
     path = Path(cache, f'features_{_fingerprint(cfg, checkpoint, which)[:20]}.pt')
+    if Path(cache).exists() and not Path(cache).is_dir():
+        raise ValueError(f'--cache {cache}: is a file; expected a folder')
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_file():
         return _read_features(path)
@@ -195,6 +197,10 @@ def _read_features(path: Path) -> Features:
                 raise TypeError(f'of {rows.dtype} and {numbers.dtype}')
             if rows.ndim != 2 or numbers.shape != rows.shape[:1]:
                 raise TypeError(f'of shapes {tuple(rows.shape)} and {tuple(numbers.shape)}')
+            if not rows.isfinite().all():
+                raise TypeError('not finite')
+        if features.shape[1:] != test_features.shape[1:]:
+            raise TypeError(f'of widths {features.shape[1]} and {test_features.shape[1]}')
     except (CheckpointError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f'{path}: not a features file of this program ({error}); remove the file'

@@ -6,15 +6,18 @@ import signal
 import sys
 
 
-def end_with_parent() -> None:
-    """Have the kernel end this process by SIGTERM when the one that started it ends, killed too.
+def end_with_parent(number: int = signal.SIGTERM) -> None:
+    """Have the kernel end this process by a signal when the one that started it ends, killed too.
 
     It holds for a program that takes the process's place, so that it can be called between fork and
     exec (``subprocess``'s ``preexec_fn``). The parent is the thread that started the process. On
     other systems than Linux nothing happens.
+
+    Args:
+        number (int): The signal. Defaults to SIGTERM.
     """
     if sys.platform == 'linux':
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(1, number)  # 1 is PR_SET_PDEATHSIG
 
 
 def end_with_launcher() -> None:

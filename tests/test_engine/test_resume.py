@@ -231,6 +231,21 @@ def test_auto_scaling_counts_accumulation(run: Callable[..., Runner]) -> None:
     assert set(run('first', optim_wrapper=wrapper, **scale).model.rates) == {0.1}
 
 
+def test_average_of_an_ema_hook_goes_on(run: Callable[..., Runner], tmp_path: Path) -> None:
+    """Weights, and their average, which mmengine saves in their place, are the whole run's."""
+    hooks = dict(by_iterations(4), average=dict(type='EMAHook', momentum=0.3))
+    run('whole', default_hooks=hooks)
+    run('rest', 'whole/iter_8.pth', default_hooks=hooks)
+    whole, rest = (
+        torch.load(tmp_path / name / 'iter_16.pth', weights_only=False)
+        for name in ('whole', 'rest')
+    )
+    average, weight = whole['state_dict']['weight'], whole['ema_state_dict']['module.weight']
+    assert average != weight
+    assert rest['state_dict']['weight'] == average
+    assert rest['ema_state_dict']['module.weight'] == weight
+
+
 def test_schedule_in_iterations_cannot_follow(run: Callable[..., Runner]) -> None:
     schedules = [dict(type='CosineAnnealingLR', T_max=16, by_epoch=False)]
     run('first', param_scheduler=schedules)

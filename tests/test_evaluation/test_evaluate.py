@@ -19,7 +19,7 @@ from mmjoint.evaluation import (
     linear_accuracy,
     use_folder,
 )
-from mmjoint.evaluation.evaluate import _fingerprint, provenance
+from mmjoint.evaluation.evaluate import _PARTS, _fingerprint, _read_features, provenance
 
 
 def blobs(num: int, seed: int, spread: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -192,3 +192,40 @@ def test_what_was_measured_is_told_of_a_file_of_emahook(tmp_path):
         assert (told['which'], told['weights'], told['epoch']) == (which, place, 3)
         assert told['available'] == ['online', 'momentum']
     assert provenance(cfg, None)['which'] is None
+
+
+def write_cache(path: Path, **changes: object) -> dict:
+    parts = dict(zip(_PARTS, (*blobs(40, 1), *blobs(20, 2)), strict=True)) | changes
+    torch.save({name: value for name, value in parts.items() if value is not None}, path)
+    return parts
+
+
+def test_kept_features_are_those_that_were_written(tmp_path):
+    parts = write_cache(tmp_path / 'features.pt')
+    for name, value in zip(_PARTS, sum(_read_features(tmp_path / 'features.pt'), ()), strict=True):
+        assert torch.equal(value, parts[name])
+
+
+@pytest.mark.parametrize(
+    'damage, message',
+    [
+        (lambda path: path.write_bytes(b''), ''),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), ''),
+        (lambda path: path.write_bytes(b'x' * 1000), ''),
+        (lambda path: torch.save([1, 2], path), ''),
+        (lambda path: write_cache(path, **{_PARTS[3]: None}), _PARTS[3]),
+        (lambda path: write_cache(path, **{_PARTS[1]: 'labels'}), ''),
+        (lambda path: write_cache(path, **{_PARTS[0]: torch.ones(40, 6).double()}), 'float64'),
+        (lambda path: write_cache(path, **{_PARTS[0]: torch.ones(39, 6)}), r'\(39, 6\)'),
+        (lambda path: write_cache(path, **{_PARTS[2]: torch.ones(20, 5)}), 'widths 6 and 5'),
+        (lambda path: write_cache(path, **{_PARTS[2]: torch.full((20, 6), math.nan)}), 'finite'),
+    ],
+)
+def test_damaged_cache_is_named(tmp_path, damage, message):
+    path = tmp_path / 'features.pt'
+    write_cache(path)
+    damage(path)
+    with pytest.raises(
+        ValueError, match=f'{path}: not a features file .*{message}.*; remove the file'
+    ):
+        _read_features(path)

@@ -1,17 +1,25 @@
 """The tools answer --help and mistyped arguments without importing anything that takes seconds."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from mmjoint.checkpoints import BLOCKS, TARGETS
+
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = sorted(
     path.relative_to(ROOT)
-    for path in (ROOT / 'tools').glob('*.py')
-    if path.stem not in ('command_line', 'launch')
+    for pattern in (
+        'tools/*.py',
+        'tools/benchmarks/*.py',
+        'transfer/*.py',
+    )
+    for path in ROOT.glob(pattern)
+    if 'start(main, parse_args())' in path.read_text()
 )
 
 
@@ -23,7 +31,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return os.environ | {'PYTHONPATH': str(tmp_path)}
 
 
-@pytest.mark.parametrize('tool', TOOLS, ids=lambda path: path.stem)
+@pytest.mark.parametrize('tool', TOOLS, ids=str)
 @pytest.mark.parametrize(('argument', 'status'), [('--help', 0), ('--no-such-argument', 2)])
 def test_arguments_are_read_first(
     tool: Path, argument: str, status: int, environment: dict[str, str]
@@ -32,6 +40,30 @@ def test_arguments_are_read_first(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == status, done.stderr
     assert f'usage: {tool.name}' in (done.stdout if status == 0 else done.stderr)
+
+
+def test_choices_are_those_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scripts that do not import the package before they read their arguments repeat them."""
+    convert = runpy.run_path(str(ROOT / 'transfer/convert.py'))
+    assert convert['TARGETS'] == tuple(TARGETS) and convert['DEPTHS'] == tuple(BLOCKS)
+    monkeypatch.syspath_prepend(ROOT / 'tools/benchmarks')
+    monkeypatch.setattr(os, 'environ', os.environ.copy())  # which views.py changes
+    from view_benchmark.recipes import RECIPES
+
+    views = runpy.run_path(str(ROOT / 'tools/benchmarks/views.py'))
+    assert views['RECIPES'] == tuple(RECIPES)
+
+
+def test_every_tool_is_tried() -> None:
+    """But for those that import mmjoint first."""
+    programs = {
+        path.relative_to(ROOT)
+        for pattern in ('tools/*.py', 'tools/benchmarks/*.py', 'transfer/*.py')
+        for path in ROOT.glob(pattern)
+        if '__main__' in path.read_text()
+    }
+    others = {Path('tools/launch.py'), Path('tools/benchmarks/step.py')}
+    assert programs - others == set(TOOLS)
 
 
 @pytest.mark.parametrize(

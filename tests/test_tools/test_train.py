@@ -72,6 +72,22 @@ def test_auto_scale_lr(pretrain_config: Path, run_tool: RunTool, tmp_path: Path)
     assert logged(tmp_path / 'run', 'lr')[0] == pytest.approx(0.01 * 8 / 32)
 
 
+@pytest.mark.parametrize('base, factor', [(16, None), (256, '0.0625')])
+def test_a_rate_for_another_batch_is_told(
+    base: int, factor: str | None, pretrain_config: Path, run_tool: RunTool, tmp_path: Path
+) -> None:
+    options = [f'auto_scale_lr.base_batch_size={base}', 'optim_wrapper.accumulative_counts=2']
+    options += ['train_cfg.max_epochs=1']
+    status, out, err = run_tool(
+        'train.py', pretrain_config, '--work-dir', 'run', '--cfg-options', *options
+    )
+    assert status == 0, err
+    told = re.findall(r'for a batch of (\d+) images .* (\d+) \(8 x 1 .* x 2 .*by ([\d.]+)', out)
+    assert told == ([('256', '16', factor)] if factor else [])
+    assert out.count('--auto-scale-lr') == len(told)
+    assert logged(tmp_path / 'run', 'lr') == [0.01] * 6
+
+
 def test_amp_on_the_cpu_is_bfloat16(
     pretrain_config: Path, run_tool: RunTool, tmp_path: Path
 ) -> None:

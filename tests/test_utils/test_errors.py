@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -158,6 +159,22 @@ def test_error_of_a_worker(error: Exception, expected: bool, line: str) -> None:
         list(DataLoader(Unreadable(error), num_workers=1))
     assert is_input_error(caught.value) is expected
     assert describe(caught.value) == line
+
+
+class Killed(Dataset):
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)  # as the system does when memory runs out
+
+
+def test_killed_worker(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as end, one_line_errors():
+        list(DataLoader(Killed(), num_workers=1))
+    assert end.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match('error: a data loader worker was killed.*num_workers.*DataLoader worker', line)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import sys
 import tempfile
+from pathlib import Path
 
-from mmjoint.utils.errors import one_line_errors
-from mmjoint.utils.files import check_output, write_output
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import start
 
 COLUMNS = (
     'build_s',
@@ -50,34 +52,34 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Run the benchmarks."""
-    args = parse_args()
-    with one_line_errors():
-        check_output(args.json)
-        from loading_benchmark import benchmark_decoders, measure_growth
+    from mmjoint.utils.files import check_output, write_output
 
-        from mmjoint.datasets import ImageFolder
+    check_output(args.json)
+    from loading_benchmark import benchmark_decoders, measure_growth
 
-        result: dict = dict(growth=[])
-        if args.entries:
-            print(f'{"entries":>9} {"":16}' + ''.join(f'{name:>11}' for name in COLUMNS))
-        for entries in args.entries:
-            for kind in ('annotation file', 'folder', 'shards'):
-                if kind == 'folder' and entries > args.max_files:
-                    continue
-                with tempfile.TemporaryDirectory(dir=args.tmp) as folder:
-                    row = measure_growth(kind, entries, folder)
-                result['growth'].append(dict(kind=kind, entries=entries, **row))
-                cells = ''.join(f'{row[name]:11.3g}' for name in COLUMNS)
-                print(f'{entries:9} {kind:16}{cells}', flush=True)
-        if args.photos:
-            photos = ImageFolder(args.photos)
-            files = [photos.get_data_info(i)['img_path'] for i in range(len(photos))]
-            result['decoders'] = benchmark_decoders(files, args.seconds)
-            print_decoders(result['decoders'])
-        if args.json:
-            write_output(args.json, json.dumps(result, indent=2) + '\n')
+    from mmjoint.datasets import ImageFolder
+
+    result: dict = dict(growth=[])
+    if args.entries:
+        print(f'{"entries":>9} {"":16}' + ''.join(f'{name:>11}' for name in COLUMNS))
+    for entries in args.entries:
+        for kind in ('annotation file', 'folder', 'shards'):
+            if kind == 'folder' and entries > args.max_files:
+                continue
+            with tempfile.TemporaryDirectory(dir=args.tmp) as folder:
+                row = measure_growth(kind, entries, folder)
+            result['growth'].append(dict(kind=kind, entries=entries, **row))
+            cells = ''.join(f'{row[name]:11.3g}' for name in COLUMNS)
+            print(f'{entries:9} {kind:16}{cells}', flush=True)
+    if args.photos:
+        photos = ImageFolder(args.photos)
+        files = [photos.get_data_info(i)['img_path'] for i in range(len(photos))]
+        result['decoders'] = benchmark_decoders(files, args.seconds)
+        print_decoders(result['decoders'])
+    if args.json:
+        write_output(args.json, json.dumps(result, indent=2) + '\n')
 
 
 def print_decoders(result: dict) -> None:
@@ -99,4 +101,4 @@ def print_decoders(result: dict) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    start(main, parse_args())

@@ -5,35 +5,23 @@ import io
 import json
 import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # albumentations, which mmpretrain imports if it is there, asks PyPI for its newest version.
 os.environ['NO_ALBUMENTATIONS_UPDATE'] = '1'
-# The speed of one core is measured. This must precede the first import of NumPy and torch.
+# The speed of one core is measured. This must precede the first import of NumPy and torch, which
+# the functions below import.
 THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
 os.environ.update(dict.fromkeys(THREADS, '1'))
 
-import cv2  # noqa: E402
-import torch  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from view_benchmark import (  # noqa: E402
-    CONFIGS,
-    RECIPES,
-    benchmark_loader,
-    benchmark_views,
-    joint_pipeline,
-    one_thread,
-    plot_benchmark,
-    profile_views,
-)
-
-from mmjoint.datasets import list_images  # noqa: E402
-from mmjoint.utils.errors import DEBUG_HELP, one_line_errors  # noqa: E402
-from mmjoint.utils.files import check_output, write_output  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import DEBUG_HELP, start  # noqa: E402
 
 BASE = Path(__file__).resolve().parents[2] / 'configs/_base_'
 SUFFIXES = ('.jpeg', '.jpg', '.png', '.webp')
+RECIPES = ('simclr', 'mocov2', 'mocov3', 'multicrop', 'small')  # of view_benchmark
 FORMATS = ('.pdf', '.png', '.svg')
 PACKAGES = (
     'mmjoint',
@@ -132,6 +120,8 @@ def parse_args() -> argparse.Namespace:
 
 def find_photos(folder: Path) -> list[str]:
     """Return the photos of a folder, sorted."""
+    from mmjoint.datasets import list_images
+
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder}: no such folder of photos')
     files = [str(folder / name) for name in list_images(folder, SUFFIXES)]
@@ -142,6 +132,9 @@ def find_photos(folder: Path) -> list[str]:
 
 def setting(args: argparse.Namespace) -> dict:
     """Return everything besides the code on which the numbers depend."""
+    import cv2
+    import torch
+
     versions = {}
     for name in PACKAGES:
         try:
@@ -205,58 +198,68 @@ def print_loader(result: dict) -> None:
         print(row)
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Measure, print and write the result."""
-    args = parse_args()
-    with one_line_errors():
-        for path in (args.json, args.plot):
-            check_output(path)
-        folders = {name: folder or args.folder for name, folder in args.recipe}
-        photos = {name: find_photos(folder) for name, folder in folders.items()}
-        pipelines = {
-            name: Config.fromfile(BASE / f'views/{CONFIGS[name]}.py').train_pipeline
-            for name in folders
-        }
-        one_thread()
-        result = setting(args)
-        print(f'{result["cpu"]}, {result["cores"]} cores; torch and OpenCV on one thread')
-        if args.workers:
-            # The loader comes first: its workers then share a process without the peers' memory.
-            first = next(iter(folders))
-            loader = Config.fromfile(BASE / 'datasets/train_loader.py').train_dataloader
-            if args.batch_size:
-                loader.batch_size = args.batch_size
-            result['loader'] = dict(
-                recipe=first,
-                **benchmark_loader(
-                    folders[first],
-                    joint_pipeline(pipelines[first]),
-                    loader,
-                    args.workers,
-                    args.loader_seconds,
-                    Config.fromfile(BASE / 'default_runtime.py').env_cfg.mp_cfg,
-                    seed=args.seed,
-                ),
+    from mmengine.config import Config
+    from view_benchmark import (
+        CONFIGS,
+        benchmark_loader,
+        benchmark_views,
+        joint_pipeline,
+        one_thread,
+        plot_benchmark,
+        profile_views,
+    )
+
+    from mmjoint.utils.files import check_output, write_output
+
+    for path in (args.json, args.plot):
+        check_output(path)
+    folders = {name: folder or args.folder for name, folder in args.recipe}
+    photos = {name: find_photos(folder) for name, folder in folders.items()}
+    pipelines = {
+        name: Config.fromfile(BASE / f'views/{CONFIGS[name]}.py').train_pipeline for name in folders
+    }
+    one_thread()
+    result = setting(args)
+    print(f'{result["cpu"]}, {result["cores"]} cores; torch and OpenCV on one thread')
+    if args.workers:
+        # The loader comes first: its workers then share a process without the peers' memory.
+        first = next(iter(folders))
+        loader = Config.fromfile(BASE / 'datasets/train_loader.py').train_dataloader
+        if args.batch_size:
+            loader.batch_size = args.batch_size
+        result['loader'] = dict(
+            recipe=first,
+            **benchmark_loader(
+                folders[first],
+                joint_pipeline(pipelines[first]),
+                loader,
+                args.workers,
+                args.loader_seconds,
+                Config.fromfile(BASE / 'default_runtime.py').env_cfg.mp_cfg,
+                seed=args.seed,
+            ),
+        )
+        print_loader(result['loader'])
+    result['recipes'] = {}
+    for name, files in photos.items():
+        measure = (args.seconds, args.photos_per_round, args.seed)
+        measured = benchmark_views(files, name, pipelines[name], *measure)
+        if args.profile:
+            measured['profile'] = profile_views(
+                files, joint_pipeline(pipelines[name]), args.seconds / 3, *measure[1:]
             )
-            print_loader(result['loader'])
-        result['recipes'] = {}
-        for name, files in photos.items():
-            measure = (args.seconds, args.photos_per_round, args.seed)
-            measured = benchmark_views(files, name, pipelines[name], *measure)
-            if args.profile:
-                measured['profile'] = profile_views(
-                    files, joint_pipeline(pipelines[name]), args.seconds / 3, *measure[1:]
-                )
-            result['recipes'][name] = dict(photos=len(files), **measured)
-            print_recipe(name, result['recipes'][name])
-        if args.json:
-            write_output(args.json, json.dumps(result, indent=2, default=str) + '\n')
-        if args.plot:
-            buffer = io.BytesIO()
-            figure = plot_benchmark(result['recipes'], result.get('loader'))
-            figure.savefig(buffer, format=args.plot.suffix[1:], dpi=150)
-            write_output(args.plot, buffer.getvalue())
+        result['recipes'][name] = dict(photos=len(files), **measured)
+        print_recipe(name, result['recipes'][name])
+    if args.json:
+        write_output(args.json, json.dumps(result, indent=2, default=str) + '\n')
+    if args.plot:
+        buffer = io.BytesIO()
+        figure = plot_benchmark(result['recipes'], result.get('loader'))
+        figure.savefig(buffer, format=args.plot.suffix[1:], dpi=150)
+        write_output(args.plot, buffer.getvalue())
 
 
 if __name__ == '__main__':
-    main()
+    start(main, parse_args())
