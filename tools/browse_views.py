@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
     from mmjoint.engine import read_config
     from mmjoint.pairs.betas import parse_beta, split_settings
     from mmjoint.pairs.source import PairSource
-    from mmjoint.utils.files import check_output, write_output
+    from mmjoint.utils.files import check_output, encode, write_output
     from mmjoint.visualization.browse import browse_views
 
     check_output(args.out)
@@ -73,7 +73,7 @@ def main(args: argparse.Namespace) -> None:
     if broken:
         more = f' and {len(broken) - 1} more' if len(broken) > 1 else ''
         print(f'warning: left out {broken[0]}{more}', file=sys.stderr)
-    print(f'{args.out}: {len(page.encode()) / 1e6:.1f} MB')
+    print(f'{args.out}: {len(encode(page)) / 1e6:.1f} MB')
 
 
 if __name__ == '__main__':

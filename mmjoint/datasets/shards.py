@@ -23,7 +23,7 @@ from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
-from ..utils.files import write_output
+from ..utils.files import encode, write_output
 
 EXTENSIONS = ('jpg', 'jpeg', 'png', 'webp', 'bmp', 'tif', 'tiff', 'ppm')
 INDEX_VERSION = b'v1.2'
@@ -180,7 +180,12 @@ class WebDatasetShards(BaseDataset):
         """Return the shard of a sample and, by extension, its files: offset, size and name."""
         tar = self.shards[int(np.searchsorted(self._firsts, number, 'right')) - 1]
         start = self._ends[number - 1] + 1 if number else 0
-        words = self._text[start : self._ends[number]].tobytes().decode().split(' ')
+        words = (
+            self._text[start : self._ends[number]]
+            .tobytes()
+            .decode('utf-8', 'backslashreplace')
+            .split(' ')
+        )
         parts = {words[i].lower(): words[i + 1 : i + 4] for i in range(0, len(words), 4)}
         return tar, parts
 
@@ -313,4 +318,4 @@ def index_tar(tar: str | Path) -> bytes:
         if file.read(512) != bytes(512):
             raise ValueError(f'{tar}: truncated or damaged, no end mark after {len(lines)} samples')
     text = ''.join(' '.join(line) + '\n' for line in lines)
-    return text.encode('utf-8', 'backslashreplace')
+    return encode(text)

@@ -134,7 +134,7 @@ class _Sizes:
         self._path, self._known, self._new = None, {}, False
         if source is None:
             return
-        name = hashlib.sha256(str(Path(source).absolute()).encode()).hexdigest()[:32]
+        name = hashlib.sha256(os.fsencode(Path(source).absolute())).hexdigest()[:32]
         self._path = cache_folder('photos') / f'{name}.json'
         with contextlib.suppress(OSError, ValueError):
             known = json.loads(self._path.read_bytes())

@@ -49,7 +49,7 @@ def check_training(cfg: Config) -> None:
             continue
         if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 1:
             raise ValueError(f'train_cfg.{name} is {value!r}: it must be a whole number from 1')
-        if value != int(value):
+        if value % 1:
             raise ValueError(f'train_cfg.{name} is {value!r}: it must be a whole number')
     wrapper = cfg.get('optim_wrapper')
     if not isinstance(wrapper, dict) or 'constructor' in wrapper:
@@ -59,10 +59,10 @@ def check_training(cfg: Config) -> None:
         raise ValueError(
             "optim_wrapper has no optimizer; one is optimizer=dict(type='SGD', lr=0.03)"
         )
-    name = optimizer.get('type') if isinstance(optimizer, dict) else None
-    if isinstance(name, str) and not find_classes(name.split('.')[-1]):
+    kind = optimizer.get('type') if isinstance(optimizer, dict) else None
+    if isinstance(kind, str) and not find_classes(kind.split('.')[-1]):
         known = {known for each in below(OPTIMIZERS) for known in each.module_dict}
-        raise ValueError(f'optim_wrapper.optimizer.type: there is no {name}{suggest(name, known)}')
+        raise ValueError(f'optim_wrapper.optimizer.type: there is no {kind}{suggest(kind, known)}')
 
 
 def check_widths(model: nn.Module, cfg: Config) -> None:

@@ -1,6 +1,8 @@
 """Reads a config and the options that change it, for every tool."""
 
+import errno
 import os
+import tempfile
 import traceback
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
@@ -10,6 +12,7 @@ from mmengine.config import Config, ConfigDict
 
 from .options import apply_hooks, apply_options
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -26,12 +29,18 @@ def read_config(path: str | Path, options: Iterable[str] = ()) -> Config:
     Raises:
         ValueError: There is no such file, it cannot be read (the message names the file and the
             line), or an option changes nothing.
+        OSError: The disk of temporary files, of which mmengine makes one, is full.
     """
     if not Path(path).is_file():
         raise ValueError(f'no config file {path}')
     try:
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is code and may raise anything
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise OSError(
+                f'cannot write to {tempfile.gettempdir()} (TMPDIR names another folder), by way of '
+                f'which mmengine reads {path}: {error.strerror}'
+            ) from error
         raise ValueError(f'config {_place_of(error, path)}: {_say(error)}') from error
     apply_options(cfg, options)
     return cfg

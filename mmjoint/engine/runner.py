@@ -1,10 +1,12 @@
 """Builds the Runner of a config, with guards against lost work."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -22,6 +24,7 @@ from .checks import check_class_folders, check_queue, check_training, check_widt
 from .config import dataloaders
 from .history import append_in_place
 from .loading import CheckHook, use_safe_loader
+from .log_files import mend_logger, mend_scalars, write_config
 from .loops import ResumableEpochLoop
 from .machine import end_workers_with_process
 from .resume_state import RecordBatchesHook, ResumeHook
@@ -63,6 +66,7 @@ def build_runner(cfg: Config, strict: bool) -> Runner:
     """
     check_training(cfg)
     use_safe_loader()
+    mend_scalars()
     # Whatever is done with the model: the stock one unpickles `queue.pth` of the work directory.
     for hook in [*(cfg.get('custom_hooks') or ()), *(cfg.get('default_hooks') or {}).values()]:
         if _is(hook, SwAVHook):
@@ -184,12 +188,19 @@ def _mend_training(runner: Runner) -> None:
 
 
 class _Runner(Runner):
-    """mmengine's Runner, with console output that starts with what matters."""
+    """mmengine's Runner, with console output that starts with what matters and files that name
+    themselves where they cannot be written."""
 
     def build_logger(self, *args: object, **kwargs: object) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
         quiet_logger(logger)
+        mend_logger(logger)
         return logger
+
+    @master_only
+    def dump_config(self) -> None:
+        name = Path(self.cfg.filename or f'{self.timestamp}.py').name
+        write_config(self.cfg, os.path.join(self.work_dir, name))
 
 
 def _summary(runner: Runner, loop: BaseLoop) -> str:

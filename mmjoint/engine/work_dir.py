@@ -30,12 +30,19 @@ def enter_work_dir(cfg: Config, resume: str | None = None, overwrite: bool = Fal
         overwrite (bool): Whether a run in the folder may be overwritten.
 
     Raises:
-        ValueError: Another run works in the folder; or the folder contains a run that would be
-            overwritten or mixed with this one.
+        ValueError: Another run works in the folder; the folder contains a run that would be
+            overwritten or mixed with this one; or its path is not valid UTF-8.
         OSError: The folder cannot be made or written to.
     """
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or ConfigDict()
     folder = Path(cfg.work_dir)
+    try:
+        os.path.abspath(folder).encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f'--work-dir {folder}: its path is not UTF-8, as mmengine needs it, which writes it '
+            'into last_checkpoint; give another folder'
+        ) from None
     if hook.get('out_dir'):  # as in mmengine's CheckpointHook
         folder = Path(hook.out_dir, folder.name)
     remote = '://' in str(hook.get('out_dir'))

@@ -21,7 +21,7 @@ from ..checkpoints import CheckpointError, file_sha256, read_checkpoint
 from ..checkpoints.backbones import find_places
 from ..datasets.stock import use_own_readers
 from ..utils.device import choose_device
-from ..utils.files import whole_file, write_output
+from ..utils.files import encode, whole_file, write_output
 from ..version import __version__
 from .knn import LOADERS, knn_accuracy, labelled_features
 from .linear import linear_accuracies, linear_accuracy
@@ -221,7 +221,7 @@ def _fingerprint(cfg: Config, checkpoint: str | Path, which: str = 'online') -> 
             path = images.get_data_info(i).get('img_path')
             facts = os.stat(_file_behind(path, dataset.get('data_root'))) if path else None
             parts.append(f'{path} {facts and facts.st_size} {facts and facts.st_mtime_ns}')
-    return hashlib.sha256('\n'.join(parts).encode()).hexdigest()
+    return hashlib.sha256(encode('\n'.join(parts))).hexdigest()
 
 
 def _file_behind(path: str, data_root: str | None) -> str:

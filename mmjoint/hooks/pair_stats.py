@@ -19,6 +19,7 @@ from ..pairs.quantities import pair_differences, quantities_of
 from ..pairs.source import pair_sets
 from ..transforms import JointView
 from ..transforms.base import JointQuantity
+from ..utils.files import append_line
 
 HISTOGRAMS = 'pair_histograms.json'
 # Number of images used of a larger batch: it is enough, and keeps the cost low.
@@ -145,8 +146,7 @@ class PairStatsHook(Hook):
         runner.logger.info(f'PairStatsHook, iteration {step}:  {told}')
         path = Path(runner.log_dir, 'vis_data', HISTOGRAMS)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open('a') as file:
-            file.write(json.dumps(dict(step=step, **histograms)) + '\n')
+        append_line(path, json.dumps(dict(step=step, **histograms)))
 
 
 def _pipelines(dataset: Any) -> Iterator[list]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..engine.dumped import read_dumped_config
+from ..visualization.runs import read_rows
 from .tables import Row, Table
 
 RESULT_FILE = 'result.json'
@@ -44,7 +45,7 @@ def find_results(work_dirs: str | Path, rows: Sequence[Row]) -> dict[str, list[d
             results[config].append(dict(result, scale=scale, path=str(path)))
     names = {row.config.rpartition('/')[2]: row.config for row in rows}
     for path in sorted(Path(work_dirs).rglob('vis_data/scalars.json')):
-        values = [json.loads(line) for line in path.read_text().splitlines()]
+        values = read_rows(path)
         accuracies = [row['accuracy/top1'] for row in values if 'accuracy/top1' in row]
         config = path.with_name('config.py')
         if not accuracies or not config.is_file():

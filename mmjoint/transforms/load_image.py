@@ -14,7 +14,7 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.registry import TRANSFORMS
 
 from ..pixels.decode import MAX_PIXELS, decode
-from ..utils.files import add_line
+from ..utils.files import add_line, encode
 
 BROKEN_LIST = 'broken_images.txt'
 
@@ -94,7 +94,7 @@ class LoadImage(LoadImageFromFile):
 
     def _tell(self, message: str) -> None:
         """Report a broken file once per run, whichever process meets it first."""
-        message = message.encode('utf-8', 'backslashreplace').decode()
+        message = encode(message).decode()
         log_file = MMLogger.get_current_instance().log_file
         number: int | None = len(self._broken)
         whose = 'this loader worker'

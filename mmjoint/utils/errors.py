@@ -1,5 +1,6 @@
 """Errors of the user's input end in one line; bugs end in a traceback."""
 
+import io
 import os
 import re
 import sys
@@ -132,6 +133,8 @@ def one_line_errors() -> Iterator[None]:
     Bugs keep their traceback, and so does every error if MMJOINT_DEBUG is set. Ctrl-C ends the
     program with status 130.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name of a file need not be valid text
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
         yield
     except KeyboardInterrupt:

@@ -53,16 +53,44 @@ def write_output(path: str | Path, content: str | bytes) -> None:
 
     Args:
         path (str | Path): The file.
-        content (str | bytes): The whole content. Text is encoded as UTF-8; what is not valid text,
-            such as some file names, becomes backslash escapes.
+        content (str | bytes): The whole content. Text is encoded as documented in ``encode``.
 
     Raises:
         OSError: As documented in ``whole_file``.
     """
     with whole_file(path) as file:
-        file.write(
-            content.encode('utf-8', 'backslashreplace') if isinstance(content, str) else content
-        )
+        file.write(encode(content) if isinstance(content, str) else content)
+
+
+def encode(text: str) -> bytes:
+    """Encode text as UTF-8; what is not valid text, such as some file names, is escaped."""
+    return text.encode('utf-8', 'backslashreplace')
+
+
+def append_line(path: str | Path, line: str) -> None:
+    """Add a line to a log, whole or not at all.
+
+    Args:
+        path (str | Path): The log; it is made if it does not exist.
+        line (str): The line, without a line end; encoded as documented in ``encode``.
+
+    Raises:
+        OSError: The line cannot be written; the message names ``path``.
+    """
+    with _named(Path(path)), open(path, 'ab', buffering=0) as file:
+        _append(file, encode(line) + b'\n')
+
+
+def _append(file: io.FileIO, data: bytes) -> None:
+    """Write at the end of a file that nobody else writes to meanwhile; undo a part of it."""
+    end = file.seek(0, os.SEEK_END)
+    left = memoryview(data)
+    try:
+        while left:  # on a full disk a part is written first, and then comes the error
+            left = left[file.write(left) :]
+    except OSError:
+        file.truncate(end)
+        raise
 
 
 def add_line(path: str | Path, line: str) -> int | None:
@@ -76,18 +104,18 @@ def add_line(path: str | Path, line: str) -> int | None:
         int | None: The number of the line, from 1; None if it was there before.
 
     Raises:
-        OSError: The list cannot be written.
+        OSError: The list cannot be written; the message names ``path``.
     """
     flags = os.O_CREAT | os.O_RDWR | os.O_APPEND | getattr(os, 'O_NOFOLLOW', 0)
-    with open(os.open(path, flags, 0o666), 'r+b', buffering=0) as file:
+    with _named(Path(path)), open(os.open(path, flags, 0o666), 'r+b', buffering=0) as file:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         lines = file.read().splitlines()
-        new = line.encode('utf-8', 'backslashreplace')
+        new = encode(line)
         if new in lines:
             return None
-        file.write(new + b'\n')
+        _append(file, new + b'\n')
         return len(lines) + 1
 
 

@@ -19,6 +19,7 @@ from ..pixels.operations import resize
 from ..transforms import JointView
 from ..transforms.base import Declaration, JointParams, JointQuantity, PairTransform
 from ..transforms.draws import seed_draws
+from ..utils.files import encode
 from .charts import density_chart, histogram, number_ticks, ratio_ticks
 
 # Okabe and Ito's palette, indexed by the number of the view; white text is readable on all.
@@ -96,7 +97,7 @@ def browse_views(
             broken=broken,
             colors=COLORS,
         )
-        if len(page.encode('utf-8', 'backslashreplace')) <= MAX_BYTES:
+        if len(encode(page)) <= MAX_BYTES:
             return page, broken
     raise ValueError(f'{num_photos} photos make a page of more than 5 MB: show fewer')
 

@@ -154,7 +154,7 @@ def read_scalars(work_dir: str | Path, name: str = 'loss') -> Curve:
     """
     values: dict[int, float] = {}
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        rows = [row for row in _rows(path) if name in row]
+        rows = [row for row in read_rows(path) if name in row]
         if rows:
             values = {step: value for step, value in values.items() if step < rows[0]['step']}
         values.update((row['step'], row[name]) for row in rows)
@@ -163,7 +163,15 @@ def read_scalars(work_dir: str | Path, name: str = 'loss') -> Curve:
     return list(values), list(values.values())
 
 
-def _rows(path: Path) -> list[dict]:
+def read_rows(path: Path) -> list[dict]:
+    """Read the values that a run logged: one JSON object per line, of which the last may be cut.
+
+    Args:
+        path (Path): A ``scalars.json``.
+
+    Raises:
+        ValueError: A line that is not the last is damaged.
+    """
     lines = path.read_text().splitlines()
     rows = []
     for number, line in enumerate(lines, 1):

@@ -1,5 +1,6 @@
 """WebDatasetShards against the folder that the shards were made of and webdataset's own reader."""
 
+import gc
 import gzip
 import logging
 import os
@@ -50,6 +51,16 @@ def written(folder, tmp_path_factory) -> Path:
 def made(written, tmp_path) -> Path:
     """Shards of 10, 10 and 5 of these images."""
     return Path(shutil.copytree(written, tmp_path / 'shards'))
+
+
+@pytest.mark.filterwarnings('error::pytest.PytestUnraisableExceptionWarning')
+@pytest.mark.parametrize('room', [0, 5000])
+def test_a_full_disk_leaves_nothing(folder, tmp_path, full_disk, room):
+    out = tmp_path / 'shards'
+    with full_disk(room), pytest.raises(OSError, match=f'cannot write {out}: File too large'):
+        write_shards(folder, out, 10, with_label=True)
+    gc.collect()  # what a file that is left open would still write
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_same_images_and_labels_as_the_folder(folder, made):

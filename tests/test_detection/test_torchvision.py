@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools import mask as rle
+from torch.utils.data import DataLoader
 from torchvision.models import resnet18
 
 from mmjoint.detection.coco import read_coco
@@ -34,6 +35,7 @@ from mmjoint.detection.torchvision.run import (
     read_init,
 )
 from mmjoint.detection.voc import read_voc
+from mmjoint.utils.errors import describe
 
 ENGINE = Path(__file__).resolve().parents[2] / 'transfer/torchvision'
 CPU = Machine(torch.device('cpu'))
@@ -169,6 +171,20 @@ def test_an_image_of_another_size_is_named(coco_of, tmp_path):
     coco['images'][2]['width'] = 61
     with pytest.raises(ValueError, match=r'3.png: 60 x 48 pixels, .* 61 x 48'):
         DetectionImages(coco, (48,), 99, False)[2, (0,)]
+
+
+@pytest.mark.parametrize('damage', [lambda data: data[: len(data) // 2], lambda data: b''])
+def test_a_truncated_photo_is_named(coco_of, tmp_path, damage):
+    """By the process that reads it, and by the one that it reads for."""
+    coco = coco_of(tmp_path)
+    path = Path(coco['images'][2]['file_name'])
+    path.write_bytes(damage(path.read_bytes()))
+    data = DetectionImages(coco, (48,), 99, True)
+    with pytest.raises(OSError, match=f'{path}: '):
+        data[2, (0,)]
+    with pytest.raises(OSError, match=path.name) as error:
+        list(DataLoader(data, sampler=[(2, (0,))], num_workers=1, multiprocessing_context='fork'))
+    assert describe(error.value).startswith(f'broken image {path}: ')
 
 
 def test_batches_of_a_run():

@@ -87,6 +87,14 @@ def test_the_weights_of_the_best_trial_are_kept(tmp_path: Path) -> None:
     assert len([*tmp_path.rglob('predictions.json')]) == 3
 
 
+def command_of(folder: Path) -> list[str]:
+    """The command line of a run on the data set in a folder."""
+    files = [str(folder / name) for name in ('set.json', 'photos')]
+    names = ('--train-annotations', '--train-images', '--test-annotations', '--test-images')
+    options = [part for pair in zip(names, files * 2, strict=True) for part in pair]
+    return ['run.py', 'coco', 'random', '1', '--work-dir', str(folder / 'out'), *options]
+
+
 FAILS = 'import sys; sys.exit("error: no such setting")'
 FAILS_IN_TRAINING = 'import pathlib, sys; pathlib.Path(sys.argv[1]).mkdir(); sys.exit("error")'
 
@@ -102,15 +110,11 @@ def test_what_fails_before_training_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / 'set.json').write_text(json.dumps(coco_of(tmp_path / 'photos')))
-    files = [str(tmp_path / name) for name in ('set.json', 'photos')]
-    names = ('--train-annotations', '--train-images', '--test-annotations', '--test-images')
     out = tmp_path / 'out'
     if made_before:
         out.mkdir()
         (out / 'notes.txt').touch()
-    options = [part for pair in zip(names, files * 2, strict=True) for part in pair]
-    command = ['run.py', 'coco', 'random', '1', '--work-dir', str(out), *options]
-    monkeypatch.setattr(sys, 'argv', command)
+    monkeypatch.setattr(sys, 'argv', command_of(tmp_path))
     engine = runpy.run_path(str(TRANSFER / 'detectron2/run.py'))['ENGINE']
     engine = dataclasses.replace(
         engine, command=lambda *args: [sys.executable, '-c', program, str(args[4])]
@@ -123,6 +127,23 @@ def test_what_fails_before_training_leaves_nothing(
         assert [path.name for path in out.iterdir()] == ['notes.txt']
     else:
         assert not out.exists()
+
+
+@pytest.mark.parametrize(('room', 'name'), [(0, 'run.json'), (1000, 'data/train.json')])
+def test_a_full_disk_leaves_nothing(
+    room: int,
+    name: str,
+    coco_of: Callable,
+    full_disk: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / 'set.json').write_text(json.dumps(coco_of(tmp_path / 'photos')))
+    monkeypatch.setattr(sys, 'argv', command_of(tmp_path))
+    engine = runpy.run_path(str(TRANSFER / 'detectron2/run.py'))['ENGINE']
+    with full_disk(room), pytest.raises(OSError, match=f'cannot write .*{name}: File too large'):
+        trials.run(engine, trials.parse_args(engine, ''))
+    assert not (tmp_path / 'out').exists()
 
 
 TRAINS = 'import os, sys, time; open(sys.argv[1], "w").write(str(os.getpid())); time.sleep(60)'

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,11 @@ def test_enters(names: str, resume: str | None, chosen: str | None, work_dir: Pa
     assert cfg.resume == (chosen is not None)
     assert cfg.get('load_from') == (chosen and str(work_dir / chosen))
     assert not removed(cfg)
+
+
+def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='--work-dir .*r\udce9n: its path is not UTF-8'):
+        enter(tmp_path / os.fsdecode(b'r\xe9n'), '')
 
 
 @pytest.mark.parametrize(

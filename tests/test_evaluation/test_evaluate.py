@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain.models import ResNet
 
 from mmjoint.datasets.shard_writer import write_shards
 from mmjoint.evaluation import (
     balanced_subset,
+    cached_features,
     evaluate_protocols,
     few_shot_accuracy,
     knn_accuracy,
+    labelled_features,
     linear_accuracy,
     use_folder,
 )
@@ -169,6 +172,42 @@ def test_features_of_images_inside_a_larger_file_are_cached_by_that_file(tmp_pat
     assert _fingerprint(cfg, tmp_path / 'weights.pth') == before
     os.utime(tmp_path / holder, ns=(0, 0))
     assert _fingerprint(cfg, tmp_path / 'weights.pth') != before
+
+
+def test_kept_features_and_a_full_disk(tmp_path, full_disk):
+    """Names of images need not be text; what cannot be kept whole is named and not kept."""
+    images = tmp_path / 'images'
+    for i, name in enumerate(('a', os.fsdecode(b'caf\xe9'))):
+        write_images(images / name, i + 2)
+    pipeline = [dict(type='LoadImage'), dict(type='PackInputs')]
+    loader = dict(
+        batch_size=5,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=dict(type='default_collate'),
+        dataset=dict(type='ImageFolder', data_root=str(images), with_label=True, pipeline=pipeline),
+    )
+    backbone = dict(type='ResNet', depth=18, base_channels=8, stem_channels=8)
+    cfg = Config(
+        dict(
+            model=dict(backbone=backbone),
+            data_preprocessor=dict(type='SelfSupDataPreprocessor'),
+            knn_train_dataloader=loader,
+            knn_val_dataloader=loader,
+        )
+    )
+    state = ResNet(depth=18, base_channels=8, stem_channels=8).state_dict()
+    weights = {f'backbone.{name}': value for name, value in state.items()}
+    checkpoint, cache = tmp_path / 'weights.pth', tmp_path / 'cache'
+    torch.save(dict(state_dict=weights), checkpoint)
+    with full_disk(100), pytest.raises(OSError, match=f'cannot write {cache}/features_.*large'):
+        cached_features(cfg, checkpoint, cache)
+    assert list(cache.iterdir()) == []
+    (train, labels), _ = cached_features(cfg, checkpoint, cache)
+    assert train.shape == (5, 64) and labels.tolist() == [0, 0, 1, 1, 1]
+    (file,) = cache.iterdir()
+    kept = torch.load(file)[_PARTS[0]]
+    assert torch.equal(kept, train) and torch.equal(labelled_features(cfg, checkpoint)[0][0], train)
 
 
 def test_what_was_measured_is_told_of_a_file_of_emahook(tmp_path):

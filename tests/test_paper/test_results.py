@@ -119,6 +119,7 @@ def work_dirs(tmp_path):
     (run / 'scalars.json').write_text(
         '{"loss": 1.5, "step": 1}\n{"accuracy/top1": 40.0, "step": 1}\n'
         '{"accuracy/top1": 47.25, "step": 2}\n'
+        '{"accuracy/top1": 9'  # a run that was killed
     )
     return tmp_path
 

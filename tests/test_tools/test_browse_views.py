@@ -1,6 +1,8 @@
 """tools/browse_views.py: the page, and one line for bad input."""
 
+import os
 import re
+import shutil
 
 import pytest
 
@@ -34,6 +36,21 @@ def test_photos_of_a_folder_with_broken_ones(pretrain_config, image_folder, run_
     (line,) = lines(err)
     assert re.search(r'left out broken image .*photos/[bc].png.* and 1 more', line)
     assert (tmp_path / 'a.html').read_text().count('<img') == 3
+
+
+def test_names_that_are_no_text(pretrain_config, image_folder, run_tool, tmp_path):
+    folder = tmp_path / os.fsdecode(b'caf\xe9')
+    folder.mkdir()
+    shutil.copy(image_folder / 'class_0/0.png', folder / os.fsdecode(b'a\xe9.png'))
+    (folder / os.fsdecode(b'b\xe9.png')).write_bytes(b'')
+    page = os.fsdecode(b'p\xe9.html')
+    arguments = ['--out', page, '--images', folder, '--beta', '0', '--num-pairs', 50]
+    status, out, err = run_tool('browse_views.py', pretrain_config, *arguments)
+    assert status == 0 and out.startswith(f'{page}: 0.'), err
+    (line,) = lines(err)
+    assert 'left out broken image' in line and 'b\udce9.png' in line
+    text = (tmp_path / page).read_bytes().decode()
+    assert text.count('<img') == 3 and r'a\udce9.png' in text
 
 
 @pytest.mark.parametrize(

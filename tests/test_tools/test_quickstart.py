@@ -12,6 +12,7 @@ import torch
 from torchvision.models import resnet18
 
 from mmjoint.datasets import make_scenes
+from mmjoint.engine import save_config
 from mmjoint.engine.options import TOP_LEVEL_KEYS
 from mmjoint.quickstart import QuickStart
 
@@ -57,6 +58,16 @@ def test_another_run_is_not_written_over(tmp_path):
     quickstart(tmp_path).save_config('baseline')
     with pytest.raises(ValueError, match='other settings'):
         quickstart(tmp_path, seed=4).save_config('baseline')
+
+
+def test_a_full_disk_leaves_no_config(tmp_path, full_disk):
+    start = quickstart(tmp_path)
+    cfg = start.config('baseline')
+    with full_disk(1000), pytest.raises(OSError, match=r'cannot write .*baseline\.py: File too'):
+        save_config(cfg, tmp_path / 'baseline.py', '--out')
+    with full_disk(10), pytest.raises(OSError, match=r'cannot write .*TMPDIR.*\.py: File too'):
+        start.save_config('baseline')
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_bad_arguments(run_tool):

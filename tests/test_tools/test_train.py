@@ -164,6 +164,41 @@ train_dataloader = dict(batch_size=16, dataset=dict(pipeline=[
     assert two == pytest.approx(one, rel=2e-6)
 
 
+@pytest.mark.slow
+def test_two_processes_tell_each_fault_once(
+    pretrain_config: Path,
+    image_folder: Path,
+    tool_command: Callable[..., list[str]],
+    tool_environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """A broken photo is told by the process that meets it, an error by the first."""
+    shutil.copytree(image_folder, tmp_path / 'photos')
+    broken = [f'class_{i % 3}/broken_{i}.png' for i in range(12)]
+    for name in broken:
+        (tmp_path / 'photos' / name).write_bytes(b'no photo')
+
+    def run(*options: str) -> subprocess.CompletedProcess:
+        command = tool_command('dist_train.sh', pretrain_config, 2, '--work-dir', tmp_path / 'run')
+        photos = f'train_dataloader.dataset.data_root={tmp_path / "photos"}'
+        options = ('--cfg-options', photos, 'train_dataloader.batch_size=5', *options)
+        return subprocess.run(
+            [*command, *options], env=tool_environment, capture_output=True, text=True, timeout=300
+        )
+
+    done = run('model.neck.in_channels=32')
+    assert done.returncode == 1 and 'model.neck.in_channels' in done.stderr
+    assert done.stderr.count('error: ') == 1 and 'Traceback' not in done.stderr
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    (listed,) = (tmp_path / 'run').glob('*/broken_images.txt')
+    for text in (listed.read_text(), done.stdout + done.stderr):
+        lines = [line for line in text.splitlines() if 'broken image ' in line]
+        assert len(lines) == 12
+        assert all(sum(f'/{name}: ' in line for line in lines) == 1 for name in broken)
+
+
 @pytest.mark.parametrize(
     'flags, hooks',
     [

@@ -1,9 +1,11 @@
 """Bad input ends a tool with one line that names it; bugs keep their traceback."""
 
+import io
 import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,6 +161,14 @@ def test_error_of_a_worker(error: Exception, expected: bool, line: str) -> None:
         list(DataLoader(Unreadable(error), num_workers=1))
     assert is_input_error(caught.value) is expected
     assert describe(caught.value) == line
+
+
+def test_names_that_are_no_text_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding='utf-8')
+    monkeypatch.setattr(sys, 'stdout', out)
+    with one_line_errors():
+        print('wrote caf\udce9', flush=True)
+    assert out.buffer.getvalue() == b'wrote caf\\udce9\n'
 
 
 class Killed(Dataset):

@@ -11,10 +11,20 @@ import pytest
 import torch
 
 from mmjoint.detection.data import write_results
+from mmjoint.detection.sources import DataSets
 from mmjoint.detection.torchvision.engine import save_whole
+from mmjoint.evaluation import write_evaluation
 from mmjoint.hooks import NonFiniteLossHook
 from mmjoint.utils import files
-from mmjoint.utils.files import check_output, whole_file, whole_folder, write_output
+from mmjoint.utils.files import (
+    add_line,
+    append_line,
+    check_output,
+    whole_file,
+    whole_folder,
+    write_output,
+)
+from mmjoint.visualization import Run, write_report
 
 
 def test_text_and_bytes(tmp_path):
@@ -58,6 +68,12 @@ def save_weights(path: Path) -> None:
         torch.save(torch.zeros(10_000), file)
 
 
+def write_data(path: Path) -> None:
+    images = [dict(id=i, file_name=f'{i}.jpg') for i in range(100)]
+    part = dict(images=images, annotations=[], categories=[])
+    DataSets(part, part, False, ()).write(path.parent)
+
+
 def write_photos(path: Path) -> None:
     with whole_folder(path) as aside:
         (aside / 'a').write_bytes(bytes(3000))
@@ -67,6 +83,9 @@ WRITERS = {
     'save_whole': lambda path: save_whole(dict(a=torch.zeros(10_000)), path),
     'torch.save': save_weights,
     'write_results': lambda path: write_results(path, dict(a=['x' * 9000])),
+    'write_evaluation': lambda path: write_evaluation(path, dict(a=['x' * 9000])),
+    'write_report': lambda path: write_report(path, 'title', 'note', {}, [Run('run')]),
+    'DataSets': write_data,
     'folder': write_photos,
     'NonFiniteLossHook': lambda path: NonFiniteLossHook._save(
         Namespace(work_dir=str(path.parent), iter=0, epoch=0, seed=0),
@@ -80,10 +99,23 @@ WRITERS = {
 
 @pytest.mark.parametrize('writer', WRITERS)
 def test_whatever_writes_names_the_file_on_a_full_disk(tmp_path, full_disk, writer):
-    path = tmp_path / ('non_finite_loss.json' if 'Loss' in writer else 'out')
+    names = dict(NonFiniteLossHook='non_finite_loss.json', DataSets='train.json')
+    path = tmp_path / names.get(writer, 'out')
     with full_disk(1000), pytest.raises(OSError, match=f'cannot write .*{path.name}'):
         WRITERS[writer](path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('add', [append_line, add_line])
+def test_a_log_holds_whole_lines_on_a_full_disk(tmp_path, full_disk, add):
+    path = tmp_path / 'log'
+    add(path, 'one \udce9')
+    with full_disk(20), pytest.raises(OSError, match=f'cannot write {path}: File too large'):
+        add(path, 'x' * 100)
+    assert path.read_bytes() == b'one \\udce9\n'
+    add(path, 'two')
+    assert path.read_bytes() == b'one \\udce9\ntwo\n'
+    assert add(path, 'two') is None
 
 
 def test_an_error_about_another_file_is_left_alone(tmp_path):

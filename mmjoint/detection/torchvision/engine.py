@@ -1,6 +1,5 @@
 """Trains a detector, continues after a kill, and runs the detector on a data set."""
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -18,7 +17,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from mmjoint.checkpoints import CheckpointError, read_checkpoint
 from mmjoint.checkpoints.fitting import describe_faults
-from mmjoint.utils.files import whole_file, write_output
+from mmjoint.utils.files import append_line, whole_file, write_output
 from mmjoint.utils.guard import check_same_run
 
 from ...utils.progress import Progress
@@ -169,46 +168,44 @@ def train(
     progress = Progress('training', recipe.iterations, start, silent=machine.rank > 0)
     model.train()
     begin = time.monotonic() - seconds
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(log.open('a')) if machine.rank == 0 else None
-        for iteration, (images, targets) in enumerate(machine.load(dataset, batches), start):
-            # The losses draw which anchors and proposals they use.
-            torch.manual_seed(seed_of(seed, iteration, machine.rank))
-            lr = recipe.lr_at(iteration)
-            for group in optimizer.param_groups:
-                group['lr'] = lr
-            with machine.autocast():
-                losses = replica(images, targets)
-            loss = sum(losses.values())
-            values = {'loss': loss.item()} | {name: value.item() for name, value in losses.items()}
-            if not math.isfinite(values['loss']):
-                raise FloatingPointError(
-                    f'the loss is {values["loss"]} at iteration {iteration} (lr {lr:g}): '
-                    f'{values}; a lower --lr may help'
-                )
-            optimizer.zero_grad()
-            scaler.scale(loss).backward()
-            scaler.step(optimizer)
-            scaler.update()
-            done = iteration + 1
-            if file:
-                print(json.dumps(dict(iteration=iteration, lr=lr) | values), file=file, flush=True)
-            progress.show(done, f'loss {values["loss"]:.3f}  lr {lr:.2g}')
-            due = eval_every and done % eval_every == 0 and done < recipe.iterations
-            if due and evaluate is not None:
-                evaluate(done)  # before the checkpoint: a kill costs no table
-            if machine.rank == 0 and (done % interval == 0 or done == recipe.iterations):
-                save_whole(
-                    dict(
-                        model=model.state_dict(),
-                        optimizer=optimizer.state_dict(),
-                        scaler=scaler.state_dict(),
-                        iteration=done,
-                        seconds=time.monotonic() - begin,
-                        settings=settings,
-                    ),
-                    checkpoint,
-                )
+    for iteration, (images, targets) in enumerate(machine.load(dataset, batches), start):
+        # The losses draw which anchors and proposals they use.
+        torch.manual_seed(seed_of(seed, iteration, machine.rank))
+        lr = recipe.lr_at(iteration)
+        for group in optimizer.param_groups:
+            group['lr'] = lr
+        with machine.autocast():
+            losses = replica(images, targets)
+        loss = sum(losses.values())
+        values = {'loss': loss.item()} | {name: value.item() for name, value in losses.items()}
+        if not math.isfinite(values['loss']):
+            raise FloatingPointError(
+                f'the loss is {values["loss"]} at iteration {iteration} (lr {lr:g}): '
+                f'{values}; a lower --lr may help'
+            )
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        done = iteration + 1
+        if machine.rank == 0:
+            append_line(log, json.dumps(dict(iteration=iteration, lr=lr) | values))
+        progress.show(done, f'loss {values["loss"]:.3f}  lr {lr:.2g}')
+        due = eval_every and done % eval_every == 0 and done < recipe.iterations
+        if due and evaluate is not None:
+            evaluate(done)  # before the checkpoint: a kill costs no table
+        if machine.rank == 0 and (done % interval == 0 or done == recipe.iterations):
+            save_whole(
+                dict(
+                    model=model.state_dict(),
+                    optimizer=optimizer.state_dict(),
+                    scaler=scaler.state_dict(),
+                    iteration=done,
+                    seconds=time.monotonic() - begin,
+                    settings=settings,
+                ),
+                checkpoint,
+            )
     return time.monotonic() - begin
 
 
