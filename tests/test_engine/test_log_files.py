@@ -1,7 +1,6 @@
 """What mmengine writes of a run: whole lines, an error that names the file, names of any kind."""
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,12 +56,14 @@ def test_config(backend: LocalVisBackend, full_disk: Callable, tmp_path: Path, n
     assert Config.fromfile(path).to_dict() == cfg.to_dict()
 
 
-def test_log(logger: MMLogger, full_disk: Callable, tmp_path: Path, capsys: object) -> None:
+def test_log(
+    logger: MMLogger, full_disk: Callable, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     path = tmp_path / 'run.log'
     logger.info('caf\udce9')
     assert r'caf\udce9' in path.read_text()
     with full_disk(100), pytest.raises(OSError, match=f'cannot write {path}: File too large'):
         logger.info('x' * 200)
-    logging.shutdown()
+    logger.handlers[1].close()  # as at the end of the program
     told = capsys.readouterr()
     assert 'Traceback' not in told.err + told.out
