@@ -16,7 +16,7 @@ from mmengine.config import Config
 
 from .datasets import ImageFolder, make_scenes
 from .detection.data import write_results
-from .engine import save_config
+from .engine import read_config, save_config
 from .evaluation import evaluate_protocols, labelled_features, provenance, write_evaluation
 from .utils.guard import lock_folder
 from .version import __version__
@@ -70,7 +70,7 @@ class QuickStart:
         Returns:
             Config: The config for tools/train.py.
         """
-        cfg = Config.fromfile(self.root / 'configs/simclr' / RUNS[run])
+        cfg = read_config(self.root / 'configs/simclr' / RUNS[run])
         epochs = self.epochs
         if self.images:
             num = len(ImageFolder(str(self.images)))

@@ -83,10 +83,14 @@ def lock_folder(folder: str | Path) -> None:
             os.close(file)
             print(f'{folder}: not locked ({error.strerror}); no other run may use it', flush=True)
             return
-    os.ftruncate(file, 0)
-    facts = dict(pid=os.getpid(), host=socket.gethostname(), since=time.strftime('%F %T'))
-    os.write(file, (json.dumps(facts) + '\n').encode())
     _locks[str(path)] = file
+    facts = dict(pid=os.getpid(), host=socket.gethostname(), since=time.strftime('%F %T'))
+    try:
+        os.ftruncate(file, 0)
+        os.write(file, (json.dumps(facts) + '\n').encode())
+    except OSError as error:
+        unlock_folder(folder, remove=True)
+        raise OSError(f'cannot write {path}: {error.strerror}') from error
 
 
 def unlock_folder(folder: str | Path, remove: bool = False) -> None:

@@ -129,7 +129,9 @@ def test_what_fails_before_training_leaves_nothing(
         assert not out.exists()
 
 
-@pytest.mark.parametrize(('room', 'name'), [(0, 'run.json'), (1000, 'data/train.json')])
+@pytest.mark.parametrize(
+    ('room', 'name'), [(0, '.lock'), (150, 'run.json'), (1000, 'data/train.npz')]
+)
 def test_a_full_disk_leaves_nothing(
     room: int,
     name: str,

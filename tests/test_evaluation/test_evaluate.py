@@ -191,8 +191,12 @@ def test_kept_features_and_a_full_disk(tmp_path, full_disk):
     backbone = dict(type='ResNet', depth=18, base_channels=8, stem_channels=8)
     cfg = Config(
         dict(
-            model=dict(backbone=backbone),
-            data_preprocessor=dict(type='SelfSupDataPreprocessor'),
+            model=dict(
+                type='SimCLR',
+                backbone=backbone,
+                neck=dict(type='GlobalAveragePooling'),
+                head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss')),
+            ),
             knn_train_dataloader=loader,
             knn_val_dataloader=loader,
         )
@@ -201,7 +205,8 @@ def test_kept_features_and_a_full_disk(tmp_path, full_disk):
     weights = {f'backbone.{name}': value for name, value in state.items()}
     checkpoint, cache = tmp_path / 'weights.pth', tmp_path / 'cache'
     torch.save(dict(state_dict=weights), checkpoint)
-    with full_disk(100), pytest.raises(OSError, match=f'cannot write {cache}/features_.*large'):
+    # Room enough for the progress bars, which pytest keeps in a file.
+    with full_disk(1500), pytest.raises(OSError, match=f'cannot write {cache}/features_.*large'):
         cached_features(cfg, checkpoint, cache)
     assert list(cache.iterdir()) == []
     (train, labels), _ = cached_features(cfg, checkpoint, cache)
