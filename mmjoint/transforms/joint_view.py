@@ -156,7 +156,7 @@ class JointView(BaseTransform):
             ``JointCrop``, and that of each later one (which among themselves correlate by rho
             squared). With rho > 0 hard goes with hard; with rho < 0 a hard crop has easy blur and
             color; with 0 they are independent. Each quantity keeps its distribution. Defaults to
-            None, each quantity drawn by itself.
+            None, each quantity drawn by itself. It does nothing where all betas are None.
 
     Raises:
         TypeError: ``transforms`` or ``num_views`` has a wrong form, or a joint transform is hidden
@@ -206,24 +206,27 @@ class JointView(BaseTransform):
     def _check_coupling(self, rho: Any) -> None:
         if isinstance(rho, bool) or not isinstance(rho, (int, float)) or not -1 <= rho <= 1:
             raise ValueError(f'coupling must be a correlation in [-1, 1] or None, got {rho!r}')
-        if not any(len(self._coupled(pipeline)) > 1 for pipeline in self.pipelines):
-            told = [name for pipeline in self.pipelines for name in self._coupled(pipeline)]
+        told = [name for pipeline in self.pipelines for name in self._coupled(pipeline)]
+        able = [name for pipeline in self.pipelines for name in self._coupled(pipeline, False)]
+        # With beta None everywhere it is the baseline, for which there is nothing to couple.
+        baseline = not told and len(able) > 1
+        if not baseline and all(len(self._coupled(one)) < 2 for one in self.pipelines):
             raise ValueError(
                 f'coupling={rho} needs two quantities with a beta in one group, such as those of '
                 f'JointCrop(beta=0) and JointBlur(beta=0); with a beta there is: '
                 f'{", ".join(told) or "none"}'
             )
 
-    def _coupled(self, pipeline: list) -> list[str]:
-        """Return the names of a group's quantities with a beta, in the order of the pipeline."""
+    def _coupled(self, pipeline: list, joint: bool = True) -> list[str]:
+        """Return a group's quantities (with a beta, if `joint`), in the order of the pipeline."""
         names: dict[str, None] = {}
         for transform in pipeline:
             inner = transform.pipelines if isinstance(transform, PairTransform) else ()
-            for name in (name for one in inner for name in self._coupled(one)):
+            for name in (name for one in inner for name in self._coupled(one, joint)):
                 names[name] = None
             for quantity in transform.joint if isinstance(transform, JointTransform) else ():
                 law = quantity.law
-                if isinstance(law, JointDistribution) and law.beta is not None:
+                if isinstance(law, JointDistribution) and not (joint and law.beta is None):
                     names[quantity.name] = None
         return list(names)
 

@@ -76,3 +76,7 @@ def test_nothing_to_couple():
     pipeline = [dict(type='JointCrop', beta=0), dict(type='JointBlur', beta=None)]
     with pytest.raises(ValueError, match='needs two quantities with a beta .* there is: area'):
         JointView([pipeline], 2, coupling=0.5)
+    both = [dict(type='JointCrop', beta=None), dict(type='JointBlur', beta=None)]
+    JointView([both], 2, coupling=0.5)  # the baseline of a coupled config, as --beta None makes it
+    with pytest.raises(ValueError, match='with a beta there is: none'):
+        JointView([both[:1]], 2, coupling=0.5)
