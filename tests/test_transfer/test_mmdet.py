@@ -3,14 +3,19 @@
 What needs mmdet runs where ``transfer/mmdet/install.sh`` has installed it.
 """
 
+import argparse
 import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+
+from mmjoint.detection.masks import decode_mask
+from mmjoint.detection.sources import add_arguments, read_data
 
 FOLDER = Path(__file__).resolve().parents[2] / 'transfer' / 'mmdet'
 VOC = 'faster-rcnn_r50-c4_24k_voc0712.py'
@@ -209,3 +214,43 @@ def test_extra_norm(detector: Callable) -> None:
     features = head.layer4(regions)
     expected = torch.nn.functional.batch_norm(features, None, None, training=True)
     assert torch.allclose(out, expected, atol=1e-5)
+
+
+def test_perfect_detector_on_what_mmdet_reads(
+    mmdet_module: object, shared_data: Path, tmp_path: Path
+) -> None:
+    """The objects that mmdet's data set returns are all that the metric looks for."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    arguments = ['--coco-root', str(shared_data / 'coco_mini'), '--classes', 'dog', 'bus']
+    data = read_data(parser.parse_args(arguments), 'coco')
+    data.write(tmp_path)
+    options = dict(data_prefix=dict(img=''), metainfo=dict(classes=data.classes), pipeline=[])
+    train, test = (
+        mmdet_module.WrittenSet(ann_file=str(tmp_path / f'{name}.npz'), **options, **more)
+        for name, more in (
+            ('train', dict(filter_cfg=dict(filter_empty_gt=True))),
+            ('test', dict(test_mode=True)),
+        )
+    )
+    objects = [item for item in data.train['annotations'] if not item['iscrowd']]
+    assert len(train) == len({item['image_id'] for item in objects}) > 0
+    assert len(test) == len(data.test['images'])
+    samples = []
+    for info in map(test.get_data_info, range(len(test))):
+        items = [item for item in info['instances'] if not item['ignore_flag']]
+        size = info['height'], info['width']
+        masks = [decode_mask(dict(segmentation=item['mask']), *size) for item in items]
+        found = dict(
+            labels=torch.tensor([item['bbox_label'] for item in items], dtype=torch.int64),
+            bboxes=torch.tensor([item['bbox'] for item in items]).reshape(-1, 4),
+            scores=torch.ones(len(items)),
+            masks=torch.from_numpy(np.array(masks, dtype=bool).reshape(-1, *size)),
+        )
+        samples.append(dict(img_id=info['img_id'], pred_instances=found))
+    metric = mmdet_module.WrittenSetMetric(str(tmp_path), str(tmp_path / 'out'))
+    metric.process(None, samples)
+    metric.compute_metrics(metric.results)
+    hundred = pytest.approx(dict(AP=100, AP50=100, AP75=100))
+    assert metric.outcome['bbox'] == hundred and metric.outcome['segm'] == hundred
+    assert metric.outcome['per_class']['dog'] == dict(bbox=100, segm=100)

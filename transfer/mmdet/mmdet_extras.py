@@ -111,6 +111,8 @@ class WrittenSet(CocoDataset):
         coco = COCO()
         coco.dataset = read_packed(path)
         coco.createIndex()
+        # As mmdet's class does, but only where it reads the file itself.
+        coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
         return coco
 
 
