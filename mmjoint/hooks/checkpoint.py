@@ -128,7 +128,14 @@ class AtomicCheckpointHook(CheckpointHook):
                 outdated = self.keep_ckpt_ids.popleft()
         # Only the main process saves, but all processes gather what each of them holds.
         runner.call_hook('gather_state')
-        super()._save_checkpoint_with_step(runner, step, meta)
+        try:
+            super()._save_checkpoint_with_step(runner, step, meta)
+        except OSError as error:
+            # The checkpoint is named by what writes it; mmengine writes the pointer to it itself.
+            if error.errno is None or error.filename is not None:
+                raise
+            pointer = Path(runner.work_dir, 'last_checkpoint')
+            raise OSError(f'cannot write {pointer}: {error.strerror}') from error
         if outdated is not None and is_main_process():
             self._remove(self.filename_tmpl.format(outdated))
 
