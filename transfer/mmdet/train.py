@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import mmcv_ops  # noqa: F401  # before mmpretrain, which imports mmdet if it is there
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
