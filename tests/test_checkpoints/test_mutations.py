@@ -209,6 +209,7 @@ def wrong(found: dict) -> list:
     ]
 
 
+@pytest.mark.slow
 def test_some_bad_checkpoints_all_ways_in(tmp_path):
     found = campaign(tmp_path, every=40)
     assert found['mutations'] >= 6

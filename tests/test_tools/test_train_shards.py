@@ -55,6 +55,7 @@ def losses(work_dir: Path) -> list[float]:
     return [json.loads(line)['loss'] for path in paths for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_trains_as_on_the_folder(
     pretrain_config: Path, shard_config: Path, run_tool: RunTool, tmp_path: Path
 ) -> None:

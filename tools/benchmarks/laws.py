@@ -9,8 +9,6 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from command_line import start
 
@@ -48,6 +46,8 @@ def parse_args() -> Namespace:
 
 def distances(kind: str, settings: dict, pairs: int) -> Iterator[tuple[str, float, float]]:
     """Yield each quantity with its distance as drawn, and the share carried out otherwise."""
+    import numpy as np
+
     from mmjoint import transforms
     from mmjoint.pairs.statistics import Draws
     from mmjoint.transforms.draws import seed_draws
