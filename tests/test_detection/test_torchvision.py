@@ -1,7 +1,6 @@
 """The torchvision engine: data, metric, pictures and its scripts."""
 
 import argparse
-import copy
 import hashlib
 import json
 import os
@@ -12,18 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from detections import detection, truth
 from PIL import Image
-from pycocotools import mask as rle
 from torch.utils.data import DataLoader
 from torchvision.models import resnet18
 
 from mmjoint.detection.coco import read_coco
-from mmjoint.detection.metric import (
-    average_precision,
-    evaluate,
-    evaluate_voc,
-    write_predictions,
-)
 from mmjoint.detection.torchvision.data import BatchSchedule, DetectionImages, EverySample, resized
 from mmjoint.detection.torchvision.engine import Machine
 from mmjoint.detection.torchvision.pictures import draw_predictions
@@ -41,48 +34,7 @@ ENGINE = Path(__file__).resolve().parents[2] / 'transfer/torchvision'
 CPU = Machine(torch.device('cpu'))
 
 
-def detection(image: int, box: list[float], score: float, category: int = 1) -> dict:
-    return dict(image_id=image, category_id=category, bbox=box, score=score)
-
-
-def truth(*boxes: list[float], **more: int) -> dict:
-    """One image a box, of one class."""
-    return dict(
-        images=[dict(id=i, width=200, height=200) for i in range(1, len(boxes) + 1)],
-        annotations=[
-            dict(id=i, image_id=i, category_id=1, bbox=box, area=box[2] * box[3], iscrowd=0, **more)
-            for i, box in enumerate(boxes, start=1)
-        ],
-        categories=[dict(id=1, name='thing')],
-    )
-
-
 # --- data
-
-
-@pytest.fixture
-def voc(tmp_path: Path) -> Path:
-    """Six photos in VOC's layout; the first has VOC2007's own box of a dog."""
-    folder = tmp_path / 'VOC2007'
-    for name in ('Annotations', 'ImageSets/Main', 'JPEGImages'):
-        (folder / name).mkdir(parents=True)
-    dog = ('dog', 48, 240, 195, 371, 0)
-    stems = [f'{i:06d}' for i in range(1, 7)]
-    for i, stem in enumerate(stems):
-        objects = [dog] + [('person', 8, 12, 352, 498, 1)] * (i == 0)
-        text = ''.join(
-            f'<object><name>{name}</name><difficult>{difficult}</difficult><bndbox><xmin>{x1}'
-            f'</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>'
-            for name, x1, y1, x2, y2, difficult in objects
-        )
-        size = '<size><width>353</width><height>500</height><depth>3</depth></size>'
-        (folder / f'Annotations/{stem}.xml').write_text(f'<annotation>{size}{text}</annotation>')
-        pixels = np.full((500, 353, 3), 30, dtype=np.uint8)
-        pixels[239:371, 47:195] = 200
-        Image.fromarray(pixels).save(folder / f'JPEGImages/{stem}.jpg')
-    for split in ('trainval', 'test'):
-        (folder / f'ImageSets/Main/{split}.txt').write_text('\n'.join(stems) + '\n')
-    return tmp_path
 
 
 def test_voc_boxes_lose_their_1_based_pixels(voc):
@@ -208,133 +160,7 @@ def test_batches_of_a_run():
     assert sorted(indices) == list(range(11)) and len(tested[0]) == 3
 
 
-# --- metric
-
-
-def test_hand_computed_average_precision():
-    coco = truth([0, 0, 100, 100], [50, 50, 100, 100], [20, 20, 50, 50])
-    found = [
-        detection(1, [0, 0, 100, 100], 0.9),
-        detection(1, [150, 150, 30, 30], 0.8),  # nothing is there
-        detection(2, [50, 50, 72, 100], 0.7),  # IoU 0.72
-    ]
-    # At IoU 0.5 to 0.7 precision is 1 up to recall 1/3 (34 of the 101 points), then 2/3 up to
-    # recall 2/3 (33 points); from 0.75 on the third box is wrong.
-    low, high = (34 + 33 * 2 / 3) / 101, 34 / 101
-    result = average_precision(coco, found)['bbox']
-    expected = dict(AP=50 * (low + high), AP50=100 * low, AP75=100 * high)
-    assert result == pytest.approx(expected)
-
-
-def test_perfect_and_no_detections(coco_of, tmp_path):
-    coco = coco_of(tmp_path)
-    found = []
-    for item in coco['annotations']:
-        x, y, w, h = item['bbox']
-        mask = np.zeros((48, 60), dtype=np.uint8, order='F')
-        mask[y : y + h, x : x + w] = 1
-        segmentation = rle.encode(mask)
-        found.append(
-            detection(item['image_id'], item['bbox'], 0.5, item['category_id'])
-            | dict(segmentation=segmentation)
-        )
-    hundred = dict(AP=100, AP50=100, AP75=100)
-    before = copy.deepcopy(found)
-    assert average_precision(coco, found, masks=True) == dict(bbox=hundred, segm=hundred)
-    assert found == before
-    nothing = dict(AP=0, AP50=0, AP75=0)
-    assert average_precision(coco, [], masks=True) == dict(bbox=nothing, segm=nothing)
-    # Boxes all right, masks all empty but for a corner.
-    corner = np.zeros((48, 60), dtype=np.uint8, order='F')
-    corner[47, 59] = 1
-    for item in found:
-        item['segmentation'] = rle.encode(corner)
-    assert average_precision(coco, found, masks=True) == dict(bbox=hundred, segm=nothing)
-
-
-def test_each_class_has_its_ap(coco_of, tmp_path):
-    coco = coco_of(tmp_path)
-    coco['categories'].append(dict(id=11, name='eleven'))
-    found = [
-        detection(item['image_id'], item['bbox'], 0.5, 7)
-        for item in coco['annotations']
-        if item['category_id'] == 7
-    ]
-    metrics, per_class = evaluate(coco, found)
-    assert per_class == dict(
-        nine=dict(bbox=0.0), seven=dict(bbox=pytest.approx(100)), eleven=dict(bbox=None)
-    )
-    # The mean is over the two classes that have objects.
-    assert metrics['bbox']['AP'] == pytest.approx(50)
-
-
-def test_voc2007s_metric_takes_eleven_recalls():
-    coco = truth([0, 0, 60, 40], [50, 50, 60, 40])
-    coco['categories'].append(dict(id=2, name='absent'))
-    # One of two is found, 49 of its 60 pixels wide: IoU 0.817, and a recall of 1 / 2, up to which
-    # 6 of the 11 points lie. The class without an object does not count.
-    result, per_class = evaluate_voc(coco, [detection(1, [0, 0, 49, 40], 0.9)])
-    point = 100 * 6 / 11
-    assert result['bbox'] == pytest.approx(dict(AP=point * 7 / 10, AP50=point, AP75=point))
-    assert per_class['thing'] == dict(bbox=result['bbox']['AP'])
-    assert per_class['absent'] == dict(bbox=None)
-    # Found twice is wrong once; difficult ones count neither way.
-    twice = [detection(1, [0, 0, 60, 40], score) for score in (0.9, 0.8)]
-    both = [*twice, detection(2, [50, 50, 60, 40], 0.7)]
-    result, _ = evaluate_voc(coco, both)
-    # Precision is 1 up to recall 1 / 2, then 2 / 3.
-    assert result['bbox']['AP'] == pytest.approx(100 * (6 + 5 * 2 / 3) / 11)
-    coco['annotations'][1].update(iscrowd=1, difficult=1)
-    assert evaluate_voc(coco, both)[0]['bbox']['AP'] == pytest.approx(100)
-
-
-@pytest.mark.parametrize('first', [1, 0, -3])
-def test_ids_of_annotations_are_only_names(coco_of, tmp_path, first):
-    coco = coco_of(tmp_path)
-    found = [
-        detection(item['image_id'], item['bbox'], 0.5, item['category_id'])
-        for item in coco['annotations']
-    ]
-    for number, item in enumerate(coco['annotations']):
-        item['id'] = first + number % 3
-        del item['area'], item['iscrowd']
-    before = copy.deepcopy(coco)
-    assert average_precision(coco, found)['bbox']['AP'] == pytest.approx(100)
-    assert coco == before
-
-
-def test_predictions_are_a_file_that_pycocotools_reads(coco_of, tmp_path):
-    coco = coco_of(tmp_path)
-    found = []
-    for item in coco['annotations'][:3]:
-        mask = np.zeros((48, 60), dtype=np.uint8, order='F')
-        mask[5:20, 7:30] = 1
-        found.append(
-            detection(item['image_id'], [7.12345, 5, 23, 15], 0.5, item['category_id'])
-            | dict(segmentation=rle.encode(mask))
-        )
-    coco['images'][0]['source_id'] = 'first'
-    write_predictions(tmp_path / 'new/found.json', coco, found)
-    written = json.loads((tmp_path / 'new/found.json').read_text())
-    assert [item['image_id'] for item in written] == ['first', 2, 3]
-    assert written[0]['bbox'] == [7.123, 5, 23, 15]
-    assert np.array_equal(rle.decode(written[1]['segmentation']), mask)
-
-
-def test_difficult_objects_count_neither_way(voc):
-    coco = read_voc(voc, ['VOC2007/test'])
-    dogs = [
-        detection(item['image_id'], item['bbox'], 0.9, 12)
-        for item in coco['annotations']
-        if not item['difficult']
-    ]
-    difficult = detection(1, [7, 11, 345, 487], 0.95, 15)
-    for found in (dogs, [*dogs, difficult]):
-        assert average_precision(coco, found)['bbox']['AP'] == 100
-    # Were it an ordinary object, missing it would halve the mean over the two classes.
-    for item in coco['annotations']:
-        item['iscrowd'] = 0
-    assert average_precision(coco, dogs)['bbox']['AP'] == 50
+# --- pictures
 
 
 def test_the_picture_shows_what_was_found(coco_of, tmp_path):
