@@ -61,7 +61,6 @@ setup(
         # The same views, sooner: compiled loops, and the JPEG decoder of LoadImage.
         'fast': ['numba>=0.60,<0.69', 'simplejpeg>=1.8'],
         'shards': ['webdataset>=1.0'],
-        'scenes': ['scikit-image>=0.22'],  # the embedded data set takes its photos
         'embedding': ['scikit-learn>=1.3'],  # t-SNE in tools/report.py
         'tensorboard': ['tensorboard>=2.14'],
         'transfer': ['pycocotools>=2.0.7', 'safetensors>=0.4'],

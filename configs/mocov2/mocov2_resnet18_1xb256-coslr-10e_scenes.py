@@ -9,7 +9,7 @@ _base_ = [
 ]
 
 model = dict(
-    # For 4,000 images and about 150 iterations: a short queue and a fast key encoder.
+    # For 2,500 images and about 90 iterations: a short queue and a fast key encoder.
     queue_len=1024,
     momentum=0.01,
     # The usual stem: with its stride of 4 the rest is fast enough for a CPU.

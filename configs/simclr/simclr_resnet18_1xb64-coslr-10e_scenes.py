@@ -11,14 +11,34 @@ _base_ = [
 model = dict(
     # The usual stem: its stride of 4 makes the rest quick enough for a CPU.
     backbone=dict(type='ResNet'),
+    # Batch norm in the projection: features are apart from the first steps on.
+    neck=dict(
+        _delete_=True,
+        type='NonLinearNeck',
+        in_channels=512,
+        hid_channels=512,
+        out_channels=128,
+        num_layers=2,
+        with_avg_pool=True,
+    ),
     head=dict(temperature=0.2),
 )
+# A crop covers 28 to 64 of an image's 64 pixels: views of 40 lose little and cost less than half.
+views = _base_.views
+views.crop.scale = 40
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='JointView', num_views=2, transforms=[list(views.values())]),
+    dict(type='PackInputs'),
+]
 train_dataloader = dict(
     batch_size=64,
-    dataset=dict(pipeline=_base_.train_pipeline),
+    dataset=dict(pipeline=train_pipeline),
 )
-# Batch 64 takes an eighth of the learning rate at 512.
-optim_wrapper = dict(optimizer=dict(lr=0.0625))
+# In so few steps AdamW gets further than SGD.
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=1e-4),
+)
 param_scheduler = [dict(_base_.cosine, T_max=10, end=10)]
 train_cfg = dict(max_epochs=10)
 auto_scale_lr = dict(base_batch_size=64)

@@ -1,43 +1,51 @@
 """The embedded data set: small generated scenes with labels, boxes and masks.
 
-One dominant object from one of ten shape classes lies on a background of gradients, noise, stripes
-or photo texture. Area, position, rotation, color and texture are drawn in the same way for every
-class, so only the silhouette shows the class.
+An image shows one to three objects of one of ten classes. As in photos, a class has a shape, a
+surface and surroundings in which it is mostly found. All else varies as much within one image as
+between the images of a class: each object has its own colors, scale, pose and direction, and the
+ground's colors change from place to place. So neither colors nor places tell one image from the
+others or one class from the others, and what two crops of an image have in common is what makes
+the class.
 """
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..utils.files import whole_folder
+from .textures import TABLE, TEXTURES
 
 # Increase it when the same arguments give other pixels, so that old folders are not reused.
-FORMAT = 3
+FORMAT = 5
 META_FILE = 'scenes.json'
-# Public-domain (CC0, NASA, SpaceX) photos among those that scikit-image's wheel ships.
-PHOTOS = (
-    'astronaut.png',
-    'brick.png',
-    'camera.png',
-    'chelsea.png',
-    'coffee.png',
-    'grass.png',
-    'gravel.png',
-    'rocket.jpg',
-)
-# The object's side (the square root of its area) and its margin, relative to the image's side.
-SIDE_RANGE = (0.36, 0.5)
+# The objects' side, i.e. the root of their area, by their number; and their margin. Both are
+# fractions of the image's side.
+SIDE_RANGES = {1: (0.34, 0.44), 2: (0.26, 0.32), 3: (0.22, 0.26)}
 MARGIN = 0.015
-# The smallest distance of the object's mean color from that of the background that it covers.
-MIN_CONTRAST = 90
-BACKGROUND_PHOTO_SHARE = 0.5
-OBJECT_PHOTO_SHARE = 0.2
-# Colors found in the photos.
-PHOTO_SATURATION = 0.3
-SUPERSAMPLING = 4
+# Places of several objects are drawn this many at once, their centers apart by this share of the
+# sum of their largest radii.
+TRIES = 128
+NEAREST = 0.65
+# An object is stretched by up to this factor in one direction, and shrunk as much across.
+STRETCH = 1.1
+# How often the surroundings are those of the class; else they are those of any class.
+TYPICAL_SHARE = 0.85
+# Periods of a surface's pattern across an object's side, and of a ground's across the image.
+SURFACE_PERIODS = (2.2, 3.5)
+GROUND_PERIODS = (4, 7)
+# The difference in brightness of a pattern's two colors.
+CONTRAST = (60, 140)
+# The middle of the two, and how far a channel may be from the color's mean.
+BRIGHTNESS = (75, 180)
+HUE = 60
+# The ground's colors are drawn on a grid of so many points a side, and vary smoothly between them:
+# no color is that of an image, so none tells one image from the others.
+COLOR_GRID = 4
+NOISE = 5
+SUPERSAMPLING = 2
 JPEG_QUALITY = 95
 
 
@@ -101,134 +109,151 @@ def _area(points: np.ndarray) -> float:
 
 OUTLINES = _outlines()
 CLASSES = tuple(OUTLINES)
+# Each class's surface and its typical ground.
+LOOKS = {
+    'arrow': ('stripes', 'clouds'),
+    'circle': ('dots', 'streaks'),
+    'crescent': ('checker', 'pebbles'),
+    'cross': ('grid', 'ripples'),
+    'half_disc': ('bricks', 'grain'),
+    'heart': ('rings', 'blotches'),
+    'ring': ('zigzag', 'stripes'),
+    'square': ('blotches', 'bricks'),
+    'star': ('grain', 'grid'),
+    'triangle': ('triangles', 'zigzag'),
+}
 _REACH = max(np.linalg.norm(points, axis=1).max() for points in OUTLINES.values())
 
 
-def _photos() -> list[np.ndarray]:
-    spec = importlib.util.find_spec('skimage')
-    folders = (spec and spec.submodule_search_locations) or []
-    if not folders:
-        raise FileNotFoundError(
-            'scikit-image, whose wheel ships the photos that make_scenes takes texture from, is '
-            'not installed: pip install scikit-image'
-        )
-    photos = []
-    for name in PHOTOS:
-        path = Path(folders[0]) / 'data' / name
-        photo = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if photo is None:
-            raise FileNotFoundError(
-                f'{path}: missing or unreadable; make_scenes takes photo texture from the files '
-                'of the scikit-image release named in requirements.txt'
-            )
-        photos.append(photo)
-    return photos
+def _colors(rng: np.random.Generator, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a pattern's two colors at ``points`` x ``points`` places, BGR of any hue."""
+    difference = rng.uniform(*CONTRAST) * rng.choice([-1, 1])
+    middle = rng.uniform(*BRIGHTNESS, (points, points, 1))
+    hues = rng.uniform(-HUE, HUE, (2, points, points, 3))
+    first, second = hues - hues.mean(3, keepdims=True)
+    colors = middle - difference / 2 + first, middle + difference / 2 + second
+    return colors[0].astype(np.float32), colors[1].astype(np.float32)
 
 
-def _tint(rng: np.random.Generator) -> np.ndarray:
-    # Colors are muted: a vivid color identifies an image, and a contrastive network then learns
-    # nothing else in the few epochs for which this data set is made.
-    return rng.normal(0, 8, 3)
-
-
-def _color(rng: np.random.Generator) -> np.ndarray:
-    return rng.uniform(30, 225) + _tint(rng)
-
-
-def _texture(
-    rng: np.random.Generator, size: int, photos: list[np.ndarray], photo_share: float
+def _levels(
+    rng: np.random.Generator, texture: Callable, width: int, height: int, period: float
 ) -> np.ndarray:
-    """Return a float BGR image: a crop of a photo, a gradient, noise or stripes."""
-    if rng.uniform() < photo_share:
-        return _photo_crop(rng, size, photos)
-    kind = rng.choice(['gradient', 'noise', 'stripes'])
-    if kind == 'noise':
-        cells = int(rng.integers(3, size // 2))
-        noise = rng.uniform(size=(cells, cells)).astype(np.float32)
-        level = cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
-    else:
-        angle = rng.uniform(0, 2 * np.pi)
-        y, x = np.mgrid[:size, :size] / size - 0.5
-        along = x * np.cos(angle) + y * np.sin(angle)
-        if kind == 'gradient':
-            level = along + 0.5
-        else:
-            level = np.sin(2 * np.pi * (along * rng.uniform(3, 12) + rng.uniform()))
-            level = 0.5 + np.clip(level * rng.uniform(0.5, 3), -0.5, 0.5)
-    first, second = _color(rng), _color(rng)
-    return first + level[..., None] * (second - first) * rng.uniform(0.05, 0.4)
+    """Paint a texture in a random direction, from a random place; ``period`` is in pixels.
 
-
-def _photo_crop(rng: np.random.Generator, size: int, photos: list[np.ndarray]) -> np.ndarray:
-    photo = photos[rng.integers(len(photos))]
-    height, width = photo.shape[:2]
-    side = int(rng.integers(min(size, height, width), min(height, width) + 1))
-    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-    crop = photo[top : top + side, left : left + side]
-    crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
-    crop = np.rot90(crop, int(rng.integers(4))).astype(np.float64)
-    gray = crop.mean(2, keepdims=True)
-    return gray + PHOTO_SATURATION * (crop - gray) + _tint(rng)
-
-
-def _coverage(points: np.ndarray, size: int) -> np.ndarray:
-    """Return each pixel's share that a polygon covers, in COCO's coordinates (corners at 0)."""
-    fine = np.zeros((size * SUPERSAMPLING, size * SUPERSAMPLING), np.uint8)
-    # fillPoly has pixel centers at whole numbers and takes fixed point with 8 fraction bits.
-    corners = np.round((points * SUPERSAMPLING - 0.5) * 256).astype(np.int32)
-    cv2.fillPoly(fine, [corners], 255, shift=8)
-    return cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA)[..., None] / 255
-
-
-def _place(
-    rng: np.random.Generator, outline: np.ndarray, side: float, low: float, high: float
-) -> np.ndarray:
-    """Return the outline with the given side, randomly rotated, its center in [low, high]^2."""
+    Returns:
+        numpy.ndarray: Levels in [0, 1], float32, (height, width).
+    """
     angle = rng.uniform(0, 2 * np.pi)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return outline @ (side * turn.T) + rng.uniform(low, high, 2)
+    along, across = np.float32(np.cos(angle) / period), np.float32(np.sin(angle) / period)
+    u, v = rng.uniform(0, TABLE, 2).astype(np.float32)
+    x = np.arange(width, dtype=np.float32)
+    y = np.arange(height, dtype=np.float32)[:, None]
+    return np.float32(texture(x * along - y * across + u, x * across + y * along + v, rng))
+
+
+def _shrink(fine: np.ndarray) -> np.ndarray:
+    """Average the pixels of the finer image."""
+    height, width = fine.shape[:2]
+    size = width // SUPERSAMPLING, height // SUPERSAMPLING
+    return cv2.resize(fine, size, interpolation=cv2.INTER_AREA)
+
+
+def _ground(rng: np.random.Generator, texture: Callable, size: int) -> np.ndarray:
+    """Return the surroundings, a float BGR image."""
+    fine = size * SUPERSAMPLING
+    period = fine / np.exp(rng.uniform(*np.log(GROUND_PERIODS)))
+    levels = _shrink(_levels(rng, texture, fine, fine, period))[..., None]
+    first, second = (
+        cv2.resize(colors, (size, size), interpolation=cv2.INTER_CUBIC)
+        for colors in _colors(rng, COLOR_GRID)
+    )
+    return first + levels * (second - first)
+
+
+def _cover(
+    rng: np.random.Generator, image: np.ndarray, points: np.ndarray, texture: Callable
+) -> None:
+    """Paint an object on the image."""
+    low = np.floor(points.min(0)).astype(int)
+    width, height = (np.ceil(points.max(0)).astype(int) - low) * SUPERSAMPLING
+    filled = _fill(points - low, width, height).astype(np.float32)
+    side = np.sqrt(_area(points)) * SUPERSAMPLING
+    levels = _levels(rng, texture, width, height, side / rng.uniform(*SURFACE_PERIODS))
+    share, level = (_shrink(part)[..., None] for part in (filled, filled * levels))
+    first, second = _colors(rng, 1)
+    window = image[low[1] :, low[0] :][: len(share), : share.shape[1]]
+    window += share * (first - window) + level * (second - first)
+
+
+def _pose(rng: np.random.Generator, outline: np.ndarray, side: float) -> np.ndarray:
+    """Return the outline with the given side, stretched and turned at random."""
+    factor = STRETCH ** rng.uniform(-1, 1)
+    return side * outline @ (_turn(rng) * (factor, 1 / factor)) @ _turn(rng)
+
+
+def _turn(rng: np.random.Generator) -> np.ndarray:
+    angle = rng.uniform(0, 2 * np.pi)
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def _fill(points: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return which pixels of the finer image a polygon in COCO's coordinates covers: 0 or 1."""
+    image = np.zeros((height, width), np.uint8)
+    # fillPoly puts pixel centers at whole numbers and takes fixed point with 8 fraction bits.
+    corners = np.round((points * SUPERSAMPLING - 0.5) * 256).astype(np.int32)
+    return cv2.fillPoly(image, [corners], 1, shift=8)
+
+
+def _objects(rng: np.random.Generator, outline: np.ndarray, size: int) -> list[np.ndarray]:
+    """Place one to three objects that do not touch; return their outlines."""
+    count = int(rng.integers(1, 4))
+    sides = rng.uniform(*SIDE_RANGES[count], count) * size
+    # One bound for all classes, so that an object's position says nothing about its class.
+    bounds = sides * STRETCH * _REACH + MARGIN * size
+    near = NEAREST * (bounds + bounds[:, None]) * ~np.eye(count, dtype=bool)
+    fine = size * SUPERSAMPLING
+    while True:
+        layouts = rng.uniform(bounds, size - bounds, (TRIES, 2, count)).swapaxes(1, 2)
+        distances = np.linalg.norm(layouts[:, :, None] - layouts[:, None], axis=3)
+        apart = (distances >= near).all((1, 2))
+        outlines = [
+            _pose(rng, outline, side) + center
+            for side, center in zip(sides, layouts[apart.argmax()], strict=True)
+        ]
+        if count == 1:
+            return outlines
+        filled = [_fill(points, fine, fine) for points in outlines]
+        if sum(cv2.dilate(mask, None) for mask in filled).max() == 1:
+            return outlines
 
 
 def render_scene(
-    rng: np.random.Generator, label: int, size: int, photos: list[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
+    rng: np.random.Generator, label: int, size: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """Draw one scene.
 
     Args:
         rng (numpy.random.Generator): Generator of all random numbers.
-        label (int): The object's class, an index into ``CLASSES``.
+        label (int): The objects' class, an index into ``CLASSES``.
         size (int): The image's side in pixels.
-        photos (list[numpy.ndarray]): HWC BGR uint8 images for texture, each side at least ``size``.
 
     Returns:
-        tuple[numpy.ndarray, numpy.ndarray]: The HWC BGR uint8 image, and the object's outline: a
-        polygon of (x, y) in pixels, where the image's corner is (0, 0).
+        tuple[numpy.ndarray, list[numpy.ndarray]]: The HWC BGR uint8 image, and the objects'
+        outlines: polygons of (x, y) in pixels, where the image's corner is (0, 0).
     """
-    image = _texture(rng, size, photos, BACKGROUND_PHOTO_SHARE)
-    for _ in range(rng.integers(0, 7)):
-        clutter = rng.normal(size=(rng.integers(3, 7), 2)) * rng.uniform(0.01, 0.05) * size
-        share = _coverage(clutter + rng.uniform(0, size, 2), size)
-        image = image + share * (_color(rng) - image)
-
-    side = rng.uniform(*SIDE_RANGE) * size
-    # One bound for all classes, so that the object's position says nothing about its class.
-    bound = side * _REACH + MARGIN * size
-    points = _place(rng, list(OUTLINES.values())[label], side, bound, size - bound)
-    share = _coverage(points, size)
-    behind = (share * image).sum((0, 1)) / share.sum()
-    while True:
-        surface = _texture(rng, size, photos, OBJECT_PHOTO_SHARE)
-        mean = (share * surface).sum((0, 1)) / share.sum()
-        if np.linalg.norm(mean - behind) >= MIN_CONTRAST:
-            break
-    image = image + share * (surface - image)
-    image = image + rng.normal(0, 3, image.shape)
-    return np.clip(np.round(image), 0, 255).astype(np.uint8), points
+    name = CLASSES[label]
+    outlines = _objects(rng, OUTLINES[name], size)
+    typical = label if rng.uniform() < TYPICAL_SHARE else int(rng.integers(len(CLASSES)))
+    image = _ground(rng, TEXTURES[LOOKS[CLASSES[typical]][1]], size)
+    for points in outlines:
+        _cover(rng, image, points, TEXTURES[LOOKS[name][0]])
+    image += NOISE * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.clip(np.round(image), 0, 255).astype(np.uint8), outlines
 
 
 def make_scenes(
     root: str | Path,
-    num_train: int = 4000,
+    num_train: int = 2500,
     num_val: int = 1000,
     size: int = 64,
     seed: int = 0,
@@ -240,13 +265,12 @@ def make_scenes(
     and ``val``. A second call with the same arguments does not change the folder. The folder
     appears only when it is complete.
 
-    Equal bytes require the same release of NumPy, OpenCV and scikit-image, whose wheel ships the
-    photos.
+    Equal bytes require the same release of NumPy and OpenCV.
 
     Args:
         root (str | Path): The folder to make.
         num_train (int): Number of training images, at least 10; the classes take turns. Defaults to
-            4000.
+            2500.
         num_val (int): Number of validation images, at least 10. Defaults to 1000.
         size (int): The images' side in pixels, 32 to 256. Defaults to 64.
         seed (int): Seed of all random numbers, not negative. Defaults to 0.
@@ -257,7 +281,6 @@ def make_scenes(
     Raises:
         ValueError: If an argument is out of range.
         FileExistsError: If the folder contains something else, or scenes of other arguments.
-        FileNotFoundError: If scikit-image is not installed or lacks one of the photos.
     """
     root = Path(root)
     limits = {
@@ -275,9 +298,8 @@ def make_scenes(
         return root
 
     with whole_folder(root) as aside:
-        photos = _photos()
         for stream, (split, count) in enumerate((('train', num_train), ('val', num_val))):
-            _write_split(aside, split, count, size, (seed, stream), photos)
+            _write_split(aside, split, count, size, (seed, stream))
         (aside / META_FILE).write_text(json.dumps(meta, indent=2) + '\n')
     return root
 
@@ -296,41 +318,35 @@ def _check_same(root: Path, meta: dict) -> None:
         )
 
 
-def _write_split(
-    root: Path,
-    split: str,
-    count: int,
-    size: int,
-    seed: tuple[int, int],
-    photos: list[np.ndarray],
-) -> None:
-    images, annotations = [], []
+def _write_split(root: Path, split: str, count: int, size: int, seed: tuple[int, int]) -> None:
+    images: list[dict] = []
+    annotations: list[dict] = []
     for name in CLASSES:
         (root / split / name).mkdir(parents=True)
     for index in range(count):
         label = index % len(CLASSES)
         # One generator per image, so that a longer set starts with the shorter one.
         rng = np.random.default_rng([*seed, index])
-        image, points = render_scene(rng, label, size, photos)
+        image, outlines = render_scene(rng, label, size)
         file_name = f'{CLASSES[label]}/{index:06d}.jpg'
         encoded = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
         (root / split / file_name).write_bytes(encoded.tobytes())
-
-        points = points.round(2)
-        left, top = points.min(0)
-        width, height = points.max(0) - (left, top)
         images.append({'id': index + 1, 'file_name': file_name, 'width': size, 'height': size})
-        annotations.append(
-            {
-                'id': index + 1,
-                'image_id': index + 1,
-                'category_id': label + 1,
-                'bbox': [round(float(value), 2) for value in (left, top, width, height)],
-                'area': round(float(_area(points)), 2),
-                'iscrowd': 0,
-                'segmentation': [points.flatten().tolist()],
-            }
-        )
+        for points in outlines:
+            points = points.round(2)
+            left, top = points.min(0)
+            width, height = points.max(0) - (left, top)
+            annotations.append(
+                {
+                    'id': len(annotations) + 1,
+                    'image_id': index + 1,
+                    'category_id': label + 1,
+                    'bbox': [round(float(value), 2) for value in (left, top, width, height)],
+                    'area': round(float(_area(points)), 2),
+                    'iscrowd': 0,
+                    'segmentation': [points.flatten().tolist()],
+                }
+            )
     content = {
         'info': {'description': f"mmjoint's generated scenes, {split}"},
         'licenses': [],

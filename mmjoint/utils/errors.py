@@ -46,7 +46,6 @@ _PACKAGES = {
     **dict.fromkeys(('pycocotools', 'safetensors'), "pip install 'mmjoint[transfer]'"),
     'webdataset': "pip install 'mmjoint[shards]'",
     'sklearn': "pip install 'mmjoint[embedding]'",
-    'skimage': "pip install 'mmjoint[scenes]'",
     'tensorboard': "pip install 'mmjoint[tensorboard]'",
     **dict.fromkeys(('numba', 'simplejpeg'), "pip install 'mmjoint[fast]'"),
     **dict.fromkeys(('torch', 'torchvision', 'PIL', 'matplotlib', 'jinja2'), 'pip install mmjoint'),

@@ -7,14 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torchvision.models import resnet18
 
 from mmjoint.datasets import make_scenes
+from mmjoint.datasets.small_copies import make_small_copies
 from mmjoint.engine import save_config
 from mmjoint.engine.options import TOP_LEVEL_KEYS
-from mmjoint.quickstart import QuickStart
+from mmjoint.quickstart import EPOCHS, NUM_IMAGES, SECONDS, QuickStart, Stage, Stages
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools/quickstart.py'
@@ -32,7 +35,7 @@ def quickstart(out: Path = Path('out'), **kwargs) -> QuickStart:
 
 def test_the_two_runs_differ_in_beta_alone():
     baseline, joint = (quickstart().config(run) for run in ('baseline', 'jointcrop0'))
-    assert baseline.randomness == dict(seed=3) and baseline.train_cfg.max_epochs == 6
+    assert baseline.randomness == dict(seed=3) and baseline.train_cfg.max_epochs == EPOCHS
     crop = baseline.train_dataloader.dataset.pipeline[1].transforms[0][0]
     assert crop.type == 'JointCrop' and crop.beta is None
     crop.beta = 0
@@ -44,13 +47,70 @@ def test_the_two_runs_differ_in_beta_alone():
     assert one == other and {'model', 'train_dataloader', 'optim_wrapper'} <= set(one)
 
 
-def test_own_photos_are_seen_as_often_as_the_scenes(photos):
-    cfg = quickstart(images=photos).config('baseline')
+def test_own_photos_are_seen_as_often_as_the_scenes(photos, tmp_path, capsys):
+    own = quickstart(tmp_path, images=photos)
+    own.copy_photos()
+    said = capsys.readouterr().out
+    assert '40 of 40 photos are used' in said and 'left out without labels: kNN' in said
+    cfg = own.config('baseline')
     epochs, batch = cfg.train_cfg.max_epochs, cfg.train_dataloader.batch_size
-    assert (epochs, batch) == (600, 40)  # 6 epochs of 4000 images
+    assert (epochs, batch) == (EPOCHS * NUM_IMAGES / 40, 40)
     assert cfg.param_scheduler[0].T_max == cfg.param_scheduler[0].end == epochs
-    assert cfg.default_hooks.checkpoint.interval == 100
-    assert cfg.train_dataloader.dataset.data_root == str(photos)
+    assert cfg.default_hooks.checkpoint.interval == epochs // EPOCHS
+    assert cfg.train_dataloader.dataset.data_root == str(tmp_path / 'photos')
+    names = [stage.name for stage in own.stages(dict(runs=dict(baseline={}, jointcrop0={})))]
+    own.copy_photos()  # of the same photos: they stay
+    with pytest.raises(ValueError, match='holds copies of .*train, not of .*elsewhere'):
+        quickstart(tmp_path, images=Path('elsewhere')).copy_photos()
+    assert len(names) == 4 and not any('kNN' in name or 'detector' in name for name in names)
+
+
+def test_time_left_follows_the_speed_so_far(capsys):
+    """A machine of half the speed takes twice the time; what is done already takes none."""
+    now = [0.0]
+
+    def work(seconds):
+        now[0] += seconds
+
+    kinds = ['images', 'pretrain', 'pretrain', 'evaluate', 'detect', 'report']
+    expected = [SECONDS[kind] for kind in kinds]
+    stages = [
+        Stage(f'part {i}', SECONDS[kind], lambda s=2 * SECONDS[kind]: work(s), done=i == 1)
+        for i, kind in enumerate(kinds)
+    ]
+    run = Stages(stages, clock=lambda: now[0])
+    run.run()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert len(lines) == 6 and lines[3].startswith('=== stage 4 of 6: part 3; about ')
+    told = [int(line.split('about ')[1].split()[0]) for line in lines]
+    assert told[0] == max(1, round((sum(expected) - expected[1]) / 60))  # as on the usual machine
+    # Before the fourth, two had taken twice their time, beside 30 s as expected.
+    speed = (30 + 2 * (expected[0] + expected[2])) / (30 + expected[0] + expected[2])
+    assert told[3] == max(1, round(speed * sum(expected[3:]) / 60))
+
+
+def test_small_copies(tmp_path):
+    """A short side of 128, small photos as they are, damaged ones named, the rest left out."""
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    ramp = np.tile(np.linspace(0, 255, 400, dtype=np.uint8)[:, None, None], (1, 300, 3))
+    paths = [folder / name for name in ('large.png', 'small.png', 'tiny.png', 'broken.png')]
+    for path, image in zip(paths, (ramp, ramp[:50, :40], ramp[:1, :1]), strict=False):
+        cv2.imwrite(str(path), image)
+    paths[3].write_bytes(paths[0].read_bytes()[:500])
+    for name in ('out', 'two', 'late', 'none'):
+        (tmp_path / name).mkdir()
+    num, faults = make_small_copies(paths, tmp_path / 'out', 10, 128, seconds=60)
+    assert num == 3 and len(faults) == 1 and 'broken.png' in faults[0]
+    copies = [cv2.imread(str(path)) for path in sorted((tmp_path / 'out').iterdir())]
+    assert sorted(copy.shape[:2] for copy in copies) == [(1, 1), (50, 40), (171, 128)]
+    large = max(copies, key=len)
+    expected = (np.arange(171) + 0.5) / 171 * 255
+    assert np.abs(large.mean((1, 2)) - expected).max() < 3
+    assert make_small_copies(paths, tmp_path / 'two', 2, 128, seconds=60)[0] == 2
+    assert make_small_copies(paths, tmp_path / 'late', 10, 128, seconds=-1)[0] >= 2
+    with pytest.raises(ValueError, match='0 of 1 photos can be read.*broken.png'):
+        make_small_copies(paths[3:], tmp_path / 'none', 2, 128, seconds=60)
 
 
 def test_another_run_is_not_written_over(tmp_path):
@@ -99,7 +159,7 @@ def test_the_detector_starts_from_the_runs_own_backbone(tmp_path, monkeypatch):
     make_scenes('data/scenes', 40, 20)
     weights = {f'backbone.{name}': value for name, value in resnet18().state_dict().items()}
     del weights['backbone.fc.weight'], weights['backbone.fc.bias']
-    checkpoint = out / 'baseline/epoch_6.pth'
+    checkpoint = out / f'baseline/epoch_{EPOCHS}.pth'
     checkpoint.parent.mkdir(parents=True)
     torch.save(dict(state_dict=weights), checkpoint)
     found = quickstart(out, root=root).detect('baseline')

@@ -115,7 +115,7 @@ RECIPES = {
         precise_bn=20,
         model=ModelSettings(masks=True, **_SMALL_MODEL),
     ),
-    # The embedded scenes, 64 x 64 pixels with one object each.
+    # The embedded scenes, 64 x 64 pixels with one to three objects.
     'scenes': Recipe(
         iterations=300,
         steps=(230, 280),
@@ -130,7 +130,7 @@ RECIPES = {
         precise_bn=20,
         test_batch_size=25,
         model=ModelSettings(
-            anchor_sizes=(24, 32, 40, 48, 64),
+            anchor_sizes=(14, 20, 28, 38, 52),
             fpn_channels=64,
             head_channels=256,
             rpn_batch=32,
