@@ -70,7 +70,7 @@ class Stage:
 
     name: str
     seconds: float
-    run: Callable[[], None]
+    run: Callable[[], object]
     done: bool = False
 
 
@@ -254,7 +254,7 @@ class QuickStart:
         """
         lock_folder(self.out)
         os.chdir(self.root)  # the configs' data folder is relative to it
-        runs = {run: {} for run in (RUNS if self.images else NAMES)}
+        runs: dict[str, dict] = {run: {} for run in (RUNS if self.images else NAMES)}
         results = {'note': NOTE, 'runs': runs}
         Stages(self.stages(results)).run()
         return results
@@ -269,6 +269,7 @@ class QuickStart:
             list[Stage]: In order.
         """
         runs = results['runs']
+        make: Callable[[], object]
         if self.images:
             name, make, done = 'small copies of the photos', self.copy_photos, self.copies.exists()
         else:

@@ -222,8 +222,10 @@ def _objects(rng: np.random.Generator, outline: np.ndarray, size: int) -> list[n
         ]
         if count == 1:
             return outlines
-        filled = [_fill(points, fine, fine) for points in outlines]
-        if sum(cv2.dilate(mask, None) for mask in filled).max() == 1:
+        grown = [
+            cv2.dilate(_fill(points, fine, fine), np.ones((3, 3), np.uint8)) for points in outlines
+        ]
+        if np.sum(grown, axis=0).max() == 1:
             return outlines
 
 

@@ -51,8 +51,7 @@ def _triangles(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.nda
 
 def _noise(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Smooth noise, a value a period, from 0 to 1."""
-    table = rng.uniform(size=(TABLE, TABLE)).astype(np.float32)
-    table = cv2.copyMakeBorder(table, 2, 2, 2, 2, cv2.BORDER_WRAP)
+    table = np.pad(rng.uniform(size=(TABLE, TABLE)).astype(np.float32), 2, mode='wrap')
     x, y = ((values % TABLE + 2).astype(np.float32) for values in (u, v))
     return cv2.remap(table, x, y, cv2.INTER_LINEAR)
 
