@@ -62,7 +62,8 @@ def test_1x_of_coco_is_the_published_recipe_of_detectron2():
     'name',
     ['faster-rcnn_r50-c4_24k_voc0712', 'mask-rcnn_r50-c4_1x_coco', 'mask-rcnn_r50-fpn_1x_coco'],
 )
-def test_mmdets_configs_take_a_schedule(name):
+def test_mmdets_configs_take_a_schedule(name, monkeypatch):
+    monkeypatch.syspath_prepend(TRANSFER / 'mmdet')  # as Python does for a script
     cfg = Config.fromfile(TRANSFER / f'mmdet/configs/{name}.py', import_custom_modules=False)
     settings = runpy.run_path(str(TRANSFER / 'mmdet/run.py'))['settings']
     schedule = make_schedule('small', 200, processes=2)
