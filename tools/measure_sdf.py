@@ -1,7 +1,6 @@
 """Measure SDF (equation 2 of the paper): how hard a config's pairs are for its trained model."""
 
 import argparse
-import io
 import json
 from pathlib import Path
 
@@ -86,6 +85,7 @@ def main(args: argparse.Namespace) -> None:
     from mmjoint.pairs.sdf import is_monotonic, key_of, measure_sdf, plot_sdf, settings_of
     from mmjoint.pairs.source import PairSource
     from mmjoint.utils.files import check_output, write_output
+    from mmjoint.visualization.plots import write_plot
 
     # Without this, mmengine logs the initialization of every single weight.
     MMLogger.get_instance('mmjoint', log_level='WARNING')
@@ -128,10 +128,7 @@ def main(args: argparse.Namespace) -> None:
         }
         write_output(args.json, json.dumps(result, indent=2) + '\n')
     if args.plot:
-        buffer = io.BytesIO()
-        title = f'{Path(args.config).stem}, {args.layer}'
-        plot_sdf(rows, title).savefig(buffer, format=args.plot.suffix[1:], dpi=150)
-        write_output(args.plot, buffer.getvalue())
+        write_plot(args.plot, plot_sdf(rows, f'{Path(args.config).stem}, {args.layer}'))
 
 
 if __name__ == '__main__':

@@ -93,7 +93,9 @@ def main(args: Namespace) -> None:
     MMLogger.get_instance('mmjoint', log_level='WARNING')
     if args.figure:
         from mmjoint.paper.figures import figure_7, format_figure, plot_figure
+        from mmjoint.utils.files import check_output
 
+        check_output(args.out)
         measured = figure_7()
         print(format_figure(measured))
         if args.out:

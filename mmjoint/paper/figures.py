@@ -7,6 +7,7 @@ import numpy as np
 from ..transforms import JointCrop
 from ..transforms.base import CenterDistance
 from ..transforms.draws import seed_draws
+from ..visualization.plots import write_plot
 
 #: The betas of figure 7, from easy to hard.
 BETAS: tuple[float | None, ...] = (None, 2, 1, 0, -1, -2)
@@ -75,7 +76,7 @@ def format_figure(rows: list[dict]) -> str:
 
 
 def plot_figure(rows: list[dict], path: Path) -> None:
-    """Draw the densities of ``figure_7`` with their errors into a file (SVG, PNG or PDF)."""
+    """Draw the densities of ``figure_7`` with their errors into a file (.svg, .png or .pdf)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout='constrained')
@@ -87,5 +88,4 @@ def plot_figure(rows: list[dict], path: Path) -> None:
     axes.set_xlabel('distance of the centers, in sides of the image')
     axes.set_ylabel('density')
     axes.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    write_plot(path, figure)

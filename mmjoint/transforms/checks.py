@@ -1,6 +1,19 @@
-"""Checks of arguments that several transforms share."""
+"""Checks of arguments and images that several transforms share."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+
+
+def check_same_size(name: str, drawn: Sequence[int], img: np.ndarray) -> None:
+    """Raise ValueError if a box was drawn on an image of another size than this view has."""
+    if img.shape[:2] != tuple(drawn):
+        raise ValueError(
+            f'{name} drew a box on an image of shape {tuple(drawn)} (height, width), but this view '
+            f'is {img.shape[:2]}: both views of a pair must have the same size, so nothing before '
+            f'{name} may give them different sizes'
+        )
 
 
 def check_probability(name: str, prob: Any) -> float:

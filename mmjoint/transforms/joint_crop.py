@@ -13,7 +13,7 @@ from ..pair_distributions import Uniform
 from ..pixels import operations
 from . import relative_position
 from .base import Box, CenterDistance, JointParams, JointQuantity, JointTransform
-from .checks import check_range
+from .checks import check_range, check_same_size
 
 _POSITIONS = ('uniform', 'center_suppressed', 'semantic')
 
@@ -363,12 +363,7 @@ class JointCrop(JointTransform):
     def apply(self, results: dict, params: CropParams) -> dict:
         """Cut the box of ``params`` out of ``results['img']`` and resize it."""
         img = results['img']
-        if img.shape[:2] != tuple(params.image_shape):
-            raise ValueError(
-                f'JointCrop drew a box on an image of shape {params.image_shape} (height, width), '
-                f'but this view is {img.shape[:2]}: nothing before JointCrop may give the two '
-                'views of a pair different sizes'
-            )
+        check_same_size('JointCrop', params.image_shape, img)
         box = params.x, params.y, params.width, params.height
         results['img'] = operations.crop(img, box, self.scale, self.interpolation)
         results['img_shape'] = results['img'].shape[:2]

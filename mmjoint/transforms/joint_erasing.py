@@ -11,7 +11,7 @@ from mmengine.registry import TRANSFORMS
 from ..distributions import JointDistribution
 from ..pixels import operations
 from .base import JointParams, JointQuantity, JointTransform
-from .checks import check_probabilities, check_range
+from .checks import check_probabilities, check_range, check_same_size
 
 
 @dataclass(frozen=True)
@@ -152,12 +152,7 @@ class JointErasing(JointTransform):
         """Erase the box of ``params`` from a copy of ``results['img']`` if ``params`` says so."""
         if params.applied:
             img = results['img']
-            if img.shape[:2] != tuple(params.image_shape):
-                raise ValueError(
-                    f'JointErasing drew a box on a view of shape {params.image_shape} (height, '
-                    f'width), but this view is {img.shape[:2]}: both views of a pair must have '
-                    'the same size'
-                )
+            check_same_size('JointErasing', params.image_shape, img)
             box = params.x, params.y, params.width, params.height
             results['img'] = operations.erase(img, box, self.fill, params.seed)
         return results

@@ -1,7 +1,6 @@
 """Measure how fast views are made from folders of photos, by mmjoint and by other libraries."""
 
 import argparse
-import io
 import json
 import os
 import platform
@@ -212,6 +211,7 @@ def main(args: argparse.Namespace) -> None:
     )
 
     from mmjoint.utils.files import check_output, write_output
+    from mmjoint.visualization.plots import write_plot
 
     for path in (args.json, args.plot):
         check_output(path)
@@ -255,10 +255,7 @@ def main(args: argparse.Namespace) -> None:
     if args.json:
         write_output(args.json, json.dumps(result, indent=2, default=str) + '\n')
     if args.plot:
-        buffer = io.BytesIO()
-        figure = plot_benchmark(result['recipes'], result.get('loader'))
-        figure.savefig(buffer, format=args.plot.suffix[1:], dpi=150)
-        write_output(args.plot, buffer.getvalue())
+        write_plot(args.plot, plot_benchmark(result['recipes'], result.get('loader')))
 
 
 if __name__ == '__main__':
