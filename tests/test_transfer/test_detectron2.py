@@ -1,9 +1,8 @@
-"""The detectron2 engine: the head, features, data sets and the scripts.
+"""The detectron2 engine: the head, features and the scripts.
 
 Tests that need detectron2 are skipped where it is not installed.
 """
 
-import argparse
 import json
 import os
 import pickle
@@ -12,19 +11,15 @@ import subprocess
 import sys
 import time
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from detectron2_engine import ENGINE, load, needs_detectron2
+from detectron2_engine import ENGINE, load, make_voc, needs_detectron2, written
 from mmpretrain.models import ResNet
-from PIL import Image
 from torch import nn
 
 from mmjoint.checkpoints import CheckpointError, convert
-from mmjoint.detection.masks import decode_mask
-from mmjoint.detection.sources import add_arguments, read_data
 
 check = load('backbone_check')
 
@@ -134,7 +129,7 @@ def test_same_features_in_the_detector(name, mm_backbone, tmp_path, train_net):
             assert error < 1e-5, f'{stage}: {error:.2e}'
 
 
-# Machine and data --------------------------------------------------------------------------------
+# Machine and start -------------------------------------------------------------------------------
 
 
 @needs_detectron2
@@ -179,109 +174,6 @@ def test_wrong_settings_are_refused(opts, message, train_net):
         train_net.load_config(str(ENGINE / 'configs/voc_r50_c4_24k.yaml'), opts)
 
 
-def make_voc(root, images=2, years=(2007, 2012)):
-    """Write gray images with a bright square each, a car, in VOC's layout."""
-    rng = np.random.default_rng(0)
-    for year in years:
-        folder = root / f'VOC{year}'
-        for name in ('Annotations', 'JPEGImages', 'ImageSets/Main'):
-            (folder / name).mkdir(parents=True)
-        names = [f'{year}_{i:03}' for i in range(images)]
-        for name in names:
-            x, y = rng.integers(1, 40, 2)
-            pixels = rng.integers(60, 90, (96, 128, 3), dtype=np.uint8)
-            pixels[y - 1 : y + 39, x - 1 : x + 59] += 120
-            Image.fromarray(pixels).save(folder / f'JPEGImages/{name}.jpg')
-            (folder / f'Annotations/{name}.xml').write_text(
-                '<annotation><size><width>128</width><height>96</height><depth>3</depth></size>'
-                '<object><name>car</name><pose>Left</pose><truncated>0</truncated>'
-                f'<difficult>0</difficult><bndbox><xmin>{x}</xmin><ymin>{y}</ymin>'
-                f'<xmax>{x + 59}</xmax><ymax>{y + 39}</ymax></bndbox></object></annotation>'
-            )
-        for split in ('trainval', 'test'):
-            (folder / f'ImageSets/Main/{split}.txt').write_text('\n'.join(names) + '\n')
-    return root
-
-
-def written(form, folder, *arguments):
-    """Read, check and write data as run.py does; return the folder of the two files."""
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    args = parser.parse_args([str(argument) for argument in arguments])
-    read_data(args, form).write(folder)
-    return str(folder)
-
-
-@needs_detectron2
-def test_data_are_those_that_were_written(tmp_path, train_net):
-    from detectron2.data import DatasetCatalog, MetadataCatalog
-
-    cfg = train_net.load_config(str(ENGINE / 'configs/voc_r50_c4_24k.yaml'), [])
-    for name, number in (('a', 2), ('b', 3)):  # pointing elsewhere replaces what was there
-        root = make_voc(tmp_path / name, images=number)
-        train_net.register_datasets(
-            cfg, written('voc', tmp_path / f'{name}_data', '--voc-root', root)
-        )
-        records = DatasetCatalog.get('mmjoint_train')
-        assert len(records) == 2 * number
-    assert cfg.DATASETS.TRAIN == ('mmjoint_train',) and not cfg.MODEL.MASK_ON
-    assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 20
-    x, y = np.random.default_rng(0).integers(1, 40, 2)
-    box = DatasetCatalog.get('mmjoint_test')[0]['annotations'][0]
-    assert box['bbox'] == [x - 1, y - 1, 60, 40]  # VOC counts pixels from 1, ends included
-    assert MetadataCatalog.get('mmjoint_test').thing_classes[box['category_id']] == 'car'
-
-
-@needs_detectron2
-def test_difficult_objects_are_trained_on_and_crowds_are_not(train_net):
-    box = dict(image_id=1, category_id=4, bbox=[0, 0, 9, 9])
-    coco = dict(
-        images=[dict(id=1, file_name='/a.jpg', width=60, height=48)],
-        annotations=[dict(box, iscrowd=1, difficult=1), dict(box, iscrowd=1), dict(box, iscrowd=0)],
-        categories=[dict(id=4, name='cat')],
-    )
-    (record,) = train_net.records(coco)
-    assert [item['iscrowd'] for item in record['annotations']] == [0, 1, 0]
-    assert [item['category_id'] for item in record['annotations']] == [0, 0, 0]
-
-
-@needs_detectron2
-def test_voc_metric_is_detectron2s(tmp_path, train_net):
-    from detectron2.data import DatasetCatalog, MetadataCatalog
-    from detectron2.data.datasets import register_pascal_voc
-    from detectron2.evaluation import PascalVOCDetectionEvaluator
-    from detectron2.structures import Boxes, Instances
-
-    root = make_voc(tmp_path / 'voc', images=30)
-    cfg = train_net.load_config(str(ENGINE / 'configs/voc_r50_c4_24k.yaml'), [])
-    cfg.OUTPUT_DIR = str(tmp_path)
-    train_net.register_datasets(cfg, written('voc', tmp_path / 'data', '--voc-root', root))
-    ours = train_net.Trainer.build_evaluator(cfg, 'mmjoint_test')
-    # Of one class, so that their mean over 20 classes is a twentieth of ours.
-    car = MetadataCatalog.get('mmjoint_test').thing_classes.index('car')
-    register_pascal_voc('theirs', str(root / 'VOC2007'), 'test', 2007)
-    theirs = PascalVOCDetectionEvaluator('theirs')
-    theirs.reset()
-    rng = np.random.default_rng(0)
-    scores = rng.permutation(1000)[:90] / 1000  # no two alike
-    for number, record in enumerate(DatasetCatalog.get('mmjoint_test')):
-        x, y, w, h = record['annotations'][0]['bbox']
-        boxes = np.array([x, y, x + w, y + h]) + rng.normal(0, 4, (3, 4))
-        found = Instances((96, 128))
-        found.pred_boxes = Boxes(torch.from_numpy(boxes).float())
-        found.scores = torch.from_numpy(scores[3 * number : 3 * number + 3])
-        found.pred_classes = torch.full((3,), car)
-        ours.process([record], [{'instances': found}])
-        name = Path(record['file_name']).stem
-        theirs.process([dict(image_id=name)], [{'instances': found}])
-    with np.errstate(invalid='ignore'):
-        expected = theirs.evaluate()['bbox']
-    result = ours.evaluate()['bbox']
-    assert 5 < result['AP'] < 95
-    assert result == {name: pytest.approx(20 * value) for name, value in expected.items()}
-    assert ours.per_class['car']['bbox'] == result['AP'] and ours.per_class['cat']['bbox'] is None
-
-
 @needs_detectron2
 def test_trainer_starts_from_all_of_the_file_or_not_at_all(mm_backbone, tmp_path, train_net):
     convert(mm_backbone[1], tmp_path / 'backbone.pkl', 'detectron2')
@@ -302,44 +194,6 @@ def test_trainer_starts_from_all_of_the_file_or_not_at_all(mm_backbone, tmp_path
     (tmp_path / 'backbone.pkl').write_bytes(pickle.dumps(content))
     with pytest.raises(CheckpointError, match=r'1 of .*\(backbone\.stem\.conv1\.weight\)'):
         trainer.resume_or_load(resume=True)
-
-
-@needs_detectron2
-def test_perfect_detector_on_coco(shared_data, tmp_path, train_net):
-    from detectron2.data import DatasetCatalog
-    from detectron2.structures import Boxes, Instances
-
-    cfg = train_net.load_config(str(ENGINE / 'configs/coco_mask_r50_c4_1x.yaml'), [])
-    cfg.OUTPUT_DIR = str(tmp_path)
-    root = shared_data / 'coco_mini'
-    arguments = ('--coco-root', root, '--classes', 'dog', 'traffic light')
-    train_net.register_datasets(cfg, written('coco', tmp_path / 'data', *arguments))
-    assert cfg.MODEL.MASK_ON and cfg.MODEL.ROI_HEADS.NUM_CLASSES == 2
-    evaluator = train_net.Trainer.build_evaluator(cfg, 'mmjoint_test')
-    for record in DatasetCatalog.get('mmjoint_test'):
-        size = record['height'], record['width']
-        items = [item for item in record['annotations'] if not item['iscrowd']]
-        boxes = torch.tensor([item['bbox'] for item in items]).reshape(-1, 4)
-        boxes[:, 2:] += boxes[:, :2]
-        masks = [decode_mask(item, *size) for item in items]
-        found = Instances(size)
-        found.pred_boxes = Boxes(boxes)
-        found.scores = torch.ones(len(items))
-        found.pred_classes = torch.tensor(
-            [item['category_id'] for item in items], dtype=torch.int64
-        )
-        found.pred_masks = torch.from_numpy(np.array(masks, dtype=bool).reshape(-1, *size))
-        evaluator.process([record], [{'instances': found}])
-    hundred = pytest.approx(dict(AP=100, AP50=100, AP75=100))
-    assert evaluator.evaluate() == dict(bbox=hundred, segm=hundred)
-
-
-@needs_detectron2
-def test_data_are_not_a_setting(train_net):
-    with pytest.raises(ValueError, match='DATASETS.TEST: --test-split or --test-annotations'):
-        train_net.load_config(
-            str(ENGINE / 'configs/voc_r50_c4_24k.yaml'), ['DATASETS.TEST', "('lvis_v1_val',)"]
-        )
 
 
 @needs_detectron2
