@@ -14,14 +14,17 @@ class BuildWithMim(build_py):
 
     def run(self) -> None:
         super().run()
-        for name in ('configs', 'tools', 'transfer'):
+        for name in ('configs', 'tools', 'transfer', 'model-index.yml'):
             if self.editable_mode:
                 link = ROOT / 'mmjoint/.mim' / name
                 link.parent.mkdir(exist_ok=True)
                 link.unlink(missing_ok=True)
-                link.symlink_to(Path('../..') / name, target_is_directory=True)
+                link.symlink_to(Path('../..') / name, target_is_directory=(ROOT / name).is_dir())
+                continue
+            target = Path(self.build_lib) / 'mmjoint/.mim' / name
+            if name == 'model-index.yml':
+                shutil.copy(ROOT / name, target)
             else:
-                target = Path(self.build_lib) / 'mmjoint/.mim' / name
                 shutil.rmtree(target, ignore_errors=True)
                 # These set up a clone; an installed package needs none of them.
                 clone_only = ('quickstart.sh', 'run_tests.sh', 'setup_env.sh', 'build_docs.sh')

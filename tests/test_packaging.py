@@ -13,11 +13,13 @@ from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
+from mmengine.config.utils import _get_cfg_metainfo
 from packaging.requirements import Requirement
 
 import mmjoint
 
 ROOT = Path(__file__).resolve().parents[1]
+SIMCLR = 'simclr_resnet50_jointcrop0-8xb64-coslr-100e_in1k'
 
 
 def run_python(code: str, *args: str, path: list[Path]) -> subprocess.CompletedProcess:
@@ -203,6 +205,9 @@ def test_wheel_holds_configs_and_tools_where_mim_looks(tmp_path):
     assert (mim / 'tools/train.py').is_file()
     assert files(mim / 'transfer') == files(ROOT / 'transfer') != set()
     assert not (mim / 'tools/setup_env.sh').exists()
+    # How mmengine and mim find a config and what is known of it.
+    model = _get_cfg_metainfo(str(site / 'mmjoint'), f'simclr/{SIMCLR}.py')
+    assert (model['Name'], model['In Collection']) == (SIMCLR, 'SimCLR')
 
 
 def test_set_up_says_what_python_it_needs(tmp_path):

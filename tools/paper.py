@@ -24,6 +24,11 @@ def parse_args() -> Namespace:
     parser.add_argument(
         '--index', action='store_true', help='print all tables as configs/README.md has them'
     )
+    parser.add_argument(
+        '--metafiles',
+        action='store_true',
+        help='write model-index.yml and the metafiles of configs',
+    )
     parser.add_argument('--table', metavar='NAME', help='the table; see --list')
     parser.add_argument(
         '--figure', choices=['7'], help='7: distance of the centers by beta, 3 times 100,000 pairs'
@@ -59,9 +64,9 @@ def parse_args() -> Namespace:
     ):
         parser.add_argument(f'--{name}', type=int, help=text)
     args = parser.parse_args()
-    asked = args.list + args.index + (args.table is not None) + (args.figure is not None)
-    if asked != 1:
-        parser.error('give one of --list, --index, --table and --figure')
+    asked = args.list + args.index + args.metafiles
+    if asked + (args.table is not None) + (args.figure is not None) != 1:
+        parser.error('give one of --list, --index, --metafiles, --table and --figure')
     if args.out and (not args.figure or args.out.suffix not in ('.svg', '.png', '.pdf')):
         parser.error('--out is the file of a --figure, .svg, .png or .pdf')
     if args.run != (args.scale is not None):
@@ -107,6 +112,13 @@ def main(args: Namespace) -> None:
         return
     if args.index:
         print('\n\n'.join(format_markdown(table) for table in TABLES))
+        return
+    if args.metafiles:
+        from mmjoint.paper.metafiles import metafiles
+        from mmjoint.utils.files import write_output
+
+        for name, text in metafiles(ROOT).items():
+            write_output(ROOT / name, text)
         return
     rows = choose_rows(args)
     if args.beta:

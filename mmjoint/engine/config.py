@@ -6,13 +6,18 @@ import tempfile
 import traceback
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.config.utils import MODULE2PACKAGE
 
 from .options import apply_hooks, apply_options
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# The packages that mmengine takes from `_base_ = 'PACKAGE::CONFIG'` and `get_config`.
+MODULE2PACKAGE['mmjoint'] = 'mmjoint'
 _DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -20,7 +25,8 @@ def read_config(path: str | Path, options: Iterable[str] = ()) -> Config:
     """Read a config file and apply ``--cfg-options``; every tool reads configs through this.
 
     Args:
-        path (str | Path): The file.
+        path (str | Path): The file, or ``PACKAGE::CONFIG`` for one that an mm package ships, such
+            as ``mmjoint::simclr/simclr_resnet50_8xb64-coslr-100e_in1k.py``.
         options (Iterable[str]): Options ``KEY=VALUE``, as documented in ``apply_options``.
 
     Returns:
@@ -31,6 +37,7 @@ def read_config(path: str | Path, options: Iterable[str] = ()) -> Config:
             line), or an option changes nothing.
         OSError: The disk of temporary files, of which mmengine makes one, is full.
     """
+    path = _shipped(str(path)) if '::' in str(path) else path
     if not Path(path).is_file():
         raise ValueError(f'no config file {path}')
     try:
@@ -42,8 +49,37 @@ def read_config(path: str | Path, options: Iterable[str] = ()) -> Config:
                 f'which mmengine reads {path}: {error.strerror}'
             ) from error
         raise ValueError(f'config {_place_of(error, path)}: {_say(error)}') from error
+    _forget_scope(cfg._cfg_dict)
     apply_options(cfg, options)
     return cfg
+
+
+def _shipped(name: str) -> Path:
+    """Return the path of ``PACKAGE::CONFIG``."""
+    package, _, inner = name.partition('::')
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise ValueError(f'no config {name}: there is no package {package!r} here')
+    path = Path(spec.origin).parent / '.mim/configs' / inner
+    if not path.is_file():
+        raise ValueError(f'no config {name}: there is no file {path}')
+    return path
+
+
+def _forget_scope(node: Any) -> None:
+    """Undo what inheriting from ``mmjoint::CONFIG`` adds.
+
+    mmengine marks such dicts with the package as their scope, where it would look for their types;
+    those of mmjoint are registered in mmpretrain's scope.
+    """
+    if isinstance(node, dict):
+        if node.get('_scope_') == 'mmjoint':
+            node.pop('_scope_')
+        node = node.values()
+    elif not isinstance(node, (list, tuple)):
+        return
+    for inner in node:
+        _forget_scope(inner)
 
 
 def _place_of(error: Exception, path: str | Path) -> str:

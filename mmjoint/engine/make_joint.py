@@ -7,6 +7,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from .config import read_config
+
 # Arguments that have an equal in the joint transform, and their values that do.
 _CROP_ARGUMENTS = {
     'type',
@@ -42,7 +44,7 @@ def make_joint(path: str | Path, beta: float | None = 0) -> tuple[Config, Config
             message names it.
         FileNotFoundError: There is no such config.
     """
-    stock = _read(path)
+    stock = read_config(path)
     loader = stock.get('train_dataloader') or {}
     pipeline = (loader.get('dataset') or {}).get('pipeline')
     if not isinstance(pipeline, list):
@@ -82,16 +84,6 @@ def config_diff(stock: Config, joint: Config) -> str:
     """Return the difference of two configs as a unified diff of their texts."""
     before, after = (cfg.pretty_text.splitlines(keepends=True) for cfg in (stock, joint))
     return ''.join(difflib.unified_diff(before, after, 'stock', 'joint', n=1))
-
-
-def _read(path: str | Path) -> Config:
-    name = str(path)
-    if '::' in name:
-        from mmengine.hub import get_config
-
-        package, _, inner = name.partition('::')
-        return get_config(f'{package}::{inner}')
-    return Config.fromfile(name)
 
 
 def _kind(step: Any) -> str:

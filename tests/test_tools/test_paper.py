@@ -74,7 +74,10 @@ def test_beta(run_tool):
         ),
         (['--table', 7, '--beta', 0, 1], 'error: --beta: a run has one setting, got 2: 0, 1'),
         (['--table', 7, '--beta', 'hard'], "error: --beta: 'hard' is not a beta"),
-        (['--table', 7, '--list'], 'error: give one of --list, --index, --table and --figure'),
+        (
+            ['--table', 7, '--list'],
+            'error: give one of --list, --index, --metafiles, --table and --figure',
+        ),
         (['--table', 7, '--run', '--scale', 'small', '--seeds', 0], 'error: --seeds must be at'),
         (
             ['--table', 7, '--run', '--scale', 'small', '--data-root', 'nowhere'],
