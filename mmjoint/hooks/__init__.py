@@ -1,6 +1,7 @@
 """Hooks that watch, guard or steer a run."""
 
 from .accumulation import AccumulationHook
+from .beta import BetaHook
 from .channels_last import ChannelsLastHook
 from .checkpoint import AtomicCheckpointHook
 from .collapse import CollapseHook
@@ -17,6 +18,7 @@ from .swav import CheckpointedSwAVHook
 __all__ = [
     'AccumulationHook',
     'AtomicCheckpointHook',
+    'BetaHook',
     'ChannelsLastHook',
     'CheckpointedSwAVHook',
     'CollapseHook',

@@ -95,11 +95,11 @@ class CollapseHook(Hook):
         self.collapsed = False
         self._were_apart = False
         self._low: list[tuple[int, float]] = []
-        self._recorder: _Recorder | None = None
+        self._recorder: Recorder | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Check the model, and ensure that a non-finite loss stops the run."""
-        _encoder_parts(_inner_model(runner))
+        encoder_parts(_inner_model(runner))
         if not any(isinstance(hook, NonFiniteLossHook) for hook in runner.hooks):
             runner.register_hook(NonFiniteLossHook())
 
@@ -109,7 +109,7 @@ class CollapseHook(Hook):
         """Record the encoders in this iteration if it is to be measured."""
         last = batch_idx + 1 == len(runner.train_dataloader)
         if last or self.every_n_train_iters(runner, self.interval):
-            self._recorder = _Recorder(_inner_model(runner))
+            self._recorder = Recorder(_inner_model(runner))
 
     def after_train_iter(
         self,
@@ -204,7 +204,7 @@ def _inner_model(runner: Runner) -> nn.Module:
     return unwrapped(runner.model)
 
 
-def _encoder_parts(model: nn.Module) -> tuple[nn.Module, nn.Module]:
+def encoder_parts(model: nn.Module) -> tuple[nn.Module, nn.Module]:
     """Return the part of a model that takes images and the part that returns features."""
     backbone = getattr(model, 'backbone', None)
     if backbone is None:
@@ -214,7 +214,7 @@ def _encoder_parts(model: nn.Module) -> tuple[nn.Module, nn.Module]:
     return backbone, getattr(model, 'neck', None) or backbone
 
 
-class _Recorder:
+class Recorder:
     """Records one training step: which images went in, which features came out.
 
     Args:
@@ -224,7 +224,7 @@ class _Recorder:
     def __init__(self, model: nn.Module) -> None:
         self.views: list[Tensor] = []
         self.calls: list[tuple[list[Tensor], Tensor]] = []
-        entry, exit_ = _encoder_parts(model)
+        entry, exit_ = encoder_parts(model)
         encoders = [(entry, exit_)]
         encoders += [(m, m) for m in model.modules() if isinstance(m, BaseAveragedModel)]
         self._handles = [model.register_forward_pre_hook(self._take_views, with_kwargs=True)]

@@ -79,7 +79,7 @@ class PairStatsHook(Hook):
         """Find out which views are pairs, and make the batches carry their parameters."""
         dataset = runner.train_dataloader.dataset
         transforms = [t for pipeline in _pipelines(dataset) for t in pipeline]
-        views = [t for t in transforms if isinstance(t, JointView)]
+        views = joint_views(dataset)
         packs = [t for t in transforms if isinstance(t, PackInputs)]
         if not views or not packs:
             raise ValueError(
@@ -147,6 +147,11 @@ class PairStatsHook(Hook):
         path = Path(runner.log_dir, 'vis_data', HISTOGRAMS)
         path.parent.mkdir(parents=True, exist_ok=True)
         append_line(path, json.dumps(dict(step=step, **histograms)))
+
+
+def joint_views(dataset: Any) -> list[JointView]:
+    """Return what makes the views of a data set and of the data sets that it wraps."""
+    return [t for pipeline in _pipelines(dataset) for t in pipeline if isinstance(t, JointView)]
 
 
 def _pipelines(dataset: Any) -> Iterator[list]:

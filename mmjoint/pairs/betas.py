@@ -7,7 +7,9 @@ from typing import Any
 from mmpretrain.registry import TRANSFORMS
 
 from ..engine.signatures import type_name
-from ..transforms import JointTransform
+from ..transforms import JointTransform, JointView
+from ..transforms.base import JointQuantity
+from ..transforms.joint_view import pipelines_of
 
 # Key of a beta that is given without a name: it applies to what the config makes joint.
 OWN = ''
@@ -126,10 +128,14 @@ def laws_of(node: Any) -> dict[str, list[float | None]]:
     Returns:
         dict[str, list]: Maps ``'CLASS.QUANTITY'`` to the beta in each place.
     """
+    return _laws([(type_name(step), transform) for step, transform in joint_steps(node)])
+
+
+def _laws(transforms: Sequence[tuple[str, JointTransform]]) -> dict[str, list[float | None]]:
     found: dict[str, list[float | None]] = {}
-    for step, transform in joint_steps(node):
+    for kind, transform in transforms:
         for name, beta in _betas(transform).items():
-            found.setdefault(f'{type_name(step)}.{name}', []).append(beta)
+            found.setdefault(f'{kind}.{name}', []).append(beta)
     return found
 
 
@@ -198,13 +204,12 @@ def set_betas(node: Any, betas: Betas, where: str) -> dict[str, float | None]:
     laws, changed = laws_of(node), {}
     for word, beta in betas.items():
         for name in matching(word, laws, where):
-            some_joint = any(b is not None for b in laws[name])
             for step, transform in joint_steps(node):
                 own = _betas(transform)
                 kind, quantity = name.split('.')
                 if type_name(step) != kind or quantity not in own:
                     continue
-                if word == OWN and some_joint and own[quantity] is None:
+                if _is_left_out(word, own[quantity], laws[name]):
                     continue
                 own[quantity] = beta
                 value = beta if len(own) == 1 else own
@@ -213,6 +218,47 @@ def set_betas(node: Any, betas: Betas, where: str) -> dict[str, float | None]:
     for _ in joint_steps(node):  # building an augmentation raises if its beta is not allowed
         pass
     return changed
+
+
+def steered_quantities(
+    views: Sequence[JointView], words: Sequence[str], where: str
+) -> list[JointQuantity]:
+    """Return the quantities whose betas ``set_betas`` would set, in views that are built.
+
+    Args:
+        views (Sequence[JointView]): The views.
+        words (Sequence[str]): Names as the keys of ``set_betas``, among them ``OWN``.
+        where (str): The config's name, for messages.
+
+    Returns:
+        list[JointQuantity]: The quantities themselves; their laws may be replaced at any time.
+
+    Raises:
+        ValueError: The views have none of that name.
+    """
+    pipelines = [pipeline for view in views for pipeline in pipelines_of(view)]
+    joint = [
+        (type(transform).__name__, transform)
+        for pipeline in pipelines
+        for transform in pipeline
+        if isinstance(transform, JointTransform)
+    ]
+    laws = _laws(joint)
+    found: dict[int, JointQuantity] = {}
+    for word in words:
+        names = matching(word, laws, where)
+        for kind, transform in joint:
+            for quantity in transform.joint:
+                name = f'{kind}.{quantity.name}'
+                if name in names and not _is_left_out(word, quantity.law.beta, laws[name]):
+                    found[id(quantity)] = quantity
+    return list(found.values())
+
+
+def _is_left_out(word: str, beta: float | None, all_betas: Sequence[float | None]) -> bool:
+    """Whether a beta without a name leaves a place as it is: what is independent, if others are
+    joint."""
+    return word == OWN and beta is None and any(other is not None for other in all_betas)
 
 
 def _betas(transform: JointTransform) -> Betas:

@@ -13,8 +13,9 @@ from ..datasets.stock import use_own_readers
 from ..distributions import FixedRatio
 from ..engine.signatures import type_name
 from ..transforms import JointView
+from ..transforms.draws import steer, tie_dataset
 from ..transforms.joint_view import pipelines_of
-from .betas import OWN, Betas, laws_of, matching, own_names, set_betas
+from .betas import OWN, Betas, laws_of, matching, own_names, set_betas, steered_quantities
 from .quantities import declarations_of
 from .stock import adapted
 
@@ -41,6 +42,8 @@ class PairSource:
 
     def __init__(self, cfg: Config, images: str | Path | None = None) -> None:
         init_default_scope(cfg.get('default_scope') or 'mmpretrain')
+        #: The config itself.
+        self.cfg = cfg
         self.name, self._images = cfg.filename or 'the config', images
         dataset = (cfg.get('train_dataloader') or {}).get('dataset')
         if dataset is None:
@@ -84,13 +87,18 @@ class PairSource:
                 + hint * (self._images is None)
             ) from error
 
-    def build_trained(self) -> Any:
+    def build_trained(self, seed: int, steered: Sequence[str] = ()) -> Any:
         """Build the training set up to and with the views, as a run of the config has it.
 
+        Args:
+            seed (int): The run's.
+            steered (Sequence[str]): The names of what the run's ``BetaHook`` steers. Defaults to
+                (), nothing.
+
         Returns:
-            Any: The data set. Its items are result dicts with the views in ``img``, in ``photo``
-            the result dict ahead of them, and what was drawn in ``view_params``, where the views
-            are made by a ``JointView``.
+            Any: The data set, from ``tie_dataset``. Its items are result dicts with the views in
+            ``img``, in ``photo`` the result dict ahead of them, and what was drawn in
+            ``view_params``, where the views are made by a ``JointView``.
 
         Raises:
             ValueError: The photos are not the config's own.
@@ -112,7 +120,11 @@ class PairSource:
         holder = next(_with_pipeline(dataset))
         place = next(i for i, other in enumerate(holder['pipeline']) if other is step)
         holder['pipeline'] = [*holder['pipeline'][:place], keep_photo]
-        return DATASETS.build(dataset)
+        built = tie_dataset(DATASETS.build(dataset), seed)
+        if steered:
+            joint = [views] if isinstance(views, JointView) else []
+            steer(built, steered_quantities(joint, steered, self.name))
+        return built
 
     def build_views(
         self, betas: Betas | None = None, fixed_ratio: tuple[str, float] | None = None

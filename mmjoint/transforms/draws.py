@@ -8,6 +8,9 @@ what was loaded before. Nothing is shared between processes, since an index trav
 which may load beyond the end of an epoch. Draws from a transform's private generator cannot be
 controlled.
 
+A beta that changes from epoch to epoch (``BetaHook``) travels with the index too, so that batches
+loaded ahead have that of their epoch.
+
 A sample that occurs several times within an epoch (``RepeatAugSampler``, the images that fill up
 the last batch of several processes) has a number for each occurrence, its visit. A photo that
 replaces a broken one draws with the index of the broken one.
@@ -15,7 +18,7 @@ replaces a broken one draws with the index of the broken one.
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from inspect import isfunction
@@ -27,6 +30,8 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.structures import BaseDataElement
 from mmpretrain.datasets import RepeatAugSampler
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
+
+from .base import JointQuantity
 
 _MASK = 2**64 - 1
 # Samplers that deal out one list of all samples to the processes in turn, and start it again if it
@@ -48,18 +53,23 @@ class Draw(int):
         index (int): Index in the data set of the data loader.
         epoch (int): Pass over the data, from 0. Defaults to 0.
         visit (int): Number of the sample's draw within the epoch, from 0. Defaults to 0.
+        beta (float, optional): The beta of the quantities that are steered (``steer``). Defaults to
+            None, as they are.
     """
 
     epoch: int
     visit: int
+    beta: float | None
 
-    def __new__(cls, index: int, epoch: int = 0, visit: int = 0) -> 'Draw':
+    def __new__(
+        cls, index: int, epoch: int = 0, visit: int = 0, beta: float | None = None
+    ) -> 'Draw':
         self = int.__new__(cls, index)
-        self.epoch, self.visit = epoch, visit
+        self.epoch, self.visit, self.beta = epoch, visit, beta
         return self
 
     def __reduce__(self) -> tuple:
-        return Draw, (int(self), self.epoch, self.visit)
+        return Draw, (int(self), self.epoch, self.visit, self.beta)
 
     @property
     def name(self) -> str:
@@ -119,6 +129,7 @@ class _Place:
 
     epoch: int = 0
     position: int = 0
+    beta: float | None = None
 
 
 class _DrawingSampler:
@@ -148,15 +159,15 @@ class _DrawingSampler:
         if self._kind not in _DEALING:
             visit = seen[index] * processes + rank
             seen[index] += 1
-            return Draw(index, epoch or 0, visit)
+            return Draw(index, epoch or 0, visit, self._place.beta)
         place = self._place
         position = place.position * processes + rank
         place.position += 1
         repeats = getattr(self, 'num_repeats', 1)
         around = position // (len(self.dataset) * repeats)
         if epoch is None:
-            return Draw(index, around)
-        return Draw(index, epoch, around * repeats + position % repeats)
+            return Draw(index, around, 0, place.beta)
+        return Draw(index, epoch, around * repeats + position % repeats, place.beta)
 
 
 class _SkippingSampler:
@@ -175,11 +186,16 @@ class _DrawingDataset:
 
     _kind: Any
     _draw_seed: int
+    _steered: Sequence[JointQuantity]
 
     def __getitem__(self, index: int) -> Any:
         if not isinstance(index, Draw):
             return self._kind.__getitem__(self, index)
         global _python_draws
+        if index.beta is not None:
+            for quantity in self._steered:
+                if quantity.law.beta != index.beta:
+                    quantity.law = quantity.law.with_beta(index.beta)
         state = _mix(_pass_state(self._draw_seed, index.epoch, index.visit) + index)
         _seed_arrays(state)
         if _python_draws or random.random() != _in_step.random():
@@ -235,7 +251,30 @@ def tie_dataset(dataset: Any, seed: int) -> Any:
     # Tensors contain no draws, and would pass their class on to the samples.
     if not isinstance(dataset, torch.Tensor) and _change_class(dataset, _DrawingDataset):
         dataset._draw_seed = seed
+        dataset.__dict__.setdefault('_steered', ())
     return dataset
+
+
+def steer(dataset: Any, quantities: Sequence[JointQuantity]) -> None:
+    """Choose the quantities of a data set's views that have the beta of a ``Draw``.
+
+    Args:
+        dataset (Any): A data set from ``tie_dataset``, before it is sent to workers.
+        quantities (Sequence[JointQuantity]): Quantities of the transforms in its pipeline.
+    """
+    dataset._steered = tuple(quantities)
+
+
+def set_beta(loader: DataLoader, beta: float) -> None:
+    """Set the beta of the quantities that are steered, from the next pass over the data on.
+
+    Args:
+        loader (DataLoader): A loader from ``tie_draws``, in no pass over its data.
+        beta (float): The beta.
+    """
+    batches = loader.batch_sampler
+    sampler: Any = loader.sampler if batches is None else getattr(batches, 'sampler', batches)
+    sampler._place.beta = beta
 
 
 def tie_draws(loader: DataLoader, seed: int, epoch: int = 0) -> str | None:

@@ -1,23 +1,20 @@
 """JointView, PerView and JointChoice, and the functions that run views through a pipeline."""
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform, Compose
 from mmengine.registry import TRANSFORMS
 
-from ..distributions import JointDistribution
 from ..pixels import operations
-from .base import JointTransform, PairTransform
+from .base import PairTransform
 from .checks import check_probability
+from .coupling import check_coupling, draw_difficulties, quantities_to_couple
 
 Transform = dict | Callable[[dict], dict]
-_NORMAL = NormalDist()
 # Types that most values of a result dict have; they need no deepcopy, which is slow.
 _IMMUTABLE = frozenset((str, int, float, bool, bytes, type(None)))
 
@@ -199,36 +196,11 @@ class JointView(BaseTransform):
                     'probabilities; tools/make_joint.py does so for stock configs'
                 )
         self.coupling = coupling
+        # The quantities of each group that can be coupled, which are not looked for in each image.
+        self._able = [list(quantities_to_couple(pipeline)) for pipeline in self.pipelines]
         if coupling is not None:
-            self._check_coupling(coupling)
+            check_coupling(coupling, self._able)
         operations.prepare()
-
-    def _check_coupling(self, rho: Any) -> None:
-        if isinstance(rho, bool) or not isinstance(rho, (int, float)) or not -1 <= rho <= 1:
-            raise ValueError(f'coupling must be a correlation in [-1, 1] or None, got {rho!r}')
-        told = [name for pipeline in self.pipelines for name in self._coupled(pipeline)]
-        able = [name for pipeline in self.pipelines for name in self._coupled(pipeline, False)]
-        # With beta None everywhere it is the baseline, for which there is nothing to couple.
-        baseline = not told and len(able) > 1
-        if not baseline and all(len(self._coupled(one)) < 2 for one in self.pipelines):
-            raise ValueError(
-                f'coupling={rho} needs two quantities with a beta in one group, such as those of '
-                f'JointCrop(beta=0) and JointBlur(beta=0); with a beta there is: '
-                f'{", ".join(told) or "none"}'
-            )
-
-    def _coupled(self, pipeline: list, joint: bool = True) -> list[str]:
-        """Return a group's quantities (with a beta, if `joint`), in the order of the pipeline."""
-        names: dict[str, None] = {}
-        for transform in pipeline:
-            inner = transform.pipelines if isinstance(transform, PairTransform) else ()
-            for name in (name for one in inner for name in self._coupled(one, joint)):
-                names[name] = None
-            for quantity in transform.joint if isinstance(transform, JointTransform) else ():
-                law = quantity.law
-                if isinstance(law, JointDistribution) and not (joint and law.beta is None):
-                    names[quantity.name] = None
-        return list(names)
 
     def couple(self, group: int, views: list[dict]) -> None:
         """Draw the difficulties of the pairs of a group, if they are coupled.
@@ -239,12 +211,8 @@ class JointView(BaseTransform):
         """
         if self.coupling is None:
             return
-        names = self._coupled(self.pipelines[group])
-        rest = math.sqrt(1 - self.coupling**2)
         for i in range(0, len(views), 2):
-            leading, *own = np.random.standard_normal(len(names)) if names else [0.0]
-            normals = [leading, *(self.coupling * leading + rest * x for x in own)]
-            drawn = {n: _NORMAL.cdf(x) for n, x in zip(names, normals, strict=False)}
+            drawn = draw_difficulties(self.coupling, self._able[group])
             for view in views[i : i + 2]:
                 view['difficulties'] = drawn
 

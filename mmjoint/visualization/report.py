@@ -51,6 +51,12 @@ _CHARTS = (
         'pairs/area_beyond_2: share of the pairs one of whose crops is more than twice as large as '
         'the other; for areas of 0.2 to 1, 0.281 with independent crops, 0.569 with beta 0',
     ),
+    ('Beta', 'beta/beta', 'beta/beta: what BetaHook sets; the smaller, the harder the pairs'),
+    (
+        'Cosine that beta follows',
+        'beta/positive',
+        'beta/positive: mean cosine similarity of positive pairs in the epoch before (BetaHook)',
+    ),
     ('Learning rate', 'lr', ''),
 )
 NO_NUMBER = '–'

@@ -25,6 +25,8 @@ CURVES = (
     'collapse/positive',
     'collapse/negative',
     'pairs/area_beyond_2',
+    'beta/beta',
+    'beta/positive',
     'lr',
 )
 # The settings that determine what a run computes. The named parts of which a config is made, such

@@ -13,13 +13,15 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import VISUALIZERS
 from mmengine.runner import Runner
-from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 from PIL import Image
+from scipy.stats import spearmanr
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
 from mmjoint.engine.options import apply_options
+from mmjoint.hooks import BetaHook
 from mmjoint.paper.tables import TABLES, format_markdown
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -116,6 +118,34 @@ def test_joint_choice_variant(load):
     assert choice.transforms == [
         group_of_views(load(f'{head}_{joint}-{tail}')) for joint in ('jointcrop0', 'jointblur0')
     ]
+
+
+@pytest.mark.parametrize('tag, rho', [('m1', -1), ('0', 0), ('1', 1)])
+def test_coupled_variants(load, tag, rho):
+    """Appendix F's crop and blur, both JC(0), coupled; all else is as in jointblur0."""
+    head, tail = 'mocov1_resnet50', '8xb32-steplr-100e_in1k'
+    blur, coupled = (load(f'{head}_{t}-{tail}') for t in ('jointblur0', f'jointcoupling{tag}'))
+    changes = {path[-1]: after for path, _, after in differences(blur.to_dict(), coupled.to_dict())}
+    assert changes == dict(beta=0, coupling=rho)
+    views = TRANSFORMS.build(joint_view(coupled))
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    drawn = [map(dict, views(dict(img=image))['view_params']) for _ in range(200)]
+    sizes = [
+        [
+            abs(math.log(first['JointCrop'].area / second['JointCrop'].area)),
+            abs(math.log(first['JointBlur'].sigma / second['JointBlur'].sigma)),
+        ]
+        for first, second in drawn
+    ]
+    assert spearmanr(sizes)[0] == pytest.approx(rho, abs=0.25 if rho == 0 else 0.01)
+
+
+def test_schedule_variant(load):
+    crop, name = 'jointcrop0', 'simclr_resnet18_{}-1xb256-coslr-200e_folder'
+    cfg = load(name.format('jointschedule'))
+    hook = cfg.custom_hooks.pop()
+    assert hook.pop('type') == 'BetaHook' and BetaHook(**hook).schedule.extremes == (-1, 2)
+    assert differences(load(name.format(crop)).to_dict(), cfg.to_dict()) == []
 
 
 def test_contrastive_crop_variant(load):

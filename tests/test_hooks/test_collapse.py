@@ -63,13 +63,13 @@ class Identity(nn.Module):
 
 @pytest.mark.parametrize('interleaved', [False, True])
 def test_rows_are_told_by_their_pixels(interleaved):
-    from mmjoint.hooks.collapse import _Recorder
+    from mmjoint.hooks.collapse import Recorder
 
     views = torch.randn(2, 10, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     order = [i + 10 * v for i in range(10) for v in range(2)] if interleaved else list(range(20))
     order = order[3:] + order[:3]
     model = Identity(order)
-    recorder = _Recorder(model)
+    recorder = Recorder(model)
     model(list(views), mode='loss')
     recorder.remove()
     first, second = recorder.pairs()

@@ -1,5 +1,6 @@
 """Views of a run, drawn again."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -8,9 +9,10 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmjoint.pairs.betas import steered_quantities
 from mmjoint.pairs.replay import find_draw, replay
 from mmjoint.pairs.source import PairSource
-from mmjoint.transforms.draws import Draw, tie_draws
+from mmjoint.transforms.draws import Draw, set_beta, steer, tie_draws
 
 JOINT = [
     dict(type='RandomResizedCrop', scale=16),
@@ -78,8 +80,45 @@ def test_views_of_a_run(kind: str, photos: Path) -> None:
         assert len(records) == 2 and bool(records[0]) == (kind == 'JointView')
 
 
+def test_views_of_a_steered_run(photos: Path) -> None:
+    cfg = config(photos)
+    cfg.custom_hooks = [dict(type='BetaHook', schedule=dict(kind='linear', betas=(-9, 9)))]
+    cfg.work_dir = str(photos)
+    source = PairSource(cfg)
+    with pytest.raises(ValueError, match='its betas.json is not in'):
+        replay(source, ['0:0'], seed=2)
+    betas = dict(names=['JointColor.hue'], betas=[-9.0, 9.0])
+    (photos / 'betas.json').write_text(json.dumps(betas))
+    loader = Runner.build_dataloader(config(photos).train_dataloader, seed=2)
+    tie_draws(loader, seed=2)
+    views = loader.dataset.dataset.pipeline.transforms[1]
+    steer(loader.dataset, steered_quantities([views], ['JointColor.hue'], ''))
+    apart = []
+    for epoch, beta in enumerate(betas['betas']):
+        set_beta(loader, beta)
+        trained = {
+            sample.draw: [view[i] for view in batch['inputs']]
+            for batch in loader
+            for i, sample in enumerate(batch['data_samples'])
+        }
+        assert trained.keys() == {f'{epoch}:{i}' for i in range(20)}
+        for (_, (images, records)), views in zip(
+            replay(source, list(trained), seed=2), trained.values(), strict=True
+        ):
+            for image, view in zip(images, views, strict=True):
+                assert np.array_equal(image.transpose(2, 0, 1), view.numpy())
+            hues = [dict(record)['JointColor'].hue for record in records]
+            apart += [(epoch, abs(hues[1] - hues[0]))] if None not in hues else []
+    assert len(apart) > 20 and all((d > 0.1) == (epoch == 0) for epoch, d in apart)
+    with pytest.raises(ValueError, match='--replay 2:0: betas.json has the betas of 2 epochs'):
+        replay(source, ['2:0'], seed=2)
+    (photos / 'betas.json').write_text('{"betas": [0]}')
+    with pytest.raises(ValueError, match='betas.json: not the betas of a run'):
+        replay(source, ['0:0'], seed=2)
+
+
 def test_find_draw(photos: Path) -> None:
-    dataset = PairSource(config(photos)).build_trained()
+    dataset = PairSource(config(photos)).build_trained(0)
     draws = [find_draw(word, dataset) for word in ('3:17', '0:2:1')]
     assert [draw.name for draw in draws] == ['3:17', '0:2:1']
     dataset = dataset.dataset  # each photo once
@@ -102,7 +141,7 @@ def test_find_draw(photos: Path) -> None:
     ],
 )
 def test_no_draw(word: str, message: str, photos: Path) -> None:
-    dataset = PairSource(config(photos)).build_trained()
+    dataset = PairSource(config(photos)).build_trained(0)
     with pytest.raises(ValueError, match=f'--replay {word}: {message}|{message}'):
         find_draw(word, dataset)
 

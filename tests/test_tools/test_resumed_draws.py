@@ -70,6 +70,9 @@ custom_hooks = [dict(type='SwAVHook', priority='VERY_HIGH', batch_size=8, epoch_
     crops_for_assign=[0, 1], feat_dim=8, queue_length=16, frozen_layers_cfg=dict(prototypes=3))]
 find_unused_parameters = True
 """,
+    'steered': """
+custom_hooks = [dict(type='BetaHook', follow=dict(target=0.9, bounds=(-3, 3)), interval=2)]
+""",
 }
 
 
