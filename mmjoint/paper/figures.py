@@ -1,5 +1,6 @@
-"""The figures of the paper that are about pairs alone, and need no model."""
+"""The figures of the paper: 5, from runs of a table, and 7, of pairs alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import numpy as np
 from ..transforms import JointCrop
 from ..transforms.base import CenterDistance
 from ..transforms.draws import seed_draws
+from ..visualization import read_scalars
 from ..visualization.plots import write_plot
+from .rows import Row
 
 #: The betas of figure 7, from easy to hard.
 BETAS: tuple[float | None, ...] = (None, 2, 1, 0, -1, -2)
@@ -63,7 +66,77 @@ def figure_7(num_pairs: int = 100_000, repeats: int = 3) -> list[dict]:
     return rows
 
 
-def format_figure(rows: list[dict]) -> str:
+def figure_5(work_dirs: Path, rows: Sequence[Row]) -> list[dict]:
+    """Read the training losses of a method by beta, as figure 5 shows them for SimSiam.
+
+    Args:
+        work_dirs (Path): Holds ``CONFIG/seedN/run`` of reduced runs, or ``CONFIG`` of full ones.
+        rows (Sequence[Row]): The rows of one method, from table 5.
+
+    Returns:
+        list[dict]: For each row that has runs its ``variant``, the ``steps`` (iterations) that all
+        its runs logged, the ``mean`` of the loss over the runs, the standard deviation ``error``
+        (0 for one run), and the number of ``runs``.
+
+    Raises:
+        FileNotFoundError: No row has a run.
+    """
+    found = []
+    for row in rows:
+        curves = []
+        for folder in [*sorted((work_dirs / row.folder).glob('seed*/run')), work_dirs / row.folder]:
+            if any(folder.glob('*/vis_data/scalars.json')):
+                steps, losses = read_scalars(folder)
+                curves.append(dict(zip(steps, losses, strict=True)))
+        if curves:
+            steps = sorted(set.intersection(*map(set, curves)))
+            values = np.array([[curve[step] for step in steps] for curve in curves])
+            error = values.std(0, ddof=1) if len(curves) > 1 else np.zeros(len(steps))
+            found.append(
+                dict(
+                    variant=row.variant,
+                    steps=steps,
+                    mean=values.mean(0),
+                    error=error,
+                    runs=len(curves),
+                )
+            )
+    if not found:
+        raise FileNotFoundError(
+            f'{work_dirs}: holds no run of {rows[0].method} in table 5; --run makes them'
+        )
+    return found
+
+
+def format_figure_5(rows: list[dict]) -> str:
+    """Format the curves of ``figure_5`` as a table: the loss after a tenth, a half, and all."""
+    lines = [f'{"":<12}{"10 %":>17}{"50 %":>17}{"100 %":>17}  runs']
+    for row in rows:
+        last = len(row['steps']) - 1
+        values = ''.join(
+            f'{row["mean"][i]:8.4f} ± {row["error"][i]:.4f}' for i in (last // 10, last // 2, last)
+        )
+        lines.append(f'{row["variant"]:<12}{values}  {row["runs"]}')
+    return '\n'.join(lines)
+
+
+def plot_figure_5(rows: list[dict], path: Path) -> None:
+    """Draw the curves of ``figure_5`` with their deviations into a file (.svg, .png or .pdf)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout='constrained')
+    axes = figure.subplots()
+    for row in rows:
+        axes.plot(row['steps'], row['mean'], label=row['variant'], linewidth=1)
+        low, high = row['mean'] - row['error'], row['mean'] + row['error']
+        axes.fill_between(row['steps'], low, high, alpha=0.2, linewidth=0)
+    axes.set_xlabel('iteration')
+    axes.set_ylabel('training loss')
+    axes.legend()
+    write_plot(path, figure)
+
+
+def format_figure_7(rows: list[dict]) -> str:
     """Format the rows of ``figure_7`` as a table."""
     lines = ['beta   mean distance        density at 0.1, 0.3, 0.5']
     places = np.searchsorted(BINS, [0.1, 0.3, 0.5], 'right') - 1
@@ -75,7 +148,7 @@ def format_figure(rows: list[dict]) -> str:
     return '\n'.join(lines)
 
 
-def plot_figure(rows: list[dict], path: Path) -> None:
+def plot_figure_7(rows: list[dict], path: Path) -> None:
     """Draw the densities of ``figure_7`` with their errors into a file (.svg, .png or .pdf)."""
     from matplotlib.figure import Figure
 

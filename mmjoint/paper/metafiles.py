@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from .tables import TABLES, VARIANTS, Row
+from .rows import Row
+from .tables import TABLES, VARIANTS
 
 # The folder of a method below configs: its name, and where it was published.
 METHODS = {
@@ -105,7 +106,12 @@ def _model(folder: str, method: str, name: str) -> dict[str, Any]:
 
 def _results(config: str) -> list[dict[str, Any]]:
     """Return the numbers of a config, one for each data set and measure."""
-    found = {_place(row): row.accuracy for t in TABLES for row in t.rows if row.config == config}
+    found = {
+        _place(row): row.accuracy
+        for table in TABLES
+        for row in table.rows
+        if row.config == config and row.accuracy is not None and 'linear' in table.metrics
+    }
     results: list[dict[str, Any]] = [
         {'Task': task, 'Dataset': data, 'Metrics': {f'{metric} ({PAPER})': value}}
         for (task, data, metric), value in found.items()

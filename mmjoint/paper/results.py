@@ -8,10 +8,9 @@ from pathlib import Path
 
 from ..engine.dumped import read_dumped_config
 from ..visualization.runs import read_rows
-from .tables import Row, Table
+from .rows import Row, Table, number
 
 RESULT_FILE = 'result.json'
-METRICS = ('linear', 'knn')
 
 
 def find_results(work_dirs: str | Path, rows: Sequence[Row]) -> dict[str, list[dict]]:
@@ -26,24 +25,24 @@ def find_results(work_dirs: str | Path, rows: Sequence[Row]) -> dict[str, list[d
         rows (Sequence[Row]): The rows; rows of detectors have no results here.
 
     Returns:
-        dict[str, list[dict]]: Maps each config to its results, in the order of their paths. A
-        result has ``path``, ``scale`` (what was reduced; None for nothing), ``seed`` (None if not
+        dict[str, list[dict]]: Maps the key of each row to its results, in the order of their paths.
+        A result has ``path``, ``scale`` (what was reduced; None for nothing), ``seed`` (None if not
         known) and, in percent, ``linear`` and possibly ``knn``.
 
     Raises:
         ValueError: A result file cannot be read; the message names it.
     """
     rows = [row for row in rows if not row.probe.endswith('.sh')]
-    results: dict[str, list[dict]] = {row.config: [] for row in rows}
+    results: dict[str, list[dict]] = {row.key: [] for row in rows}
     for path in sorted(Path(work_dirs).rglob(RESULT_FILE)):
         try:
             result = json.loads(path.read_text())
-            config, scale = result['config'], result['scale']
+            key, scale = f'{result["config"]} {result.get("beta", "")}'.rstrip(), result['scale']
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(f'{path}: not a result of tools/paper.py ({error!r})') from error
-        if config in results:
-            results[config].append(dict(result, scale=scale, path=str(path)))
-    names = {row.config.rpartition('/')[2]: row.config for row in rows}
+        if key in results:
+            results[key].append(dict(result, scale=scale, path=str(path)))
+    names = {row.config.rpartition('/')[2]: row.config for row in rows if not row.beta}
     for path in sorted(Path(work_dirs).rglob('vis_data/scalars.json')):
         values = read_rows(path)
         accuracies = [row['accuracy/top1'] for row in values if 'accuracy/top1' in row]
@@ -85,7 +84,7 @@ def paired_differences(
 
     Args:
         results, baseline (Sequence[dict]): Results with ``seed`` and the metric.
-        metric (str): ``'linear'`` or ``'knn'``.
+        metric (str): ``'linear'``, ``'knn'`` or ``'seconds'``.
 
     Returns:
         list[float]: One difference for each seed that both have, sorted by seed; results without a
@@ -109,43 +108,52 @@ def format_table(table: Table, results: dict[str, list[dict]]) -> str:
         str: Lines of text. Reduced runs of different settings and full-size runs are not mixed:
             each kind has separate lines.
     """
-    found = [r for row in table.rows for r in results.get(row.config, [])]
+    found = [r for row in table.rows for r in results.get(row.key, [])]
     scales = {json.dumps(r['scale'], sort_keys=True): r['scale'] for r in found}
     lines = [f'{table.label}: {table.title}']
     if table.note:
         lines.append(table.note)
     lines.append(_line('', '', 'paper', 'difference'))
     for row in table.rows:
-        difference = row.accuracy - table.baseline_of(row).accuracy
-        told = '' if row is table.baseline_of(row) else f'{difference:+.2f}'
-        lines.append(_line(_method(row), row.variant, f'{row.accuracy:.2f}', told))
-    if table.rows[0].probe.endswith('.sh'):
+        gain = table.gain_of(row)
+        more = ', '.join(f'{name} {value:.1f}' for name, value in row.more.items())
+        told = '' if gain is None else f'{gain:+.2f}'
+        lines.append(_line(_method(row), row.variant, number(row.accuracy), told, '', more))
+    if table.of_detectors:
         lines.append("the detectors' results lie in their own work directories")
     elif not scales:
         lines.append('no results found')
     for key, scale in scales.items():
         chosen = {
-            config: [r for r in group if json.dumps(r['scale'], sort_keys=True) == key]
-            for config, group in results.items()
+            name: [r for r in group if json.dumps(r['scale'], sort_keys=True) == key]
+            for name, group in results.items()
         }
         size = 'full size' if scale is None else 'reduced: ' + _settings(scale)
-        for metric in METRICS:
-            rows = [row for row in table.rows if any(metric in r for r in chosen[row.config])]
-            if not rows:
-                continue
-            lines += ['', f'{metric} accuracy, {size}']
-            lines.append(_line('', '', 'mean', 'difference, paired by seed', 'runs'))
-            for row in rows:
-                values = [r[metric] for r in chosen[row.config] if metric in r]
-                baseline = chosen[table.baseline_of(row).config]
-                gains = paired_differences(chosen[row.config], baseline, metric)
-                if row is table.baseline_of(row):
-                    gains = []
-                gain = _with_error(gains, '+') if gains else ''
-                lines.append(
-                    _line(_method(row), row.variant, _with_error(values), gain, str(len(values)))
-                )
+        for metric in table.metrics:
+            lines += _metric_lines(table, chosen, metric, size)
     return '\n'.join(lines)
+
+
+def _metric_lines(
+    table: Table, results: dict[str, list[dict]], metric: str, size: str
+) -> list[str]:
+    rows = [row for row in table.rows if any(metric in r for r in results.get(row.key, []))]
+    if not rows:
+        return []
+    title = f'{metric} accuracy +- standard error of the mean'
+    if metric == 'seconds':
+        title = 'seconds of training +- standard error of the mean'
+    lines = ['', f'{title}; {size}']
+    lines.append(_line('', '', 'mean', 'difference, paired by seed', 'runs'))
+    for row in rows:
+        values = [r[metric] for r in results[row.key] if metric in r]
+        baseline = results.get(table.baseline_of(row).key, [])
+        gains = paired_differences(results[row.key], baseline, metric)
+        if row is table.baseline_of(row):
+            gains = []
+        gain = _with_error(gains, '+') if gains else ''
+        lines.append(_line(_method(row), row.variant, _with_error(values), gain, str(len(values))))
+    return lines
 
 
 def _settings(scale: dict) -> str:
@@ -162,7 +170,7 @@ def _with_error(values: Sequence[float], sign: str = '') -> str:
 
 
 def _line(*columns: str) -> str:
-    widths = (24, 30, 18, 28, 6)
+    widths = (24, 30, 18, 28, 6, 60)
     return ''.join(
         f'{text:<{width}}' for text, width in zip(columns, widths, strict=False)
     ).rstrip()

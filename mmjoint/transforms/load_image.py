@@ -47,11 +47,14 @@ class LoadImage(LoadImageFromFile):
             ``'pillow'``. Files are checked as with ``'auto'``. Defaults to ``'auto'``.
         max_pixels (int, optional): Width times height of the largest image to decode; None for no
             limit. Defaults to 178,956,970, as in Pillow.
+        keep_mib (float): MiB of decoded images that each process keeps in memory instead of
+            decoding them again; for small images. Kept images are read-only. Defaults to 0, none.
         to_float32, color_type, backend_args: As in ``LoadImageFromFile``.
 
     Raises:
         OSError: A broken file, if ``on_error='raise'``.
-        ValueError: ``on_error`` is neither, or ``max_pixels`` is not a positive integer.
+        ValueError: ``on_error`` is neither, ``max_pixels`` is not a positive integer, or
+            ``keep_mib`` is negative.
     """
 
     def __init__(
@@ -62,21 +65,26 @@ class LoadImage(LoadImageFromFile):
         imdecode_backend: str = 'auto',
         backend_args: dict | None = None,
         max_pixels: int | None = MAX_PIXELS,
+        keep_mib: float = 0,
     ) -> None:
         super().__init__(to_float32, color_type, imdecode_backend, backend_args=backend_args)
         if on_error not in ('skip', 'raise'):
             raise ValueError(f"on_error must be 'skip' or 'raise', got {on_error!r}")
         if max_pixels is not None and (not isinstance(max_pixels, int) or max_pixels < 1):
             raise ValueError(f'max_pixels must be a positive integer or None, got {max_pixels!r}')
+        if not keep_mib >= 0:
+            raise ValueError(f'keep_mib must not be negative, got {keep_mib!r}')
         self.on_error = on_error
         self.max_pixels = max_pixels
+        self.keep_mib = keep_mib
+        self._kept: dict[str, np.ndarray] = {}
+        self._kept_bytes = 0
         self._broken: set[str] = set()
 
     def transform(self, results: dict) -> dict | None:
         path = results['img_path']
         try:
-            data = fileio.get(path, backend_args=self.backend_args)
-            img = self._decode(data)
+            img = self._load(path)
         except OSError as error:
             message = f'broken image {path}: {error}'
             if self.on_error == 'raise':
@@ -91,6 +99,16 @@ class LoadImage(LoadImageFromFile):
         results['img_shape'] = img.shape[:2]
         results['ori_shape'] = img.shape[:2]
         return results
+
+    def _load(self, path: str) -> np.ndarray:
+        if path in self._kept:
+            return self._kept[path]
+        img = self._decode(fileio.get(path, backend_args=self.backend_args))
+        if self._kept_bytes + img.nbytes <= self.keep_mib * 2**20:
+            img.flags.writeable = False
+            self._kept[path] = img
+            self._kept_bytes += img.nbytes
+        return img
 
     def _tell(self, message: str) -> None:
         """Report a broken file once per run, whichever process meets it first."""
@@ -124,5 +142,6 @@ class LoadImage(LoadImageFromFile):
 
     def __repr__(self) -> str:
         return (
-            f'{super().__repr__()[:-1]}, on_error={self.on_error!r}, max_pixels={self.max_pixels})'
+            f'{super().__repr__()[:-1]}, on_error={self.on_error!r}, '
+            f'max_pixels={self.max_pixels}, keep_mib={self.keep_mib})'
         )

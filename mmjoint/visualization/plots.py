@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import matplotlib
 from matplotlib.figure import Figure
 
 from ..utils.files import write_output
@@ -19,6 +20,9 @@ def write_plot(path: str | Path, figure: Figure) -> None:
         OSError: As documented in ``mmjoint.utils.files.whole_file``.
         ValueError: The ending is not a format that matplotlib writes.
     """
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=Path(path).suffix[1:], dpi=150)
+    buffer, kind = io.BytesIO(), Path(path).suffix[1:]
+    # Without a date and with names that follow from the content, the same figure is the same file.
+    metadata = {'svg': {'Date': None}, 'pdf': {'CreationDate': None}}.get(kind)
+    with matplotlib.rc_context({'svg.hashsalt': 'mmjoint'}):
+        figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
     write_output(path, buffer.getvalue())

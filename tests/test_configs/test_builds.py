@@ -22,7 +22,8 @@ from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
 from mmjoint.engine.options import apply_options
 from mmjoint.hooks import BetaHook
-from mmjoint.paper.tables import TABLES, format_markdown
+from mmjoint.paper.rows import format_markdown
+from mmjoint.paper.tables import TABLES
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 NAMES = sorted(path.stem for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)

@@ -22,6 +22,6 @@ def test_figure_7(tmp_path):
     half = fit.sum() // 2
     gaps = [center[:half] - center[half : 2 * half] for center in centers]
     assert means[None] == pytest.approx(np.hypot(*gaps).mean(), abs=0.012)
-    figures.plot_figure(rows, tmp_path / '7.svg')
+    figures.plot_figure_7(rows, tmp_path / '7.svg')
     assert '<svg' in (tmp_path / '7.svg').read_text()
-    assert figures.format_figure(rows).count('\n') == 6
+    assert figures.format_figure_7(rows).count('\n') == 6

@@ -9,7 +9,8 @@ from mmjoint.paper.results import (
     mean_and_error,
     paired_differences,
 )
-from mmjoint.paper.tables import TABLES, evaluate_command, get_table, pretrain_command
+from mmjoint.paper.rows import evaluate_command, pretrain_command
+from mmjoint.paper.tables import TABLES, get_table
 
 
 def rows_of(table: str, method: str) -> list:
@@ -24,6 +25,8 @@ def test_paper_numbers():
         for row in table.rows
     }
     expected = {
+        ('8', 'MoCo v1', '', 'J-Crop(0)'): 782.8,
+        ('LeOCLR', 'MoCo v2', '', 'LeOCLR'): None,
         ('1', 'SimCLR', '', 'J-Blur(0)'): 61.40,
         ('1', 'MoCo v1', '', 'J-Crop(0)'): 63.29,
         ('1', 'MoCo v2', '', 'J-Blur(0)'): 67.87,
@@ -74,9 +77,41 @@ def test_commands():
     )
 
 
+def test_further_numbers_of_detectors():
+    """Tables 3 and 4, read off the paper; masks stand first in table 4."""
+    voc, coco = rows_of('3', 'MoCo v2')[1], rows_of('4', 'MoCo v1')[1]
+    assert (voc.accuracy, voc.more) == (57.2, {'AP50': 82.5, 'AP75': 63.9})
+    assert coco.accuracy == 38.9
+    assert coco.more == {
+        'mask AP': 34.0,
+        'mask AP50': 55.3,
+        'mask AP75': 36.1,
+        'AP50': 58.5,
+        'AP75': 42.2,
+    }
+    text = format_table(get_table('3'), {})
+    assert '57.20' in text and 'AP50 82.5, AP75 63.9' in text
+
+
+def test_rows_that_differ_in_beta_alone(tmp_path):
+    table = get_table('blur')
+    baseline, row = table.rows[0], table.rows[-1]
+    assert baseline.config == row.config and row.beta == 'JointBlur=-2'
+    assert pretrain_command(row) == f'{pretrain_command(baseline)} --beta JointBlur=-2'
+    for chosen, linear in ((baseline, 30.0), (row, 31.5)):
+        folder = tmp_path / chosen.folder / 'seed0'
+        folder.mkdir(parents=True)
+        result = dict(
+            config=chosen.config, beta=chosen.beta, seed=0, linear=linear, scale=dict(x=1)
+        )
+        (folder / 'result.json').write_text(json.dumps(result))
+    text = ' '.join(format_table(table, find_results(tmp_path, table.rows)).split())
+    assert 'SimCLR baseline 30.00 1' in text and 'SimCLR J-Blur(-2) 31.50 +1.50 1' in text
+
+
 def test_unknown_table():
-    with pytest.raises(ValueError, match='--table 8: there is no such table; there are 1, 2, 3'):
-        get_table('8')
+    with pytest.raises(ValueError, match='--table 9: there is no such table; there are 1, 2, 3'):
+        get_table('9')
 
 
 def test_mean_and_error():
@@ -134,14 +169,14 @@ def test_finds_and_compares(work_dirs):
 
     text = ' '.join(format_table(table, results).split())
     # Means 32 and 34, standard errors 2 and 3; differences 1 and 3: mean 2, standard error 1.
-    assert 'linear accuracy, reduced: epochs 10' in text
+    assert 'linear accuracy +- standard error of the mean; reduced: epochs 10' in text
     assert 'SimCLR baseline 32.00 +- 2.00 2' in text
     assert 'SimCLR J-Crop(0) 34.00 +- 3.00 +2.00 +- 1.00 2' in text
     assert 'SimCLR J-Crop(0) 17.00 +- 1.50 +1.00 +- 0.50 2' in text  # kNN
     # Neither the run of another size nor the full-size probe is mixed in.
-    assert 'linear accuracy, reduced: epochs 20 mean difference, paired by seed runs' in text
+    assert 'of the mean; reduced: epochs 20 mean difference, paired by seed runs' in text
     assert 'SimCLR J-Crop(0) 40.00 1' in text
-    assert 'linear accuracy, full size mean difference, paired by seed runs' in text
+    assert 'of the mean; full size mean difference, paired by seed runs' in text
     assert 'SimCLR J-Crop(0) 47.25 1' in text
 
 

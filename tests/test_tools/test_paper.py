@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 
 from mmjoint.evaluation import knn_accuracy, labelled_features
+from mmjoint.paper.studies import STUDIES
 from mmjoint.paper.tables import TABLES
 
 SIZE = ['--epochs', 2, '--batch-size', 8, '--size', 32, '--width', 4]
@@ -42,8 +43,9 @@ def arguments(folder: Path, *more: object) -> list:
 def test_list(run_tool):
     status, out, _ = run_tool('paper.py', '--list')
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()] == [table.name for table in TABLES]
-    assert '5    Table 5: linear accuracy, Tiny-ImageNet, ResNet-18, by beta (24 rows)' in out
+    names = [table.name for table in TABLES] + [study.name for study in STUDIES]
+    assert [line.split()[0] for line in out.splitlines()] == names
+    assert '5      Table 5: linear accuracy, Tiny-ImageNet, ResNet-18, by beta (24 rows)' in out
 
 
 def test_table(run_tool):
@@ -74,10 +76,11 @@ def test_beta(run_tool):
         ),
         (['--table', 7, '--beta', 0, 1], 'error: --beta: a run has one setting, got 2: 0, 1'),
         (['--table', 7, '--beta', 'hard'], "error: --beta: 'hard' is not a beta"),
-        (
-            ['--table', 7, '--list'],
-            'error: give one of --list, --index, --metafiles, --table and --figure',
-        ),
+        (['--table', 7, '--list'], 'error: argument --list: not allowed with argument --table'),
+        (['--study', 'x'], 'error: --study x: there is no such study; there are simclr-'),
+        (['--study', 'simclr-tiny', '--width', 8], 'error: --width: a study sets its size and'),
+        (['--table', 'blur', '--beta', 0], 'error: --beta: the rows of --table blur set it'),
+        (['--figure', 5], 'error: work_dirs: holds no run of SimSiam in table 5; --run makes'),
         (['--table', 7, '--run', '--scale', 'small', '--seeds', 0], 'error: --seeds must be at'),
         (
             ['--table', 7, '--run', '--scale', 'small', '--data-root', 'nowhere'],
@@ -156,3 +159,26 @@ def test_goes_on_where_it_was_interrupted(
     log = (seed / 'train.log').read_text()
     assert 'Epoch(train) [3]' in log and 'Epoch(train) [2]' not in log
     assert json.loads((seed / 'result.json').read_text())['iterations'] == 12
+
+
+@pytest.mark.slow
+def test_table_8_and_figure_5(run_tool, labelled_folder, tmp_path):
+    """Times are taken one run after the other, without evaluation; losses become curves."""
+    size = ['--batch-size', 8, '--size', 32, '--width', 4, '--data-root', labelled_folder]
+    run = ['--run', '--scale', 'small', '--work-dirs', 'runs', *size]
+    status, out, err = run_tool('paper.py', '--table', 8, '--seeds', 1, '--epochs', 1, *run)
+    assert status == 0, err
+    result = json.loads(next(tmp_path.rglob('*_jointblur0-*/seed0/result.json')).read_text())
+    assert 'linear' not in result and result['seconds'] > 0 and result['iterations'] == 3
+    gain = f'{result["seconds"]:.2f}'
+    assert f'MoCo v1 J-Blur(0) {gain}' in ' '.join(out.split())
+
+    given = ['--figure', 5, '--seeds', 1, '--epochs', 1, '--out', 'figure.svg', *run]
+    status, out, err = run_tool('paper.py', *given)
+    assert status == 0, err
+    losses = [
+        json.loads(path.read_text())['last_loss']
+        for path in sorted(tmp_path.rglob('simsiam*/seed0/result.json'))
+    ]
+    assert len(losses) == 6 and all(f'{loss:8.4f}' in out for loss in losses)
+    assert '<svg' in (tmp_path / 'figure.svg').read_text()

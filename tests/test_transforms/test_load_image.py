@@ -3,7 +3,9 @@
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from mmengine.logging import MMLogger
@@ -162,3 +164,22 @@ def test_decodes_as_stock_load_image_from_file(shared_data):
     )
     photos = sorted(map(str, (shared_data / 'imagenet_jpegs').glob('*.JPEG')))[::10]
     subprocess.run([sys.executable, '-c', code, *photos], check=True)
+
+
+def test_keeps_decoded_images_up_to_a_size(tmp_path):
+    """Two images of 12 kB fit into 0.025 MiB, a third does not; kept pixels cannot be changed."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(3)]
+    paths = [str(tmp_path / f'{i}.png') for i in range(3)]
+    for path, image in zip(paths, images, strict=True):
+        cv2.imwrite(path, image)
+    load = LoadImage(keep_mib=0.025)
+    for path, image in zip(paths, images, strict=True):
+        assert np.array_equal(load(dict(img_path=path))['img'], image)
+        Path(path).unlink()
+    for path, image in zip(paths[:2], images, strict=False):
+        img = load(dict(img_path=path))['img']
+        assert np.array_equal(img, image) and not img.flags.writeable
+    assert load(dict(img_path=paths[2])) is None
+    with pytest.raises(ValueError, match='keep_mib must not be negative, got -1'):
+        LoadImage(keep_mib=-1)

@@ -1,0 +1,221 @@
+"""The page of the studies: what the results say, in numbers, words and plots."""
+
+import statistics
+from pathlib import Path
+
+from ..utils.files import write_output
+from ..visualization.plots import write_plot
+from .results import mean_and_error, paired_differences
+from .studies import BASELINE, STUDIES, Study, read_results, runs_of
+from .verdict import Verdict, judge
+
+PAGE = 'README.md'
+METRICS = ('linear', 'knn')
+_NAMES = {'linear': 'linear', 'knn': 'kNN'}
+
+
+def judge_study(results: dict) -> dict[tuple[str, str], Verdict]:
+    """Judge every setting of a study that has at least three paired seeds.
+
+    Args:
+        results (dict): As documented in ``read_results``.
+
+    Returns:
+        dict[tuple[str, str], Verdict]: By setting and metric (``'linear'``, ``'knn'``).
+    """
+    baseline = runs_of(results, BASELINE)
+    verdicts = {}
+    for setting in _settings(results)[1:]:
+        for metric in METRICS:
+            gains = paired_differences(runs_of(results, setting), baseline, metric)
+            if len(gains) >= 3:
+                verdicts[setting, metric] = judge(gains)
+    return verdicts
+
+
+def _settings(results: dict) -> list[str]:
+    """Return the settings that have results: the baseline, then easy to hard."""
+    found = {run['setting'] for run in results['runs']} - {BASELINE}
+    return [BASELINE, *sorted(found, key=lambda words: -float(words.rpartition('=')[2]))]
+
+
+def write_page(folder: Path) -> str:
+    """Write the page and the plots of all studies that have results.
+
+    Args:
+        folder (Path): Holds ``STUDY.json`` of each study; the page is ``README.md`` in it.
+
+    Returns:
+        str: The page.
+
+    Raises:
+        ValueError: There are no results, or a file is damaged.
+    """
+    found = [
+        (study, read_results(folder / f'{study.name}.json'))
+        for study in STUDIES
+        if (folder / f'{study.name}.json').is_file()
+    ]
+    if not found:
+        raise ValueError(f'{folder}: holds no results of a study; --run makes them')
+    lines = [
+        '# Evidence: what joint crops change, at a size that two cores can train',
+        '',
+        '`python tools/paper.py --study NAME` writes this page from the results beside it, '
+        '`NAME.json`;',
+        '`python tools/paper.py --study NAME --run --scale small --data-root FOLDER` repeats the '
+        'runs. On one machine',
+        'a repeated run gives the same weights to the bit: its checksum stands in the results.',
+        '',
+        'A difference is that of two runs with the same seed: the same initialization and the same '
+        'order of images.',
+        "It is **supported** if the 95 % interval of the mean difference by Student's t lies above "
+        '0.',
+        '',
+        '| study | setting | seeds | linear, points | kNN, points | by linear accuracy |',
+        '|---|---|---|---|---|---|',
+    ]
+    for study, results in found:
+        verdicts = judge_study(results)
+        for setting in _settings(results)[1:]:
+            if (setting, METRICS[0]) not in verdicts:
+                continue
+            both = [verdicts[setting, metric] for metric in METRICS]
+            told = [f'{v.mean:+.2f} [{v.t_interval[0]:+.2f}, {v.t_interval[1]:+.2f}]' for v in both]
+            cells = [study.title, setting, str(len(both[0].differences)), *told, both[0].words]
+            lines.append(f'| {" | ".join(cells)} |')
+    for study, results in found:
+        lines += ['', *_section(study, results)]
+        plot_study(results, folder / f'{study.name}.svg')
+    lines += [
+        '',
+        '## What this cannot tell',
+        '',
+        'The networks are small, the runs short and the images 64 pixels wide. The paper trains '
+        'ResNet-18 for 500 epochs',
+        'and ResNet-50 for 100 to 300; harder pairs may pay only there. A setting that is not '
+        'supported here is therefore',
+        'not refuted, and one that is supported here may vanish there.',
+    ]
+    page = '\n'.join(lines) + '\n'
+    write_output(folder / PAGE, page)
+    return page
+
+
+def _section(study: Study, results: dict) -> list[str]:
+    scale, verdicts = results['scale'], judge_study(results)
+    settings = _settings(results)
+    minutes = statistics.fmean(run['seconds'] for run in results['runs']) / 60
+    lines = [
+        f'## {study.title}',
+        '',
+        f'`{study.config}`, reduced: {scale["epochs"]} epochs, batch {scale["batch_size"]}, views '
+        f'of {scale["size"]} pixels, a ResNet-18 of width {scale["width"]};',
+        f'{results["runs"][0]["iterations"]} iterations, {minutes:.1f} minutes per run on one '
+        'core. kNN and linear accuracy on all test images.',
+        study.chosen,
+    ]
+    if 'random' in results:
+        random = results['random']
+        lines.append(
+            f'The random initialization has {random["linear"]:.2f} % (linear) and '
+            f'{random["knn"]:.2f} % (kNN).'
+        )
+    lines += [
+        '',
+        '| setting | seeds | linear, % | kNN, % | SDF | last loss |',
+        '|---|---|---|---|---|---|',
+    ]
+    for setting in settings:
+        runs = runs_of(results, setting)
+        sdf = results.get('sdf', {}).get(setting)
+        cells = [
+            setting,
+            str(len(runs)),
+            *(_with_error([run[metric] for run in runs]) for metric in METRICS),
+            f'{sdf[0]:.4f} ± {sdf[1]:.4f}' if sdf else '',
+            _with_error([run['last_loss'] for run in runs], 3),
+        ]
+        lines.append(f'| {" | ".join(cells)} |')
+    lines += [
+        '',
+        'Means with their standard errors. SDF is the mean cosine similarity of the pairs, the '
+        "paper's equation 2, under the",
+        'baseline of seed 0: lower is harder.',
+        '',
+        '| setting | metric | difference | 95 %, t | 95 %, bootstrap | sign-flip p | could have '
+        'seen |',
+        '|---|---|---|---|---|---|---|',
+    ]
+    for (setting, metric), verdict in verdicts.items():
+        intervals = (verdict.t_interval, verdict.bootstrap_interval)
+        cells = [
+            setting,
+            _NAMES[metric],
+            f'{verdict.mean:+.2f}',
+            *(f'{low:+.2f} to {high:+.2f}' for low, high in intervals),
+            f'{verdict.sign_flip:.3f}',
+            f'{verdict.detectable:.2f}',
+        ]
+        lines.append(f'| {" | ".join(cells)} |')
+    lines += [
+        '',
+        '"Could have seen" is the true difference that the t-test would have found with a power of '
+        '80 %.',
+        *_dose(results, settings),
+        '',
+        f'![Differences from the baseline by seed: {study.title}]({study.name}.svg)',
+    ]
+    return lines
+
+
+def _dose(results: dict, settings: list[str]) -> list[str]:
+    """Say in which order the settings stand, where there are several."""
+    if len(settings) < 3:
+        return []
+    lines = []
+    for metric in METRICS:
+        seeds = set.intersection(
+            *({run['seed'] for run in runs_of(results, setting)} for setting in settings)
+        )
+        means = {
+            setting: statistics.fmean(
+                run[metric] for run in runs_of(results, setting) if run['seed'] in seeds
+            )
+            for setting in settings
+        }
+        order = sorted(means, key=lambda setting: -means[setting])
+        told = ', '.join(f'{setting} {means[setting]:.2f}' for setting in order)
+        lines.append(
+            f'Over the {len(seeds)} seeds that all settings have, {_NAMES[metric]} accuracy ranks '
+            f'them: {told}.'
+        )
+    return lines
+
+
+def _with_error(values: list[float], digits: int = 2) -> str:
+    mean, error = mean_and_error(values)
+    return f'{mean:.{digits}f}' + ('' if error is None else f' ± {error:.{digits}f}')
+
+
+def plot_study(results: dict, path: Path) -> None:
+    """Plot the differences from the baseline, one point per seed, with mean and 95 % interval."""
+    from matplotlib.figure import Figure
+
+    settings, verdicts = _settings(results)[1:], judge_study(results)
+    baseline = runs_of(results, BASELINE)
+    figure = Figure(figsize=(4 + 1.4 * len(settings), 3.6), layout='constrained')
+    for axes, metric in zip(figure.subplots(1, 2, sharey=True), METRICS, strict=True):
+        for place, setting in enumerate(settings):
+            gains = paired_differences(runs_of(results, setting), baseline, metric)
+            axes.plot([place - 0.12] * len(gains), gains, 'o', color='C0', alpha=0.6, ms=5)
+            if verdict := verdicts.get((setting, metric)):
+                low, high = verdict.t_interval
+                spread = [[verdict.mean - low], [high - verdict.mean]]
+                axes.errorbar(place + 0.12, verdict.mean, spread, fmt='s', color='C1', capsize=4)
+        axes.axhline(0, color='gray', linewidth=0.8)
+        axes.set_xticks(range(len(settings)), settings)
+        axes.set_xlim(-0.6, len(settings) - 0.4)
+        axes.set_title(f'{_NAMES[metric]} accuracy')
+    figure.axes[0].set_ylabel('difference from the baseline, points')
+    write_plot(path, figure)
