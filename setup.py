@@ -65,6 +65,7 @@ setup(
         'fast': ['numba>=0.60,<0.69', 'simplejpeg>=1.8'],
         'shards': ['webdataset>=1.0'],
         'embedding': ['scikit-learn>=1.3'],  # t-SNE in tools/report.py
+        'studies': ['scipy>=1.15'],  # the statistics of tools/paper.py --study
         'tensorboard': ['tensorboard>=2.14'],
         'transfer': ['pycocotools>=2.0.7', 'safetensors>=0.4'],
         'bench': ['albumentations>=2.0.8', 'kornia>=0.9', 'lightly>=1.6'],

@@ -318,7 +318,7 @@ TABLES = (
             ),
         ),
         _OPEN + 'table 7 has brightness and contrast only.',
-        label='Check of JointColor',
+        label='Open check',
     ),
     Table(
         'blur',
@@ -333,7 +333,7 @@ TABLES = (
             )
         ),
         _OPEN + 'the paper has JointBlur at beta 0 only.',
-        label='Check of JointBlur',
+        label='Open check',
     ),
     Table(
         'crop',
@@ -364,7 +364,7 @@ TABLES = (
         ),
         _OPEN + 'the paper has beta 0 only for these. DINO draws its global and local crops by the '
         'same beta here. Other images, such as non-natural ones, are a matter of --data-root.',
-        label='Check of JointCrop',
+        label='Open check',
     ),
 )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_NO_SCIPY = 'the statistics of a study need SciPy: pip install scipy'
+_NO_SCIPY = "the statistics of a study need SciPy: pip install 'mmjoint[studies]'"
 
 
 @dataclass(frozen=True)

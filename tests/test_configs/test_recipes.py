@@ -31,7 +31,7 @@ def test_every_row_of_the_paper_has_its_config():
             assert (CONFIGS / f'{row.config}.py').is_file(), row
             if row.probe.endswith('.sh'):
                 assert (CONFIGS.parent / 'transfer/detectron2' / row.probe).is_file(), row
-            else:
+            elif 'seconds' not in table.metrics:
                 assert row.probe in PROBES, row
 
 
