@@ -86,8 +86,11 @@ def _yaml(content: dict) -> str:
 
 def _model(folder: str, method: str, name: str) -> dict[str, Any]:
     match = _NAME.fullmatch(name)
-    if match is None:
-        raise ValueError(f'configs/{folder}/{name}.py: the name does not say what it trains')
+    if match is None or match['variant'] not in (None, *VARIANTS):
+        raise ValueError(
+            f'configs/{folder}/{name}.py: the name does not say what it trains; variants are named '
+            'in mmjoint/paper/tables.py'
+        )
     facts = {
         'Architecture': ARCHITECTURES[match['architecture']],
         'Epochs': int(match['epochs']),

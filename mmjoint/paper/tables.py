@@ -44,6 +44,10 @@ VARIANTS = {
     'jointcrop0-local': 'J-Crop(0), local',
     'jointcrop0-centersuppressed': 'J-Crop(0), center-suppressed',
     'contrastivecrop': 'ContrastiveCrop',
+    'jointcoupling1': 'J-Crop(0) and J-Blur(0), coupling 1',
+    'jointcoupling0': 'J-Crop(0) and J-Blur(0), coupling 0',
+    'jointcouplingm1': 'J-Crop(0) and J-Blur(0), coupling -1',
+    'jointschedule': 'J-Crop, beta from 2 to -1',
 }
 _BETAS = ('', 'jointcrop2', 'jointcrop1', 'jointcrop0', 'jointcropm1', 'jointcropm2')
 _MOCO_V1 = 'mocov1/mocov1_resnet50_8xb32-steplr-200e'
