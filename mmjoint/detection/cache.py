@@ -18,7 +18,9 @@ from .packed import read_packed, write_packed
 # Smaller files are read in less than a second.
 WORTH_A_CACHE = 8_000_000
 _KEPT = 4
-_RULES = ('annotations', 'cache', 'coco', 'findings', 'masks', 'packed')
+_RULES = (
+    'annotations', 'cache', 'coco', 'findings', 'masks', 'packed', 'parsing', 'polygon_loop',
+)  # fmt: skip
 _DAMAGED = (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile)
 
 

@@ -6,7 +6,6 @@ of at least three points or RLE of the right size. All engines and the metric us
 they see the same objects.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TypeGuard
 from .annotations import MAX_COORDINATE, as_id, read_annotations
 from .cache import CheckedAnnotations
 from .findings import Findings, shorten
+from .parsing import parse_json
 
 _PARTS = ('images', 'annotations', 'categories')
 # Of names that are not the whole path below a folder as they are.
@@ -114,7 +114,7 @@ def _read(
 
 def _parse(data: bytes, path: str | Path) -> dict:
     try:
-        content = json.loads(data)
+        content = parse_json(data)
     except (ValueError, RecursionError) as error:
         raise ValueError(f'{path}: not a whole COCO annotation file ({error})') from error
     if not isinstance(content, dict):

@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as rle
@@ -17,6 +18,7 @@ from .packed import parts
 
 _CHUNK = 20000
 _NUMBERS = {int, float}
+_LISTS = {list, np.ndarray}
 _EMPTY = 'masks without area'
 _LINES = 'polygons of fewer than three points, next to others of their object'
 
@@ -92,8 +94,8 @@ def check_masks(
     return [item for index, item in enumerate(annotations) if index not in bad]
 
 
-def _is_polygon(polygon: object) -> bool:
-    return type(polygon) is list and len(polygon) >= 6 and not len(polygon) % 2
+def _is_polygon(polygon: Any) -> bool:
+    return type(polygon) in _LISTS and len(polygon) >= 6 and not len(polygon) % 2
 
 
 def _polygons(shape: list) -> list[list]:
@@ -130,10 +132,9 @@ def _check_polygons(
     if points is None:
         rest = []
         for index, polygons in chunk:
-            wrong = next(
-                (v for polygon in polygons for v in polygon if type(v) not in _NUMBERS), None
-            )
-            if wrong is None and not any(v is None for polygon in polygons for v in polygon):
+            values = [*chain.from_iterable(part for part in polygons if type(part) is list)]
+            wrong = next((value for value in values if type(value) not in _NUMBERS), None)
+            if wrong is None and None not in values:
                 rest.append((index, polygons))
                 continue
             findings.fault(
@@ -191,8 +192,11 @@ def _check_polygons(
     return bad
 
 
-def _numbers(lists: list[list], lengths: np.ndarray) -> np.ndarray | None:
-    """Return the numbers of all lists one after the other; None if anything is not a number."""
+def _numbers(lists: list, lengths: np.ndarray) -> np.ndarray | None:
+    """Return the numbers of lists or arrays one after the other; None if one is not a number."""
+    if {*map(type, lists)} == {np.ndarray}:
+        return np.concatenate(lists)
+    lists = [part if type(part) is list else part.tolist() for part in lists]
     numbers = array('d')
     try:
         for part in lists:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmjoint.detection import annotations, cache, coco, findings
+from mmjoint.detection import annotations, cache, coco, findings, parsing
 from mmjoint.detection.coco import read_coco_file
 from mmjoint.detection.findings import Findings
 
@@ -45,7 +45,7 @@ def odd_file(path: Path, seed: int, number: int = 300) -> None:
             bbox=[rng.uniform(0, 20), rng.uniform(0, 20), rng.uniform(1, 30), rng.uniform(1, 20)],
             area=rng.uniform(1, 500),
             iscrowd=0,
-            segmentation=[[rng.uniform(0, 40) for _ in range(2 * rng.randint(3, 9))]],
+            segmentation=[[round(rng.uniform(0, 40), 2) for _ in range(2 * rng.randint(3, 9))]],
         )
         if rng.random() < 0.3:
             name = rng.choice([*POOLS])
@@ -81,6 +81,9 @@ def test_arrays_and_single_annotations_agree(
         assert len(state['faults']) > 10 and len(result['annotations']) > 50
         with monkeypatch.context() as patch:
             patch.setattr(annotations, '_Table', OneByOne)
+            assert read(path, *options) == (result, state)
+        with monkeypatch.context() as patch:  # polygons that are arrays from the beginning
+            patch.setattr(parsing, 'WORTH_A_LOOP', 0)
             assert read(path, *options) == (result, state)
 
 
