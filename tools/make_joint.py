@@ -1,15 +1,20 @@
-"""Makes a stock mmpretrain config joint, and prints what it changed."""
+"""Makes a config of mmpretrain or mmselfsup 1.x joint, and prints what it changed."""
 
 import argparse
 
 from command_line import DEBUG_HELP, start
 
 
+def beta(text: str) -> float | None:
+    """Read a beta; argparse names this function where it fails."""
+    return None if text == 'None' else float(text)
+
+
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description='Make the views of a stock mmpretrain config joint and print the difference. '
-        'What has no joint equal is refused by name.',
+        description='Make the views of a config of mmpretrain or mmselfsup 1.x joint and print the '
+        'difference. What has no joint equal is refused by name.',
         epilog=DEBUG_HELP,
     )
     parser.add_argument(
@@ -19,7 +24,10 @@ def parse_args() -> argparse.Namespace:
         '--out', metavar='FILE', help='where to write the joint config (default: only print)'
     )
     parser.add_argument(
-        '--beta', type=float, default=0, help='of the crops (default: 0, as in the paper)'
+        '--beta',
+        type=beta,
+        default=0.0,
+        help='of the crops: a number (default: 0, as in the paper) or None, independent crops',
     )
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Makes a stock mmpretrain config joint: MultiView becomes JointView, and the crops are joint."""
+"""Makes a config of mmpretrain or mmselfsup joint: MultiView becomes JointView."""
 
 import copy
 import difflib
@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from .config import read_config
+from .mmselfsup import from_mmselfsup, is_mmselfsup
 
 # Arguments that have an equal in the joint transform, and their values that do.
 _CROP_ARGUMENTS = {
@@ -20,7 +21,6 @@ _CROP_ARGUMENTS = {
     'max_attempts',
 }
 _BLUR_ARGUMENTS = {'type', 'magnitude_range', 'magnitude_std', 'prob'}
-_MMSELFSUP = ('RandomGaussianBlur', 'RandomSolarize', 'PackSelfSupInputs')
 
 
 def make_joint(path: str | Path, beta: float | None = 0) -> tuple[Config, Config]:
@@ -29,42 +29,39 @@ def make_joint(path: str | Path, beta: float | None = 0) -> tuple[Config, Config
     ``MultiView`` becomes ``JointView``, ``RandomResizedCrop`` ``JointCrop`` with ``beta``, and a
     ``GaussianBlur`` of random strength ``JointBlur`` with ``beta=None``, i.e. as it was. Two
     pipelines of one view each become one pipeline of a pair: what differs between the views is the
-    pair of probabilities of the blur, or goes into ``PerView``. All else stays.
+    pair of probabilities of the blur, or goes into ``PerView``. A config of mmselfsup 1.x is
+    translated for mmpretrain first. All else stays.
 
     Args:
-        path (str | Path): The config of mmpretrain, or one that inherits from it; a name such as
-            ``mmpretrain::simclr/simclr_resnet50_8xb32-coslr-200e_in1k.py`` too.
-        beta (float, optional): JC's beta of the crops. Defaults to 0.
+        path (str | Path): The config of mmpretrain or mmselfsup 1.x, or one that inherits from it;
+            a name such as ``mmpretrain::simclr/simclr_resnet50_8xb32-coslr-200e_in1k.py`` too.
+        beta (float, optional): JC's beta of the crops; None for independent ones. Defaults to 0.
 
     Returns:
         tuple[Config, Config]: The stock config and the joint one, without inheritance.
 
     Raises:
         ValueError: The config is joint already, or has something that would not be the same; the
-            message names it.
-        FileNotFoundError: There is no such config.
+            message names it. Or there is no such config.
     """
     stock = read_config(path)
-    loader = stock.get('train_dataloader') or {}
+    try:
+        known = from_mmselfsup(stock) if is_mmselfsup(stock) else stock
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+    loader = known.get('train_dataloader') or {}
     pipeline = (loader.get('dataset') or {}).get('pipeline')
     if not isinstance(pipeline, list):
         raise ValueError(f'{path}: it has no train_dataloader.dataset.pipeline')
     kinds = [_kind(step) for step in pipeline]
     if 'JointView' in kinds:
         raise ValueError(f'{path}: its views are joint already')
-    text = str(stock.to_dict())
-    old = [name for name in _MMSELFSUP if name in text]
-    if old:
-        raise ValueError(
-            f'{path}: {", ".join(old)} is of mmselfsup, whose names mmpretrain has changed: README '
-            "shows the lines in 'Make a config joint'"
-        )
     if kinds.count('MultiView') != 1:
         raise ValueError(
             f'{path}: its training pipeline ({", ".join(kinds)}) has {kinds.count("MultiView")} '
             'MultiView, so it makes no pairs of views that could be joint'
         )
-    joint = copy.deepcopy(stock)
+    joint = copy.deepcopy(known)
     place = kinds.index('MultiView')
     try:
         view = _joint_view(pipeline[place], beta)
