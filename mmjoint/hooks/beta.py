@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import broadcast, is_main_process
+from mmengine.dist import all_reduce, broadcast, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import Tensor, nn
 
 from ..checkpoints import CheckpointError
 from ..pairs.beta_plans import BetaFollower, BetaSchedule
@@ -19,7 +20,7 @@ from ..pairs.replay import BETAS_FILE
 from ..transforms.draws import set_beta, steer, tie_draws
 from ..utils.files import write_output
 from ..utils.models import unwrapped
-from .collapse import Recorder, encoder_parts, feature_spread
+from .collapse import Recorder, feature_spread
 from .draws import seed_of_draws
 from .pair_stats import joint_views
 
@@ -32,15 +33,15 @@ class BetaHook(Hook):
 
     With ``schedule`` the beta of each epoch is fixed in advance (``BetaSchedule`` of
     ``pairs.beta_plans``). With ``follow`` it holds the mean cosine similarity of positive pairs, of
-    the projections (the neck's output) of the training step itself, at a target (``BetaFollower``):
-    above it pairs get harder, below it easier.
+    the projections (the neck's output) of the training step itself, or the accuracy of its
+    contrastive loss at a target (``BetaFollower``): above it pairs get harder, below it easier.
 
     The beta is constant within an epoch and travels with the indices of its samples
     (``transforms.draws``), so views follow from seed, epoch, image and the epoch's beta, for any
     number of workers and processes. Checkpoints contain the betas and what has been measured, and
     a resumed run is the uninterrupted one. ``betas.json`` in the work directory has the beta of
     each epoch; ``tools/browse_views.py --replay`` reads it. Logged are ``beta/beta`` and
-    ``beta/positive``, the mean cosine of the epoch before, and one line per change.
+    ``beta/cosine`` or ``beta/accuracy``, the mean in the epoch before, and one line per change.
 
     Args:
         schedule (dict, optional): Arguments of ``BetaSchedule``.
@@ -94,13 +95,18 @@ class BetaHook(Hook):
         self.betas: list[float] = []
         self._moving = False
         self._sum, self._count = 0.0, 0
-        self._recorder: Recorder | None = None
+        self._recorder: Recorder | _AccuracyRecorder | None = None
         self._resumed = False
 
     def before_run(self, runner: Runner) -> None:
-        """Check that the model has features to follow."""
+        """Check that the model has what is to be followed."""
         if self.follow is not None:
-            encoder_parts(unwrapped(runner.model))
+            self._new_recorder(runner).remove()
+
+    def _new_recorder(self, runner: Runner) -> 'Recorder | _AccuracyRecorder':
+        model = unwrapped(runner.model)
+        assert self.follow is not None
+        return Recorder(model) if self.follow.measure == 'cosine' else _AccuracyRecorder(model)
 
     def before_train(self, runner: Runner) -> None:
         """Connect to the views, and check that they can have these betas."""
@@ -149,10 +155,10 @@ class BetaHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
     ) -> None:
-        """Record the encoders in this iteration if it is to be measured."""
+        """Record the model in this iteration if it is to be measured."""
         last = batch_idx + 1 == len(runner.train_dataloader)
         if self.follow is not None and (last or self.every_n_inner_iters(batch_idx, self.interval)):
-            self._recorder = Recorder(unwrapped(runner.model))
+            self._recorder = self._new_recorder(runner)
 
     def after_train_iter(
         self,
@@ -161,19 +167,18 @@ class BetaHook(Hook):
         data_batch: dict | tuple | list | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Measure the cosine of the positive pairs."""
+        """Measure the cosine of the positive pairs, or the accuracy."""
         if self._recorder is None:
             return
         recorder, self._recorder = self._recorder, None
         recorder.remove()
-        positive = feature_spread(recorder.pairs()).get('positive', math.nan)
-        if not math.isfinite(positive):
-            raise ValueError(
-                f'BetaHook: the features of {type(unwrapped(runner.model)).__name__} show no '
-                'positive pairs whose cosine could be held; a schedule needs none'
-            )
-        self._sum += positive
-        self._count += 1
+        if isinstance(recorder, Recorder):
+            measured = feature_spread(recorder.pairs()).get('positive', math.nan)
+        else:
+            measured = recorder.accuracy()
+        if math.isfinite(measured):
+            self._sum += measured
+            self._count += 1
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Choose the beta of the next epoch."""
@@ -182,23 +187,27 @@ class BetaHook(Hook):
         if self.follow is None:
             chosen = self._planned(epoch, runner)
         else:
-            cosine = self._sum / self._count
+            measure = self.follow.measure
+            if not self._count:
+                raise ValueError(
+                    f'BetaHook: {type(unwrapped(runner.model)).__name__} shows no {measure} of '
+                    'positive pairs that could be held; a schedule needs none'
+                )
+            mean = self._sum / self._count
             self._sum, self._count = 0.0, 0
-            runner.message_hub.update_scalar('train/beta/positive', cosine)
-            chosen, self._moving = self.follow.next(beta, cosine, self._moving)
+            runner.message_hub.update_scalar(f'train/beta/{measure}', mean)
+            chosen, self._moving = self.follow.next(beta, mean, self._moving)
             chosen = self._of_first_process(chosen)
             why = (
-                f': the cosine of positive pairs was {cosine:.4f}, the target is '
+                f': the {measure} of positive pairs was {mean:.4f}, the target is '
                 f'{self.follow.target:g}'
             )
             if self._moving and chosen == beta and beta not in self.betas[-2:-1]:
                 runner.logger.warning(
                     f'BetaHook: beta stays at its bound {beta:g}{why}, which it cannot reach now'
                 )
-        if epoch >= runner.max_epochs:
-            return
-        self.betas.append(chosen)
-        if chosen != beta:
+        self.betas.append(chosen)  # also after the last epoch: the run may be resumed for longer
+        if chosen != beta and epoch < runner.max_epochs:
             runner.logger.info(
                 f'BetaHook: beta {chosen:.4g} in epoch {epoch + 1} after {beta:.4g}{why}'
             )
@@ -232,6 +241,46 @@ class BetaHook(Hook):
         self.betas = [float(beta) for beta in state['betas']]
         self._moving, self._sum, self._count = state['moving'], state['sum'], state['count']
         self._resumed = True
+
+
+class _AccuracyRecorder:
+    """Records how often the positive has the highest score in a contrastive loss.
+
+    Args:
+        model (nn.Module): The algorithm, without its wrapper.
+
+    Raises:
+        ValueError: Its head has no loss that could see scores.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        loss = getattr(getattr(model, 'head', None), 'loss_module', None)
+        if not isinstance(loss, nn.Module):
+            raise ValueError(
+                f"BetaHook: measure='accuracy' needs a model with head.loss_module, which "
+                f'{type(model).__name__} has not'
+            )
+        self._sums: list[Tensor] = []
+        self._handle = loss.register_forward_pre_hook(self._take)
+
+    def _take(self, module: nn.Module, args: tuple) -> None:
+        if len(args) < 2 or not all(isinstance(value, Tensor) for value in args[:2]):
+            return
+        scores, labels = args[:2]
+        if scores.ndim == 2 and labels.ndim == 1 and not labels.is_floating_point():
+            right = (scores.detach().argmax(1) == labels).sum()
+            self._sums.append(torch.stack([right, torch.full_like(right, len(labels))]))
+
+    def remove(self) -> None:
+        """Stop recording."""
+        self._handle.remove()
+
+    def accuracy(self) -> float:
+        """Return the share of right ones in all processes; NaN if there are no scores."""
+        sums = torch.stack(self._sums).sum(0) if self._sums else torch.zeros(2, dtype=torch.long)
+        all_reduce(sums)
+        right, number = sums.tolist()
+        return right / number if number else math.nan
 
 
 def _has(state: Any, kinds: dict[str, type]) -> bool:

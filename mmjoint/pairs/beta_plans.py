@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from ..distributions import check_finite
 
 KINDS = ('linear', 'cosine', 'steps')
+#: What a model may be held at, and its range.
+MEASURES = dict(cosine=(-1, 1), accuracy=(0, 1))
 
 
 class BetaSchedule:
@@ -86,21 +88,23 @@ class BetaSchedule:
 
 
 class BetaFollower:
-    """Holds the mean cosine similarity of positive pairs at a target by changing beta.
+    """Holds the mean cosine similarity of positive pairs, or the accuracy, by changing beta.
 
-    A higher beta makes pairs easier, and so their cosine higher. After each epoch beta moves by
-    ``gain`` times what the cosine lacks, at most by ``step``. It starts to move when the cosine is
-    off by more than ``tolerance``, and rests when it is within half of that, so that noise does not
-    move it.
+    A higher beta makes pairs easier, and so both of them higher. After each epoch beta moves by
+    ``gain`` times what the measure lacks, at most by ``step``. It starts to move when the measure
+    is off by more than ``tolerance``, and rests when it is within half of that, so that noise does
+    not move it.
 
     Args:
-        target (float): The mean cosine similarity, in [-1, 1].
+        target (float): The value to hold, in [-1, 1] for a cosine and in [0, 1] for an accuracy.
         bounds (Sequence[float]): The smallest and the largest beta.
         start (float, optional): The beta of the first epoch. Defaults to None, the middle of the
             bounds.
-        tolerance (float): How far off the cosine may be, above 0. Defaults to 0.01.
-        gain (float): Change of beta per missing cosine, above 0. Defaults to 20.0.
+        tolerance (float): How far off the measure may be, above 0. Defaults to 0.01.
+        gain (float): Change of beta per missing cosine or accuracy, above 0. Defaults to 20.0.
         step (float): Largest change of beta after an epoch, above 0. Defaults to 1.0.
+        measure (str): ``'cosine'``, or ``'accuracy'``, the share of the samples whose positive has
+            the highest score in a contrastive loss. Defaults to ``'cosine'``.
 
     Raises:
         TypeError: An argument has another form.
@@ -118,10 +122,17 @@ class BetaFollower:
         tolerance: float = 0.01,
         gain: float = 20.0,
         step: float = 1.0,
+        measure: str = 'cosine',
     ) -> None:
+        if measure not in MEASURES:
+            raise ValueError(f'measure must be one of {tuple(MEASURES)}, got {measure!r}')
+        self.measure = measure
         self.target = check_finite('target', target)
-        if not -1 <= self.target <= 1:
-            raise ValueError(f'target must be a cosine similarity in [-1, 1], got {target!r}')
+        least, most = MEASURES[measure]
+        if not least <= self.target <= most:
+            raise ValueError(
+                f'target must be in [{least}, {most}] for measure={measure!r}, got {target!r}'
+            )
         if not isinstance(bounds, (list, tuple)) or len(bounds) != 2:
             raise TypeError(f'bounds must be two numbers (low, high), got {bounds!r}')
         self.low, self.high = (_check_beta('bounds', beta) for beta in bounds)
@@ -144,18 +155,18 @@ class BetaFollower:
         """The smallest and the largest beta."""
         return self.low, self.high
 
-    def next(self, beta: float, cosine: float, moving: bool) -> tuple[float, bool]:
+    def next(self, beta: float, measured: float, moving: bool) -> tuple[float, bool]:
         """Compute the beta of the next epoch.
 
         Args:
             beta (float): The beta of the epoch.
-            cosine (float): The mean cosine similarity in it.
+            measured (float): The mean of the measure in it.
             moving (bool): What this returned for the epoch before; False for the first.
 
         Returns:
             tuple[float, bool]: The beta, and whether it moves.
         """
-        lacks = self.target - cosine
+        lacks = self.target - measured
         moving = abs(lacks) > (self.tolerance / 2 if moving else self.tolerance)
         if not moving:
             return beta, False

@@ -54,8 +54,13 @@ _CHARTS = (
     ('Beta', 'beta/beta', 'beta/beta: what BetaHook sets; the smaller, the harder the pairs'),
     (
         'Cosine that beta follows',
-        'beta/positive',
-        'beta/positive: mean cosine similarity of positive pairs in the epoch before (BetaHook)',
+        'beta/cosine',
+        'beta/cosine: mean cosine similarity of positive pairs in the epoch before (BetaHook)',
+    ),
+    (
+        'Accuracy that beta follows',
+        'beta/accuracy',
+        'beta/accuracy: share of the samples whose positive scored highest in the epoch before',
     ),
     ('Learning rate', 'lr', ''),
 )

@@ -26,7 +26,8 @@ CURVES = (
     'collapse/negative',
     'pairs/area_beyond_2',
     'beta/beta',
-    'beta/positive',
+    'beta/cosine',
+    'beta/accuracy',
     'lr',
 )
 # The settings that determine what a run computes. The named parts of which a config is made, such

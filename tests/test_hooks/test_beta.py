@@ -81,9 +81,32 @@ def test_follows_the_model(tiny_run, read_log):
         rows = [row for row in read_log(runner) if 'loss' in row]
         # What it measured in an epoch is the mean of what CollapseHook measures there.
         mean = np.mean([row['collapse/positive'] for row in rows[6:12]])
-        assert rows[12]['beta/positive'] == pytest.approx(mean, abs=2e-4)
+        assert rows[12]['beta/cosine'] == pytest.approx(mean, abs=2e-4)
         told = Path(runner.log_dir, f'{runner.timestamp}.log').read_text()
         assert told.count('BetaHook: beta stays at its bound') == 1
+
+
+def test_follows_the_accuracy(tiny_run, read_log):
+    """That of the loss whose scores an outsider reads from the head's arguments."""
+    follow = dict(target=0.99, bounds=(-2, 2), start=-2, measure='accuracy')
+    runner = tiny_run('MoCo', [dict(type='BetaHook', follow=follow, interval=2)], epochs=2)
+    head, right = runner.model.head, []
+    loss = head.loss
+    head.loss = lambda pos, neg: (
+        right.append((pos > neg.max(1).values[:, None]).float().mean()),
+        loss(pos, neg),
+    )[1]
+    runner.train()
+    rows = [row for row in read_log(runner) if 'loss' in row]
+    measured = np.mean(right[1:6:2])  # every second iteration
+    assert rows[-1]['beta/accuracy'] == pytest.approx(measured, abs=1e-4)
+    assert 0 < measured < 1 and record(runner)['betas'] == [-2, -1]
+
+
+def test_nothing_to_follow(tiny_run):
+    follow = dict(target=0.5, bounds=(-2, 2), measure='accuracy')
+    with pytest.raises(ValueError, match='BetaHook: SimSiam shows no accuracy of positive pairs'):
+        tiny_run('SimSiam', [dict(type='BetaHook', follow=follow)]).train()
 
 
 def test_impossible_runs(tiny_run):
@@ -125,7 +148,7 @@ def test_no_law_for_a_beta(tiny_run):
         (dict(schedule=STEPS, interval=0), 'interval must be a positive integer'),
         (dict(schedule=STEPS, names=[]), 'names must be words'),
         (dict(schedule=dict(STEPS, epochs=(2, 1))), 'schedule: epochs must be ascending'),
-        (dict(follow=dict(target=2, bounds=(0, 1))), 'follow: target must be a cosine'),
+        (dict(follow=dict(target=2, bounds=(0, 1))), 'follow: target must be in'),
         (dict(follow=dict(aim=2)), "follow: .*unexpected keyword argument 'aim'"),
     ],
 )

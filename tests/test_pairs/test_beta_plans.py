@@ -76,7 +76,9 @@ def test_hysteresis_step_and_bounds() -> None:
 @pytest.mark.parametrize(
     'changes, message',
     [
-        (dict(target=1.1), r'target must be a cosine similarity in \[-1, 1\], got 1.1'),
+        (dict(target=1.1), r'target must be in \[-1, 1\] for measure=.cosine., got 1.1'),
+        (dict(target=-1, measure='accuracy'), r'target must be in \[0, 1\]'),
+        (dict(measure='loss'), 'measure must be one of'),
         (dict(target=None), 'target must be a number'),
         (dict(bounds=(2, -2)), 'bounds must be the smallest and the largest beta'),
         (dict(bounds=(None, 2)), 'bounds: None, independent draws'),
