@@ -162,6 +162,7 @@ def _section(study: Study, results: dict) -> list[str]:
         '',
         '"Could have seen" is the true difference that the t-test would have found with a power of '
         '80 %.',
+        study.paper,
         *_dose(results, settings),
         '',
         f'![Differences from the baseline by seed: {study.title}]({study.name}.svg)',
