@@ -1,5 +1,6 @@
 """The page of the studies: what the results say, in numbers, words and plots."""
 
+import json
 import statistics
 from pathlib import Path
 
@@ -87,6 +88,7 @@ def write_page(folder: Path) -> str:
     for study, results in found:
         lines += ['', *_section(study, results)]
         plot_study(results, folder / f'{study.name}.svg')
+    lines += _quick_starts(folder)
     lines += [
         '',
         '## What this cannot tell',
@@ -167,6 +169,60 @@ def _section(study: Study, results: dict) -> list[str]:
         '',
         f'![Differences from the baseline by seed: {study.title}]({study.name}.svg)',
     ]
+    return lines
+
+
+def _quick_starts(folder: Path) -> list[str]:
+    """Compare JointCrop(0) with the baseline over quick starts with several seeds."""
+    paths = sorted(folder.glob('quickstart-*.json'))
+    if not paths:
+        return []
+    found = [json.loads(path.read_text()) for path in paths]
+    lines = [
+        '',
+        '## The quick start, with a detector',
+        '',
+        '`bash tools/quickstart.sh --seed N` with N = '
+        f'{", ".join(str(run["seed"]) for run in found)}: SimCLR on the embedded scenes, a '
+        f'ResNet-18, {found[0]["epochs"]} epochs; box AP after a short training of a detector.',
+        'Its results are `quickstart-N.json`.',
+        '',
+        '| measure | random | baseline | JointCrop(0) | JointCrop(0) - baseline, by seed | mean |',
+        '|---|---|---|---|---|---|',
+    ]
+    for name in ('linear', 'knn', 'AP'):
+        values = {
+            kind: [(run['runs'][kind]['detection'] | run['runs'][kind])[name] for run in found]
+            for kind in ('random', 'baseline', 'jointcrop0')
+        }
+        gains = [
+            ours - theirs
+            for ours, theirs in zip(values['jointcrop0'], values['baseline'], strict=True)
+        ]
+        cells = [
+            {'AP': 'box AP'}.get(name) or f'{_NAMES[name]}, %',
+            *(_with_error(values[kind]) for kind in values),
+            ', '.join(f'{gain:+.1f}' for gain in gains),
+            _with_error(gains),
+        ]
+        lines.append(f'| {" | ".join(cells)} |')
+    if len(found) >= 3:
+        gains = [
+            run['runs']['jointcrop0']['detection']['AP']
+            - run['runs']['baseline']['detection']['AP']
+            for run in found
+        ]
+        verdict = judge(gains)
+        low, high = verdict.t_interval
+        lines += [
+            '',
+            f'The 95 % interval of the difference in box AP is {low:+.1f} to {high:+.1f}; it could '
+            f'have seen {verdict.detectable:.1f}.',
+            'So few images and iterations say that the backbones are better than a random one, and '
+            'nothing of beta.'
+            if low <= 0 <= high
+            else f'By box AP, JointCrop(0) is {verdict.words}.',
+        ]
     return lines
 
 

@@ -52,8 +52,25 @@ def test_page(tmp_path):
     assert '<svg' in (tmp_path / 'simclr-tiny.svg').read_text()
 
 
+def test_quick_starts_are_compared_by_seed(tmp_path):
+    write_results(tmp_path / 'simclr-tiny.json', results([0.5, 1.2, -0.3]))
+    for seed, (ours, theirs) in enumerate([(10.0, 9.0), (12.0, 9.0), (11.0, 9.0)]):
+        kinds = dict(random=5.0, baseline=theirs, jointcrop0=ours)
+        runs = {
+            kind: dict(knn=40.0, linear=50.0 + seed, detection=dict(AP=ap, AP50=20.0))
+            for kind, ap in kinds.items()
+        }
+        content = dict(runs=runs, epochs=8, seed=seed)
+        (tmp_path / f'quickstart-{seed}.json').write_text(json.dumps(content))
+    page = write_page(tmp_path)
+    # Differences 1, 3, 2: mean 2, standard error 1 / sqrt(3); half an interval is 4.303 of it.
+    row = '| box AP | 5.00 ± 0.00 | 9.00 ± 0.00 | 11.00 ± 0.58 | +1.0, +3.0, +2.0 | 2.00 ± 0.58 |'
+    assert row in page and 'difference in box AP is -0.5 to +4.5' in page
+    assert '| linear, % | 51.00 ± 0.58 |' in page and 'nothing of beta' in page
+
+
 def test_the_committed_page_is_made_from_the_committed_results(tmp_path):
-    for path in EVIDENCE.glob('*.json'):
+    for path in EVIDENCE.glob('*.json'):  # the studies', and the quick starts'
         (tmp_path / path.name).write_bytes(path.read_bytes())
     assert write_page(tmp_path) == (EVIDENCE / 'README.md').read_text()
 
