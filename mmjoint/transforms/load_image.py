@@ -48,7 +48,7 @@ class LoadImage(LoadImageFromFile):
         max_pixels (int, optional): Width times height of the largest image to decode; None for no
             limit. Defaults to 178,956,970, as in Pillow.
         keep_mib (float): MiB of decoded images that each process keeps in memory instead of
-            decoding them again; for small images. Kept images are read-only. Defaults to 0, none.
+            decoding them again; for data sets of small images. Defaults to 0, none.
         to_float32, color_type, backend_args: As in ``LoadImageFromFile``.
 
     Raises:
@@ -102,11 +102,10 @@ class LoadImage(LoadImageFromFile):
 
     def _load(self, path: str) -> np.ndarray:
         if path in self._kept:
-            return self._kept[path]
+            return self._kept[path].copy()
         img = self._decode(fileio.get(path, backend_args=self.backend_args))
         if self._kept_bytes + img.nbytes <= self.keep_mib * 2**20:
-            img.flags.writeable = False
-            self._kept[path] = img
+            self._kept[path] = img.copy()
             self._kept_bytes += img.nbytes
         return img
 
