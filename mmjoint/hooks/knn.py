@@ -81,7 +81,8 @@ class KNNHook(Hook):
         if lacking:
             raise ValueError(
                 f'KNNHook: the config has no {" and no ".join(lacking)}; add them, or name a '
-                "folder of labeled images: dict(type='KNNHook', folder=FOLDER)"
+                "folder of labeled images: dict(type='KNNHook', folder=FOLDER), or --hook KNNHook "
+                'folder=FOLDER'
             )
         self._loaders = [self._build_loader(cfg[name]) for name in LOADERS]
         classes = [loader.dataset.metainfo.get('classes') for loader in self._loaders]
