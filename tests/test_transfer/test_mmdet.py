@@ -216,14 +216,17 @@ def test_extra_norm(detector: Callable) -> None:
     assert torch.allclose(out, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize('form', ['coco', 'voc'])
 def test_perfect_detector_on_what_mmdet_reads(
-    mmdet_module: object, shared_data: Path, tmp_path: Path
+    form: str, mmdet_module: object, shared_data: Path, tmp_path: Path
 ) -> None:
     """The objects that mmdet's data set returns are all that the metric looks for."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    arguments = ['--coco-root', str(shared_data / 'coco_mini'), '--classes', 'dog', 'bus']
-    data = read_data(parser.parse_args(arguments), 'coco')
+    arguments = [f'--{form}-root', str(shared_data / f'{form}_mini'), '--classes', 'dog', 'bus']
+    if form == 'voc':
+        arguments += ['--train-split', 'VOC2007/trainval', '--test-split', 'VOC2007/test']
+    data = read_data(parser.parse_args(arguments), form)
     data.write(tmp_path)
     options = dict(data_prefix=dict(img=''), metainfo=dict(classes=data.classes), pipeline=[])
     train, test = (
@@ -240,17 +243,20 @@ def test_perfect_detector_on_what_mmdet_reads(
     for info in map(test.get_data_info, range(len(test))):
         items = [item for item in info['instances'] if not item['ignore_flag']]
         size = info['height'], info['width']
-        masks = [decode_mask(dict(segmentation=item['mask']), *size) for item in items]
         found = dict(
             labels=torch.tensor([item['bbox_label'] for item in items], dtype=torch.int64),
             bboxes=torch.tensor([item['bbox'] for item in items]).reshape(-1, 4),
             scores=torch.ones(len(items)),
-            masks=torch.from_numpy(np.array(masks, dtype=bool).reshape(-1, *size)),
         )
+        if form == 'coco':
+            masks = [decode_mask(dict(segmentation=item['mask']), *size) for item in items]
+            found['masks'] = torch.from_numpy(np.array(masks, dtype=bool).reshape(-1, *size))
         samples.append(dict(img_id=info['img_id'], pred_instances=found))
     metric = mmdet_module.WrittenSetMetric(str(tmp_path), str(tmp_path / 'out'))
     metric.process(None, samples)
     metric.compute_metrics(metric.results)
-    hundred = pytest.approx(dict(AP=100, AP50=100, AP75=100))
-    assert metric.outcome['bbox'] == hundred and metric.outcome['segm'] == hundred
-    assert metric.outcome['per_class']['dog'] == dict(bbox=100, segm=100)
+    kinds = dict(coco=['bbox', 'segm'], voc=['bbox'])[form]
+    for kind in kinds:
+        assert metric.outcome[kind] == pytest.approx(dict(AP=100, AP50=100, AP75=100))
+    assert metric.outcome['per_class']['dog'] == pytest.approx(dict.fromkeys(kinds, 100))
+    assert set(metric.outcome) == {*kinds, 'per_class'}
