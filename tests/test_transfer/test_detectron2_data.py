@@ -84,33 +84,40 @@ def test_voc_metric_is_detectron2s(tmp_path, train_net):
 
 
 @needs_detectron2
-def test_perfect_detector_on_coco(shared_data, tmp_path, train_net):
+@pytest.mark.parametrize('form', ['coco', 'voc'])
+def test_perfect_detector(form, shared_data, tmp_path, train_net):
     from detectron2.data import DatasetCatalog
     from detectron2.structures import Boxes, Instances
 
-    cfg = train_net.load_config(str(ENGINE / 'configs/coco_mask_r50_c4_1x.yaml'), [])
+    name = dict(coco='coco_mask_r50_c4_1x', voc='voc_r50_c4_24k')[form]
+    cfg = train_net.load_config(str(ENGINE / f'configs/{name}.yaml'), [])
     cfg.OUTPUT_DIR = str(tmp_path)
-    root = shared_data / 'coco_mini'
-    arguments = ('--coco-root', root, '--classes', 'dog', 'traffic light')
-    train_net.register_datasets(cfg, written('coco', tmp_path / 'data', *arguments))
-    assert cfg.MODEL.MASK_ON and cfg.MODEL.ROI_HEADS.NUM_CLASSES == 2
+    arguments = [f'--{form}-root', shared_data / f'{form}_mini', '--classes', 'dog', 'bus']
+    if form == 'voc':
+        arguments += ['--train-split', 'VOC2007/trainval', '--test-split', 'VOC2007/test']
+    train_net.register_datasets(cfg, written(form, tmp_path / 'data', *arguments))
+    masks_on = form == 'coco'
+    assert masks_on == cfg.MODEL.MASK_ON and cfg.MODEL.ROI_HEADS.NUM_CLASSES == 2
     evaluator = train_net.Trainer.build_evaluator(cfg, 'mmjoint_test')
     for record in DatasetCatalog.get('mmjoint_test'):
         size = record['height'], record['width']
         items = [item for item in record['annotations'] if not item['iscrowd']]
         boxes = torch.tensor([item['bbox'] for item in items]).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        masks = [decode_mask(item, *size) for item in items]
         found = Instances(size)
         found.pred_boxes = Boxes(boxes)
         found.scores = torch.ones(len(items))
         found.pred_classes = torch.tensor(
             [item['category_id'] for item in items], dtype=torch.int64
         )
-        found.pred_masks = torch.from_numpy(np.array(masks, dtype=bool).reshape(-1, *size))
+        if masks_on:
+            masks = [decode_mask(item, *size) for item in items]
+            found.pred_masks = torch.from_numpy(np.array(masks, dtype=bool).reshape(-1, *size))
         evaluator.process([record], [{'instances': found}])
     hundred = pytest.approx(dict(AP=100, AP50=100, AP75=100))
-    assert evaluator.evaluate() == dict(bbox=hundred, segm=hundred)
+    assert evaluator.evaluate() == dict.fromkeys(
+        ['bbox', 'segm'] if masks_on else ['bbox'], hundred
+    )
 
 
 @needs_detectron2
