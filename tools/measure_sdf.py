@@ -82,7 +82,8 @@ def main(args: argparse.Namespace) -> None:
     from mmjoint.engine import read_config
     from mmjoint.pairs.betas import OWN, parse_beta, split_settings
     from mmjoint.pairs.quantities import quantities_of
-    from mmjoint.pairs.sdf import is_monotonic, key_of, measure_sdf, plot_sdf, settings_of
+    from mmjoint.pairs.sdf import key_of, measure_sdf, settings_of
+    from mmjoint.pairs.sdf_series import is_monotonic, plot_sdf
     from mmjoint.pairs.source import PairSource
     from mmjoint.utils.files import check_output, write_output
     from mmjoint.visualization.plots import write_plot

@@ -11,7 +11,8 @@ from mmpretrain.registry import MODELS
 from PIL import Image
 
 from mmjoint.checkpoints import CheckpointError
-from mmjoint.pairs.sdf import Setting, is_monotonic, measure_sdf, plot_sdf, settings_of
+from mmjoint.pairs.sdf import Setting, measure_sdf, settings_of
+from mmjoint.pairs.sdf_series import is_monotonic, plot_sdf
 from mmjoint.transforms import JointCrop
 from mmjoint.transforms.draws import seed_draws
 
