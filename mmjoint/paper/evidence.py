@@ -111,9 +111,8 @@ def _section(study: Study, results: dict) -> list[str]:
         f'## {study.title}',
         '',
         f'`{study.config}`, reduced: {scale["epochs"]} epochs, batch {scale["batch_size"]}, views '
-        f'of {scale["size"]} pixels, a ResNet-18 of width {scale["width"]};',
-        f'{results["runs"][0]["iterations"]} iterations. kNN and linear accuracy on all test '
-        'images.',
+        f'of {scale["size"]} pixels, a ResNet-18 of width {scale["width"]}.',
+        'kNN and linear accuracy on all test images.',
         study.chosen,
     ]
     if 'random' in results:
