@@ -204,7 +204,12 @@ def _quick_starts(folder: Path) -> list[str]:
             _with_error(gains),
         ]
         lines.append(f'| {" | ".join(cells)} |')
-    if len(found) >= 3:
+    if len(found) < 3:
+        lines += [
+            '',
+            'Fewer than three seeds cannot tell what a detector gains from beta.',
+        ]
+    else:
         gains = [
             run['runs']['jointcrop0']['detection']['AP']
             - run['runs']['baseline']['detection']['AP']
