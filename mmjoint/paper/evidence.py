@@ -175,7 +175,7 @@ def _quick_starts(folder: Path) -> list[str]:
     paths = sorted(folder.glob('quickstart-*.json'))
     if not paths:
         return []
-    found = [json.loads(path.read_text()) for path in paths]
+    found = [_read_quick_start(path) for path in paths]
     lines = [
         '',
         '## The quick start, with a detector',
@@ -210,12 +210,7 @@ def _quick_starts(folder: Path) -> list[str]:
             'Fewer than three seeds cannot tell what a detector gains from beta.',
         ]
     else:
-        gains = [
-            run['runs']['jointcrop0']['detection']['AP']
-            - run['runs']['baseline']['detection']['AP']
-            for run in found
-        ]
-        verdict = judge(gains)
+        verdict = judge(gains)  # of box AP, the last row
         low, high = verdict.t_interval
         lines += [
             '',
@@ -227,6 +222,18 @@ def _quick_starts(folder: Path) -> list[str]:
             else f'By box AP, JointCrop(0) is {verdict.words}.',
         ]
     return lines
+
+
+def _read_quick_start(path: Path) -> dict:
+    try:
+        results = json.loads(path.read_text())
+        results['seed'], results['epochs']
+        for kind in ('random', 'baseline', 'jointcrop0'):
+            run = results['runs'][kind]
+            run['linear'], run['knn'], run['detection']['AP']
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{path}: not the results of a quick start ({error!r})') from None
+    return results
 
 
 def _dose(results: dict, settings: list[str]) -> list[str]:

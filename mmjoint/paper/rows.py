@@ -1,7 +1,11 @@
 """A row and a table of the paper: what they hold, their commands, and their text."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+_Named = TypeVar('_Named', bound=Any)
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Table:
         note (str): What the paper does not specify, and what is used here.
         metrics (tuple[str, ...]): What a reduced run measures: ``'linear'`` and ``'knn'`` accuracy,
             or ``'seconds'``.
-        label (str): The name of the table; ``''`` for the paper's, ``'Table NAME'``.
+        heading (str): What it is called; ``''`` for the paper's ``'Table NAME'``.
     """
 
     name: str
@@ -66,10 +70,12 @@ class Table:
     rows: tuple[Row, ...]
     note: str = ''
     metrics: tuple[str, ...] = ('linear', 'knn')
-    label: str = ''
+    heading: str = ''
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, 'label', self.label or f'Table {self.name}')
+    @property
+    def label(self) -> str:
+        """What the table is called."""
+        return self.heading or f'Table {self.name}'
 
     @property
     def of_detectors(self) -> bool:
@@ -86,6 +92,25 @@ class Table:
         if row is baseline or row.accuracy is None or baseline.accuracy is None:
             return None
         return row.accuracy - baseline.accuracy
+
+
+def find_by_name(things: Sequence[_Named], name: str, option: str) -> _Named:
+    """Return the table or the study of a name.
+
+    Args:
+        things (Sequence): What there is; each has a ``name``.
+        name (str): The name.
+        option (str): The option that names it, such as ``'--table'``.
+
+    Raises:
+        ValueError: There is none of that name; the message names those there are.
+    """
+    for thing in things:
+        if thing.name == name:
+            return thing
+    names = ', '.join(thing.name for thing in things)
+    what = option.removeprefix('--')
+    raise ValueError(f'{option} {name}: there is no such {what}; there are {names}')
 
 
 def pretrain_command(row: Row) -> str:

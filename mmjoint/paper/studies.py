@@ -11,7 +11,7 @@ from ..pairs.betas import one_setting, parse_beta
 from ..pairs.sdf import Setting, measure_sdf
 from ..utils.files import write_output
 from .reduced import Reduction, reduce_config
-from .rows import Row
+from .rows import Row, find_by_name
 from .runs import Cell, initial_accuracies, run_cells
 
 BASELINE = 'baseline'
@@ -21,8 +21,7 @@ BASELINE = 'baseline'
 class Study:
     """A comparison of betas with a baseline, paired by seed.
 
-    Two runs with the same seed have the same initialization, the same order of images and, for what
-    is not drawn jointly, the same views.
+    Two runs with the same seed have the same initialization and the same order of images.
 
     Args:
         name (str): The value that ``--study`` takes.
@@ -95,11 +94,7 @@ def get_study(name: str) -> Study:
     Raises:
         ValueError: If there is none of that name; the message names those there are.
     """
-    for study in STUDIES:
-        if study.name == name:
-            return study
-    names = ', '.join(study.name for study in STUDIES)
-    raise ValueError(f'--study {name}: there is no such study; there are {names}')
+    return find_by_name(STUDIES, name, '--study')
 
 
 def cells_of(study: Study, folder: Path) -> list[Cell]:
@@ -161,7 +156,7 @@ def run_study(
         own = dict(setting=cell.row.variant, seed=cell.seed, versions=common['versions'])
         names = ('linear', 'knn', 'first_loss', 'last_loss', 'iterations', 'seconds', 'weights')
         own.update((name, result[name]) for name in names)
-        others = [r for r in results['runs'] if (r['setting'], r['seed']) != run_of(own)]
+        others = [run for run in results['runs'] if run_of(run) != run_of(own)]
         results['runs'] = sorted([*others, own], key=run_of)
         write_results(evidence, results)
 

@@ -4,7 +4,7 @@ This is the only place for them: ``configs/README.md`` is made from it and ``too
 it.
 """
 
-from .rows import Row, Table
+from .rows import Row, Table, find_by_name
 
 IN1K_MOCO = 'resnet50_8xb32-linear-steplr-100e_in1k'
 IN1K_LARS = 'resnet50_8xb512-linear-coslr-90e_in1k'
@@ -276,7 +276,7 @@ TABLES = (
             )
         ),
         '100 epochs are our reading: the config says why.',
-        label='Appendix F',
+        heading='Appendix F',
     ),
     Table(
         '4.6',
@@ -289,7 +289,7 @@ TABLES = (
                 _crop(67.4, 67.81),
             )
         ),
-        label='Section 4.6',
+        heading='Section 4.6',
     ),
     Table(
         'LeOCLR',
@@ -302,7 +302,7 @@ TABLES = (
         'The abstract says that LeOCLR is 5.1 points above MoCo v2; the text that we have says '
         'neither the two numbers nor for how many epochs. 200 are our reading, and J-Crop(0) with '
         'it is ours.',
-        label='LeOCLR',
+        heading='LeOCLR',
     ),
     Table(
         'color',
@@ -322,7 +322,7 @@ TABLES = (
             ),
         ),
         _OPEN + 'table 7 has brightness and contrast only.',
-        label='Open check',
+        heading='Open check',
     ),
     Table(
         'blur',
@@ -337,7 +337,7 @@ TABLES = (
             )
         ),
         _OPEN + 'the paper has JointBlur at beta 0 only.',
-        label='Open check',
+        heading='Open check',
     ),
     Table(
         'crop',
@@ -368,7 +368,7 @@ TABLES = (
         ),
         _OPEN + 'the paper has beta 0 only for these. DINO draws its global and local crops by the '
         'same beta here. Other images, such as non-natural ones, are a matter of --data-root.',
-        label='Open check',
+        heading='Open check',
     ),
 )
 
@@ -385,8 +385,4 @@ def get_table(name: str) -> Table:
     Raises:
         ValueError: If there is none of that name; the message names those there are.
     """
-    for table in TABLES:
-        if table.name == name:
-            return table
-    names = ', '.join(table.name for table in TABLES)
-    raise ValueError(f'--table {name}: there is no such table; there are {names}')
+    return find_by_name(TABLES, name, '--table')
