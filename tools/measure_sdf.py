@@ -32,6 +32,15 @@ def parse_args() -> argparse.Namespace:
         '(default: none)',
     )
     parser.add_argument(
+        '--vary',
+        nargs='+',
+        action='append',
+        default=[],
+        metavar=('ARGUMENT', 'VALUE'),
+        help='an argument of the views, and the values to measure, such as JointCrop.overlap 0 0.5 '
+        '1 or JointView.coupling -1 0 1; may be repeated',
+    )
+    parser.add_argument(
         '--layer',
         choices=LAYERS,
         default='backbone',
@@ -86,6 +95,7 @@ def main(args: argparse.Namespace) -> None:
     from mmjoint.pairs.sdf_series import is_monotonic, plot_sdf
     from mmjoint.pairs.source import PairSource
     from mmjoint.utils.files import check_output, write_output
+    from mmjoint.utils.literals import read_literal
     from mmjoint.visualization.plots import write_plot
 
     # Without this, mmengine logs the initialization of every single weight.
@@ -95,12 +105,17 @@ def main(args: argparse.Namespace) -> None:
     cfg = read_config(args.config, args.cfg_options)
     source = PairSource(cfg, args.images)
     betas = [parse_beta(word) for word in args.beta or ()]
-    if args.beta is None and not args.fixed_ratio and source.laws():
+    if args.beta is None and not (args.fixed_ratio or args.vary) and source.laws():
         betas = [(OWN, beta) for beta in (None, 2, 1, 0, -1, -2)]
     fixed = [parse_beta(word) for word in args.fixed_ratio]
     ratios = [(name or source.ratio_name(), ratio) for name, ratio in fixed]
-    settings = settings_of(split_settings(betas), ratios)
-    if args.beta or args.fixed_ratio:
+    varied = [
+        (name, read_literal(value, f'--vary {name}'))
+        for name, *values in args.vary
+        for value in values
+    ]
+    settings = settings_of(split_settings(betas), ratios, varied)
+    if args.beta or args.fixed_ratio or args.vary:
         settings = [setting for setting in settings if setting.kind != 'configured']
     rows = measure_sdf(
         cfg,

@@ -42,35 +42,47 @@ class Setting:
         betas (dict | None): Betas to set, as documented in ``betas.set_betas``.
         fixed_ratio (tuple[str, float] | None): The name of a quantity, such as
             ``'JointCrop.area'``, and the ratio that every pair has in it.
+        argument (tuple[str, Any] | None): An argument of what makes the views, such as
+            ``'JointCrop.overlap'`` or ``'JointView.coupling'``, and its value.
     """
 
     label: str
     betas: Betas | None = None
     fixed_ratio: tuple[str, float] | None = None
+    argument: tuple[str, Any] | None = None
 
     @property
     def kind(self) -> str:
-        """``'fixed_ratio'``, ``'beta'``, or ``'configured'`` if the config is not changed."""
+        """``'fixed_ratio'``, ``'argument'``, ``'beta'``, or ``'configured'``: the config's own."""
         if self.fixed_ratio is not None:
             return 'fixed_ratio'
+        if self.argument is not None:
+            return 'argument'
         return 'beta' if self.betas else 'configured'
 
     @property
     def of(self) -> list[str]:
         """The names of what the setting changes; ``OWN`` for a beta without a name."""
-        return [self.fixed_ratio[0]] if self.fixed_ratio else list(self.betas or ())
+        changed = self.fixed_ratio or self.argument
+        return [changed[0]] if changed else list(self.betas or ())
 
 
-def settings_of(betas: Sequence[Betas], ratios: Sequence[tuple[str, float]] = ()) -> list[Setting]:
-    """List the settings to measure: the config as it is, fixed ratios and betas.
+def settings_of(
+    betas: Sequence[Betas],
+    ratios: Sequence[tuple[str, float]] = (),
+    arguments: Sequence[tuple[str, Any]] = (),
+) -> list[Setting]:
+    """List the settings to measure: the config as it is, fixed ratios, betas and arguments.
 
     Args:
         betas (Sequence[dict]): Betas to set, as ``betas.split_settings`` returns them.
         ratios (Sequence[tuple[str, float]]): Names of quantities, such as ``'JointCrop.area'``, and
             the ratios that all pairs shall have in them. Defaults to none.
+        arguments (Sequence[tuple[str, Any]]): Names of arguments, such as ``'JointCrop.overlap'``,
+            and their values. Defaults to none.
 
     Returns:
-        list[Setting]: The config, then the ratios, then the betas.
+        list[Setting]: The config, then the ratios, the betas and the arguments.
     """
     settings = [Setting('as configured')]
     for name, ratio in ratios:
@@ -83,6 +95,7 @@ def settings_of(betas: Sequence[Betas], ratios: Sequence[tuple[str, float]] = ()
         else:
             label = setting_label(setting)
         settings.append(Setting(label, betas=setting))
+    settings += [Setting(f'{name}={value}', argument=(name, value)) for name, value in arguments]
     return settings
 
 
@@ -124,8 +137,8 @@ def measure_sdf(
     Returns:
         list[dict]: One dict per setting and set of pairs (multi-crop has several sets), with
 
-        - ``setting``, the label; ``kind``; ``of``, the names of what is changed; ``beta``;
-          ``fixed_ratio``,
+        - ``setting``, the label; ``kind``; ``of``, the names of what is changed; ``beta``,
+          ``fixed_ratio`` and ``argument``, the values,
         - ``views``, the numbers of the first pair's views, from 1,
         - ``sdf`` and its ``standard_error`` over images; ``num_images``, ``num_pairs``,
         - one value for each joint quantity that the views declare, over the pairs whose views both
@@ -153,7 +166,7 @@ def measure_sdf(
         if value < least:
             raise ValueError(f'{name} must be at least {least}, got {value}')
     source = PairSource(cfg, images)
-    views = [source.build_views(setting.betas, setting.fixed_ratio) for setting in settings]
+    views = [source.build_views(s.betas, s.fixed_ratio, s.argument) for s in settings]
     pairs = pair_sets(views[0].num_views) if views else []
     if views and not pairs:
         raise ValueError(f'{source.name}: one view an image makes no pairs')
@@ -189,6 +202,7 @@ def measure_sdf(
                 of=setting.of,
                 beta=next(iter(setting.betas.values())) if setting.betas else None,
                 fixed_ratio=setting.fixed_ratio and setting.fixed_ratio[1],
+                argument=setting.argument and setting.argument[1],
                 views=[view + 1 for view in pair_set[0]],
                 sdf=float(per_image.mean()),
                 standard_error=_standard_error(per_image),

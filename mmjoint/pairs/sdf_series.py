@@ -1,4 +1,4 @@
-"""Series of SDF over beta and over fixed ratios: whether they fall, and their plot."""
+"""Series of SDF over beta, fixed ratios and arguments: whether they fall, and their plot."""
 
 from collections.abc import Sequence
 
@@ -34,6 +34,8 @@ def _series(row: dict) -> tuple[tuple, tuple]:
 def plot_sdf(rows: Sequence[dict], title: str = '') -> Figure:
     """Plot SDF over the fixed ratio and over beta, as figures 2 and 4 of the paper.
 
+    Arguments with a number as their value get a plot of their own.
+
     Args:
         rows (Sequence[dict]): Rows from ``measure_sdf``.
         title (str): Title above the plots.
@@ -41,14 +43,18 @@ def plot_sdf(rows: Sequence[dict], title: str = '') -> Figure:
     Returns:
         Figure: Error bars are two standard errors; a horizontal line shows the independent draw.
     """
-    figure = Figure(figsize=(9, 3.6), layout='constrained')
-    left, right = figure.subplots(1, 2, sharey=True)
+    rows = [row for row in rows if not isinstance(row['argument'], (str, list, tuple, dict))]
+    keys = ['fixed_ratio', 'beta']
+    if any(row['argument'] is not None for row in rows):
+        keys.append('argument')
+    figure = Figure(figsize=(4.5 * len(keys), 3.6), layout='constrained')
+    all_axes = figure.subplots(1, len(keys), sharey=True)
     figure.suptitle(title)
     for series in dict.fromkeys(_series(row) for row in rows):
         own = [row for row in rows if _series(row) == series]
         (first, second), of = series
         name = ', '.join([f'views {first} and {second}', *filter(None, of)])
-        for axes, key in ((left, 'fixed_ratio'), (right, 'beta')):
+        for axes, key in zip(all_axes, keys, strict=True):
             shown = sorted((row for row in own if row[key] is not None), key=lambda row: row[key])
             if not shown:
                 continue
@@ -64,10 +70,12 @@ def plot_sdf(rows: Sequence[dict], title: str = '') -> Figure:
                 if row['kind'] == 'beta' and row['beta'] is None:
                     label = f'{name}, independent'
                     axes.axhline(row['sdf'], ls='--', lw=1, color='0.5', label=label)
-    left.set(xlabel='fixed ratio, 1 : x', ylabel='SDF (mean cosine similarity)')
-    right.set(xlabel='beta')
-    right.invert_xaxis()  # harder pairs to the right, as on the left
-    for axes in (left, right):
+    all_axes[0].set(xlabel='fixed ratio, 1 : x', ylabel='SDF (mean cosine similarity)')
+    all_axes[1].set(xlabel='beta')
+    all_axes[1].invert_xaxis()  # harder pairs to the right, as on the left
+    for axes in all_axes[2:]:
+        axes.set(xlabel='value of the argument')
+    for axes in all_axes:
         axes.grid(alpha=0.25)
         axes.spines[['top', 'right']].set_visible(False)
         if axes.has_data():

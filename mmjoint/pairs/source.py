@@ -11,11 +11,11 @@ from mmpretrain.registry import DATASETS, TRANSFORMS
 
 from ..datasets.stock import use_own_readers
 from ..distributions import FixedRatio
-from ..engine.signatures import type_name
+from ..engine.signatures import arguments_of, suggest, type_name
 from ..transforms import JointView
 from ..transforms.draws import steer, tie_dataset
 from ..transforms.joint_view import pipelines_of
-from .betas import OWN, Betas, laws_of, matching, own_names, set_betas, steered_quantities
+from .betas import OWN, Betas, laws_of, matching, own_names, set_betas, steered_quantities, steps_of
 from .quantities import declarations_of
 from .stock import adapted
 
@@ -127,7 +127,10 @@ class PairSource:
         return built
 
     def build_views(
-        self, betas: Betas | None = None, fixed_ratio: tuple[str, float] | None = None
+        self,
+        betas: Betas | None = None,
+        fixed_ratio: tuple[str, float] | None = None,
+        argument: tuple[str, Any] | None = None,
     ) -> JointView:
         """Build what makes the views.
 
@@ -136,6 +139,8 @@ class PairSource:
                 ``{'JointCrop': -2, 'JointColor.hue': 0}``; the other betas are kept.
             fixed_ratio (tuple[str, float], optional): A name as in ``betas`` and the ratio, at
                 least 1, that every pair has in it, instead of a ratio drawn from its distribution.
+            argument (tuple[str, Any], optional): An argument of a transform or of ``JointView``,
+                such as ``'JointCrop.overlap'``, and the value that it gets in each place.
 
         Returns:
             JointView: Makes the views of a result dict and records the parameters that it draws.
@@ -143,10 +148,12 @@ class PairSource:
         Raises:
             ValueError: There is no such augmentation, or its range does not permit the setting.
         """
-        step = copy.deepcopy(self._views)
+        step = {**copy.deepcopy(self._views), 'type': 'JointView'}
         if betas:
             set_betas(step, betas, self.name)
-        views = TRANSFORMS.build({**step, 'type': 'JointView'})
+        if argument is not None:
+            _set_argument(step, *argument, self.name)
+        views = TRANSFORMS.build(step)
         for pipeline in pipelines_of(views):
             pipeline[:] = [adapted(transform) for transform in pipeline]
         if fixed_ratio is not None:
@@ -188,6 +195,22 @@ class PairSource:
             f'{self.name}: the views hold no joint augmentation, such as JointCrop, to fix the '
             'ratio of'
         )
+
+
+def _set_argument(views: dict, word: str, value: Any, where: str) -> None:
+    kind, _, name = word.partition('.')
+    steps = [step for step in steps_of(views) if type_name(step) == kind]
+    if not steps:
+        held = ', '.join(sorted({type_name(step) for step in steps_of(views)} - {''}))
+        raise ValueError(f'{where}: the views hold no {kind}; they hold {held}')
+    known, others = arguments_of(TRANSFORMS.get(kind))
+    if name not in known and not others:
+        raise ValueError(
+            f'{where}: {kind} has no argument {name!r}, it has {", ".join(known)}'
+            + suggest(name, known)
+        )
+    for step in steps:
+        step[name] = copy.deepcopy(value)
 
 
 def pair_sets(num_views: Sequence[int]) -> list[list[tuple[int, int]]]:

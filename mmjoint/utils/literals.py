@@ -1,4 +1,4 @@
-"""Reads the Python text of a config that mmengine dumped, without running it."""
+"""Reads Python text as data without running it: a value, or a config that mmengine dumped."""
 
 import ast
 import math
@@ -39,6 +39,26 @@ def read_assignments(text: str) -> tuple[dict[str, object], list[str]]:
         except RecursionError:
             unread.append(f'line {statement.lineno}: it is nested too deeply')
     return values, unread
+
+
+def read_literal(text: str, where: str) -> object:
+    """Read one value, such as ``0.5``, ``(0, 1)``, ``None`` or ``'first'``.
+
+    Args:
+        text (str): The value; quotes may be left out around a single word.
+        where (str): What it belongs to, for the message.
+
+    Raises:
+        ValueError: It is neither a literal nor a word.
+    """
+    if text.isidentifier() and text not in ('None', 'True', 'False', *_NUMBERS):
+        return text
+    try:
+        return _value(ast.parse(text, mode='eval').body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, _NoData):
+        raise ValueError(
+            f'{where}: {text!r} is not a value such as 0.5, (0, 1), None or a word'
+        ) from None
 
 
 class _NoData(Exception):

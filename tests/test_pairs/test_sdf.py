@@ -273,3 +273,32 @@ def test_projectors_that_take_something_else(folder, tmp_path, model, neck, proj
     )
     # Random projectors leave all pairs close to similarity 1: what lies between counts.
     assert 1 - row['sdf'] == pytest.approx(1 - np.mean(similarities), rel=0.02)
+
+
+def test_an_argument_is_varied_as_if_the_config_had_it(folder, trained):
+    path = trained[1]
+    settings = settings_of([], arguments=[('JointCrop.overlap', value) for value in (1, 0.5)])
+    rows = measure_sdf(make_config(folder), path, settings[1:])
+    assert [row['setting'] for row in rows] == ['JointCrop.overlap=1', 'JointCrop.overlap=0.5']
+    for row in rows:
+        (own,) = measure_sdf(make_config(folder, overlap=row['argument']), path, AS_IS)
+        assert row['sdf'] == own['sdf'] and row['overlap'] == own['overlap']
+    assert rows[0]['overlap'] == pytest.approx(1)
+    assert rows[1]['change'] == pytest.approx(rows[1]['sdf'] - rows[0]['sdf'])
+    left, middle, right = plot_sdf(rows).axes
+    assert not left.has_data() and not middle.has_data()
+    (line,) = right.get_lines()[:1]
+    assert sorted(line.get_xdata()) == [0.5, 1]
+
+
+@pytest.mark.parametrize(
+    'name,message',
+    [
+        ('JointBlur.prob', 'the views hold no JointBlur; they hold JointCrop, JointView'),
+        ('JointCrop.overlaps', "JointCrop has no argument 'overlaps', .*did you mean overlap?"),
+        ('JointView', "JointView has no argument ''"),
+    ],
+)
+def test_arguments_that_there_are_not(folder, trained, name, message):
+    with pytest.raises(ValueError, match=message):
+        measure_sdf(make_config(folder), trained[1], [Setting('', argument=(name, 1))])

@@ -71,6 +71,11 @@ def test_table_json_and_plot(pretrain_config, checkpoint, run_tool, tmp_path):
         (['--images', 'nowhere'], 'nowhere: no such folder of images'),
         (['--images', 'broken'], 'broken image .*broken/[ab].png'),
         (['--num-images', '1'], 'num_images must be at least 2'),
+        (['--vary', 'JointCrop.overlap', '0.5', '2'], 'overlap must lie in .*got 2'),
+        (
+            ['--vary', 'JointCrop.overlap', 'open("a")'],
+            '--vary JointCrop.overlap: .* is not a value',
+        ),
     ],
 )
 def test_bad_input(pretrain_config, checkpoint, run_tool, tmp_path, arguments, message):
