@@ -8,7 +8,7 @@ from ..utils.files import write_output
 from ..visualization.plots import write_plot
 from .results import mean_and_error, paired_differences
 from .studies import BASELINE, STUDIES, Study, read_results, runs_of
-from .verdict import Verdict, judge
+from .verdict import Verdict, can_judge, judge
 
 PAGE = 'README.md'
 METRICS = ('linear', 'knn')
@@ -16,7 +16,7 @@ _NAMES = {'linear': 'linear', 'knn': 'kNN'}
 
 
 def judge_study(results: dict) -> dict[tuple[str, str], Verdict]:
-    """Judge every setting of a study that has at least three paired seeds.
+    """Judge every setting of a study that has at least three paired seeds, not all alike.
 
     Args:
         results (dict): As documented in ``read_results``.
@@ -29,7 +29,7 @@ def judge_study(results: dict) -> dict[tuple[str, str], Verdict]:
     for setting in _settings(results)[1:]:
         for metric in METRICS:
             gains = paired_differences(runs_of(results, setting), baseline, metric)
-            if len(gains) >= 3:
+            if can_judge(gains):
                 verdicts[setting, metric] = judge(gains)
     return verdicts
 
@@ -79,9 +79,9 @@ def write_page(folder: Path) -> str:
     for study, results in found:
         verdicts = judge_study(results)
         for setting in _settings(results)[1:]:
-            if (setting, METRICS[0]) not in verdicts:
+            both = [verdicts[setting, m] for m in METRICS if (setting, m) in verdicts]
+            if len(both) < len(METRICS):
                 continue
-            both = [verdicts[setting, metric] for metric in METRICS]
             told = [f'{v.mean:+.2f} [{v.t_interval[0]:+.2f}, {v.t_interval[1]:+.2f}]' for v in both]
             cells = [study.title, setting, str(len(both[0].differences)), *told, both[0].words]
             lines.append(f'| {" | ".join(cells)} |')
@@ -204,11 +204,8 @@ def _quick_starts(folder: Path) -> list[str]:
             _with_error(gains),
         ]
         lines.append(f'| {" | ".join(cells)} |')
-    if len(found) < 3:
-        lines += [
-            '',
-            'Fewer than three seeds cannot tell what a detector gains from beta.',
-        ]
+    if not can_judge(gains):
+        lines += ['', 'So few seeds cannot tell what a detector gains from beta.']
     else:
         verdict = judge(gains)  # of box AP, the last row
         low, high = verdict.t_interval

@@ -1,7 +1,7 @@
 """Studies of the paper's claim: one method, one data set, several betas, many paired seeds."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Study:
             which are 0, 1, and so on.
         seeds (int): The number of the baseline's seeds.
         chosen (str): How the size was chosen: a sentence for the page.
-        size (dict): Arguments of ``Reduction`` that are not the default.
+        size (dict): Arguments of ``Reduction``, among them ``epochs``.
         paper (str): What the paper has for the same method: a sentence for the page.
     """
 
@@ -43,13 +43,13 @@ class Study:
     settings: dict[str, int]
     seeds: int
     chosen: str
-    size: dict[str, Any] = field(default_factory=dict)
+    size: dict[str, Any]
     paper: str = ''
 
     @property
     def title(self) -> str:
-        """The method and the data."""
-        return f'{self.method} on {self.data}'
+        """The method, the data and the length."""
+        return f'{self.method} on {self.data}, {self.size["epochs"]} epochs'
 
 
 _SIZE = dict(epochs=6, batch_size=256, width=16)

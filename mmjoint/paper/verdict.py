@@ -41,11 +41,16 @@ class Verdict:
         return 'contradicted at this size' if high < 0 else 'not supported at this size'
 
 
+def can_judge(differences: Sequence[float]) -> bool:
+    """Tell whether there are enough differences for a verdict: three that are not all equal."""
+    return len(differences) >= 3 and min(differences) < max(differences)
+
+
 def judge(differences: Sequence[float]) -> Verdict:
     """Compute what paired differences say.
 
     Args:
-        differences (Sequence[float]): One per seed; at least three that are not all equal.
+        differences (Sequence[float]): One per seed; ``can_judge`` must be true of them.
 
     Returns:
         Verdict: The intervals, the test and the power.
@@ -59,7 +64,7 @@ def judge(differences: Sequence[float]) -> Verdict:
     except ImportError:
         raise ImportError(_NO_SCIPY) from None
     values = np.asarray(differences, float)
-    if len(values) < 3 or np.ptp(values) == 0:
+    if not can_judge(differences):
         raise ValueError(f'a verdict needs three differences that differ, got {values.tolist()}')
     n, deviation = len(values), values.std(ddof=1)
     error = deviation / np.sqrt(n)

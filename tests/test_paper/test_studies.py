@@ -52,6 +52,12 @@ def test_page(tmp_path):
     assert '<svg' in (tmp_path / 'simclr-tiny.svg').read_text()
 
 
+def test_differences_that_are_all_equal_give_a_page_without_a_verdict(tmp_path):
+    write_results(tmp_path / 'simclr-tiny.json', results([1.0, 1.0, 1.0]))
+    page = write_page(tmp_path)
+    assert 'supported |' not in page and '| JointCrop=0 | 3 | 42.00 ± 0.58 |' in page
+
+
 def test_quick_starts_are_compared_by_seed(tmp_path):
     write_results(tmp_path / 'simclr-tiny.json', results([0.5, 1.2, -0.3]))
     for seed, (ours, theirs) in enumerate([(10.0, 9.0), (12.0, 9.0), (11.0, 9.0)]):
