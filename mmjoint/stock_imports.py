@@ -26,6 +26,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from .utils.noise import quiet_logger
+
 _OPTIONAL = ('albumentations', 'mat4py', 'onedl')
 _NOISE = ('Could not import OneDL',)
 
@@ -43,6 +45,8 @@ def import_stock() -> None:
         file_client: Any = import_module('mmengine.fileio.file_client')
         # mmengine itself triggers this deprecation warning each time it makes such an object.
         file_client.print_log = lambda *args, **kwargs: None
+        if find_spec('mmdet') is not None:  # which mmpretrain imports
+            quiet_logger(import_module('mmengine.logging').MMLogger.get_current_instance())
         import_module('mmpretrain.datasets')
         import_module('mmpretrain.models')
 

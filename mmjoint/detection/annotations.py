@@ -13,6 +13,8 @@ import numpy as np
 
 from .findings import Findings, shorten
 from .masks import check_masks
+from .packed import Annotations, Polygons
+from .parsing import BOX, Columns, Items
 
 # A narrower box has no area in the 32-bit arithmetic of detectors.
 MIN_SIDE = 0.01
@@ -39,18 +41,18 @@ class _Read(NamedTuple):
 
 
 def read_annotations(
-    items: list,
+    items: Items,
     images: dict,
     categories: list[dict],
     path: str | Path,
     findings: Findings,
     masks: bool | None,
     classes: Sequence[str] | None,
-) -> list[dict]:
+) -> Annotations:
     """Read and check annotations.
 
     Args:
-        items (list): The annotations of the file.
+        items (Items): The annotations of the file.
         images (dict): The images by the ids that annotations use.
         categories (list[dict]): The categories; ``source_id`` is what annotations use, or ``id``.
         path (str | Path): The file, for messages.
@@ -59,7 +61,7 @@ def read_annotations(
         classes (Sequence[str], optional): The classes to keep; None for all.
 
     Returns:
-        list[dict]: The annotations, numbered from 1.
+        Annotations: They are numbered from 1.
     """
     numbers = [item.get('source_id', item['id']) for item in categories]
     reader = _Reader(path, images, numbers, findings)
@@ -69,35 +71,35 @@ def read_annotations(
     # What is reported is reported in the order of the file.
     odd = np.flatnonzero(~table.plain | _first(unasked))
     for index in odd.tolist():
+        item = items[index]
+        where = reader.where(index, item)
         if table.plain[index]:
-            _leave_out_class(path, findings, reader.where(index, items[index]), int(unasked.sum()))
+            _leave_out_class(path, findings, where, int(unasked.sum()))
             continue
-        where = reader.where(index, items[index])
-        annotation = reader.read(items[index], where)
+        annotation = reader.read(item, where)
         if annotation is not None:
             table.set(index, annotation)
             if not asked_for[annotation.category]:
                 _leave_out_class(path, findings, where, 1)
     kept = np.flatnonzero(table.plain & asked_for[table.category])
-    annotations = table.annotations(
-        kept, [image['id'] for image in images.values()], [item['id'] for item in categories]
-    )
+    polygons, others = Polygons.of([[]] * len(kept)), []
     if masks is not False:
-        for item, index in zip(annotations, kept.tolist(), strict=True):
-            item['segmentation'] = items[index].get('segmentation')
-        sizes = {image['id']: (image['height'], image['width']) for image in images.values()}
-        annotations = check_masks(
-            annotations,
-            lambda number: reader.where(kept[number], items[kept[number]]),
-            sizes,
+        image_sizes = np.array([(i['height'], i['width']) for i in images.values()], np.int64)
+        checked = check_masks(
+            items,
+            kept,
+            lambda index: reader.where(index, items[index]),
+            image_sizes[table.image[kept]],
             path,
             findings,
             required=bool(masks),
         )
-        for number, item in enumerate(annotations, start=1):
-            item['id'] = number
+        kept, polygons, others = kept[checked.fine], checked.polygons, checked.others
     table.tell(path, findings)
-    return annotations
+    columns = table.columns(
+        kept, [image['id'] for image in images.values()], [item['id'] for item in categories]
+    )
+    return Annotations(columns, polygons, others)
 
 
 def _first(marks: np.ndarray) -> np.ndarray:
@@ -111,37 +113,53 @@ def _leave_out_class(path: str | Path, findings: Findings, where: str, count: in
     findings.leave_out(path, 'objects of classes that were not asked for', where, count)
 
 
+class _Fields(NamedTuple):
+    """The fields of annotations as arrays, as they are in the file.
+
+    Ids are only those that are numbers or text; places are -1 for what is not there, an area may be
+    NaN, a crowd is -1 where it is neither 0 nor 1.
+    """
+
+    ids: list
+    image: np.ndarray
+    category: np.ndarray
+    box: np.ndarray
+    area: np.ndarray
+    crowd: np.ndarray
+
+
 class _Table:
     """The fields of all annotations as arrays; ``plain`` marks those without any peculiarity."""
 
-    def __init__(self, items: list, images: dict, categories: list) -> None:
-        if not {*map(type, items)} <= {dict}:
-            items = [item if isinstance(item, dict) else {} for item in items]
-        self.ids = [item.get('id') for item in items]
-        self.image = _places([item.get('image_id') for item in items], [*images])
-        self.category = _places([item.get('category_id') for item in items], categories)
-        self.box = _boxes([item.get('bbox') for item in items])
-        crowds = [item.get('iscrowd') for item in items]
-        self.crowd = np.array(
-            [0 if c is None or c == 0 else 1 if c == 1 else -1 for c in crowds], np.int8
-        )
-        limit = MAX_COORDINATE**2
-        areas = [item.get('area') for item in items]
-        self.area = np.array(
-            [a if type(a) in _NUMBERS and 0 < a < limit else 0 for a in areas], np.float64
-        )
+    def __init__(self, items: Items, images: dict, categories: list) -> None:
+        parsed = np.flatnonzero(items.row < 0)
+        read = _fields([items.values[index] for index in parsed.tolist()], images, categories)
+        self.ids = read.ids
+        self.image, self.category = np.empty((2, len(items)), np.int64)
+        self.box, self.area = np.empty((len(items), 4)), np.empty(len(items))
+        self.crowd = np.empty(len(items), np.int8)
+        self._fill(parsed, read)
+        if items.columns is not None:
+            read = _fields_of_columns(items.columns, images, categories)
+            self.ids += read.ids
+            self._fill(items.columns.places, read)
         # A row too many, for the annotations without an image (place -1).
         sizes = [(image['width'], image['height']) for image in images.values()]
         self._sizes = np.array([*sizes, (0, 0)], np.float64)
         x, y, w, h = self.box.T
         width, height = self._sizes[self.image].T
-        self.area = np.where(self.area > 0, self.area, w * h)
-        with np.errstate(invalid='ignore'):
+        with np.errstate(invalid='ignore', over='ignore'):
+            fine = (self.area > 0) & (self.area < MAX_COORDINATE**2)
+            self.area = np.where(fine, self.area, w * h)
             self.plain = (
                 (self.image >= 0) & (self.category >= 0) & (self.crowd >= 0)
                 & (np.abs(self.box) < MAX_COORDINATE).all(1) & (w >= MIN_SIDE) & (h >= MIN_SIDE)
                 & (x < width) & (y < height) & (x + w >= 0) & (y + h >= 0)
             )  # fmt: skip
+
+    def _fill(self, places: np.ndarray, read: _Fields) -> None:
+        self.image[places], self.category[places] = read.image, read.category
+        self.box[places], self.area[places], self.crowd[places] = read.box, read.area, read.crowd
 
     def set(self, index: int, read: _Read) -> None:
         """Fill in an annotation that was read by itself."""
@@ -149,28 +167,16 @@ class _Table:
         self.box[index], self.area[index], self.crowd[index] = read.box, read.area, read.crowd
         self.plain[index] = True
 
-    def annotations(self, rows: np.ndarray, images: list, categories: list) -> list[dict]:
+    def columns(self, rows: np.ndarray, images: list, categories: list) -> dict[str, np.ndarray]:
         """Return some annotations, numbered from 1, with the ids of images and categories."""
-        columns = (
-            self.image[rows].tolist(),
-            self.category[rows].tolist(),
-            self.box[rows].tolist(),
-            self.area[rows].tolist(),
-            self.crowd[rows].tolist(),
-        )
-        return [
-            {
-                'id': number,
-                'image_id': images[image],
-                'category_id': categories[category],
-                'bbox': box,
-                'area': area,
-                'iscrowd': crowd,
-            }
-            for number, (image, category, box, area, crowd) in enumerate(
-                zip(*columns, strict=True), start=1
-            )
-        ]
+        return {
+            'id': np.arange(1, len(rows) + 1),
+            'image_id': np.array(images, np.int64)[self.image[rows]],
+            'category_id': np.array(categories, np.int64)[self.category[rows]],
+            'bbox': self.box[rows],
+            'area': self.area[rows],
+            'iscrowd': self.crowd[rows],
+        }
 
     def tell(self, path: str | Path, findings: Findings) -> None:
         """Report what a person may want to know about all annotations together."""
@@ -178,8 +184,7 @@ class _Table:
         width, height = self._sizes[self.image[self.plain]].T
         if len(x) and ((x + w <= 1) & (y + h <= 1)).all():
             findings.fault(path, 'bbox', 'all lie between 0 and 1: expected pixels, not fractions')
-        ids = [key for key in self.ids if type(key) in (int, str)]
-        repeated = len(ids) - len({*ids})
+        repeated = len(self.ids) - len({*self.ids})
         crowds = int(self.crowd[self.plain].sum())
         beyond = int(((x < -1) | (y < -1) | (x + w > width + 1) | (y + h > height + 1)).sum())
         remarks = {
@@ -193,12 +198,50 @@ class _Table:
                 findings.remark(f'{path}: {text}')
 
 
+def _fields(items: list, images: dict, categories: list) -> _Fields:
+    """Return the fields of annotations that Python's parser read."""
+    if not {*map(type, items)} <= {dict}:
+        items = [item if isinstance(item, dict) else {} for item in items]
+    crowds = [item.get('iscrowd') for item in items]
+    areas = [item.get('area') for item in items]
+    limit = MAX_COORDINATE**2
+    return _Fields(
+        [key for item in items if type(key := item.get('id')) in (int, str)],
+        _places([item.get('image_id') for item in items], [*images]),
+        _places([item.get('category_id') for item in items], categories),
+        _boxes([item.get('bbox') for item in items]),
+        np.array([a if type(a) in _NUMBERS and 0 < a < limit else 0 for a in areas], np.float64),
+        np.array([0 if c is None or c == 0 else 1 if c == 1 else -1 for c in crowds], np.int8),
+    )
+
+
+def _fields_of_columns(columns: Columns, images: dict, categories: list) -> _Fields:
+    """Return the fields of annotations that were taken out of the text."""
+    ids, image_ids, category_ids, *_, areas, crowds = columns.fields.T
+    return _Fields(
+        ids[~np.isnan(ids)].astype(np.int64).tolist(),
+        _places_of_numbers(image_ids, [*images]),
+        _places_of_numbers(category_ids, categories),
+        columns.fields[:, BOX : BOX + 4],
+        areas,
+        np.select([np.isnan(crowds) | (crowds == 0), crowds == 1], [0, 1], -1),
+    )
+
+
 def _places(keys: list, known: list) -> np.ndarray:
     """Return the places of ids in a list; -1 for what is not there or not plainly an id."""
     places = {key: place for place, key in enumerate(known)}
     return np.array(
         [places.get(key, -1) if type(key) in (int, str) else -1 for key in keys], np.int64
     )
+
+
+def _places_of_numbers(keys: np.ndarray, known: list) -> np.ndarray:
+    """Return the places of ids of up to 15 digits in a list; -1 for what is not there."""
+    numbers = np.array([key if type(key) is int and abs(key) < 2**53 else np.nan for key in known])
+    order = np.argsort(numbers)
+    found = np.searchsorted(numbers, keys, sorter=order).clip(max=len(known) - 1)
+    return np.where(numbers[order[found]] == keys, order[found], -1)
 
 
 def _boxes(boxes: list) -> np.ndarray:

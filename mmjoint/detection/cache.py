@@ -19,7 +19,7 @@ from .packed import read_packed, write_packed
 WORTH_A_CACHE = 8_000_000
 _KEPT = 4
 _RULES = (
-    'annotations', 'cache', 'coco', 'findings', 'masks', 'packed', 'parsing', 'polygon_loop',
+    'annotation_loop', 'annotations', 'cache', 'coco', 'findings', 'masks', 'packed', 'parsing',
 )  # fmt: skip
 _DAMAGED = (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile)
 
@@ -67,7 +67,10 @@ class CheckedAnnotations:
         return None
 
     def write(self, coco: dict, findings: Findings) -> None:
-        """Remember a data set without faults, in place of the one unused for longest."""
+        """Remember a data set for ``write_packed``, in place of the one unused for longest.
+
+        One with faults is not worth it: its file will change.
+        """
         if self._path is None or findings.number_of_faults:
             return
         with contextlib.suppress(OSError):

@@ -14,7 +14,7 @@ from typing import TypeGuard
 from .annotations import MAX_COORDINATE, as_id, read_annotations
 from .cache import CheckedAnnotations
 from .findings import Findings, shorten
-from .parsing import parse_json
+from .parsing import Items, parse_json
 
 _PARTS = ('images', 'annotations', 'categories')
 # Of names that are not the whole path below a folder as they are.
@@ -91,6 +91,7 @@ def read_coco_file(
         coco = _read(content, path, folder, found, masks, classes)
         known.write(coco, found)
         findings.add(found.state())
+        coco['annotations'] = coco['annotations'].items()
     return coco
 
 
@@ -123,7 +124,7 @@ def _parse(data: bytes, path: str | Path) -> dict:
             f'object with {", ".join(_PARTS)})'
         )
     for part in _PARTS:
-        if not isinstance(content.get(part), list):
+        if not isinstance(content.get(part), list | Items):
             found = 'no' if part not in content else f'a {type(content[part]).__name__} as'
             raise ValueError(
                 f'{path}: not a whole COCO annotation file ({found} {part!r}; expected a list)'

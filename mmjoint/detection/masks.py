@@ -5,20 +5,20 @@ read beyond its end, a distant vertex allocates gigabytes. Masks are therefore c
 """
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as rle
 
 from .findings import Findings, shorten
-from .packed import parts
+from .packed import Polygons
+from .parsing import Items
 
 _CHUNK = 20000
 _NUMBERS = {int, float}
-_LISTS = {list, np.ndarray}
 _EMPTY = 'masks without area'
 _LINES = 'polygons of fewer than three points, next to others of their object'
 
@@ -33,69 +33,101 @@ def decode_mask(annotation: dict, height: int, width: int) -> np.ndarray:
     return rle.decode(shape)
 
 
+class Checked(NamedTuple):
+    """Masks after a check.
+
+    Args:
+        fine (np.ndarray): Whether a mask has no fault and has pixels, or needs not exist; bool.
+        polygons (Polygons): Of the annotations that are fine, at least three points each.
+        others (list[tuple[int, dict]]): RLE, with the number of the annotation among these.
+    """
+
+    fine: np.ndarray
+    polygons: Polygons
+    others: list[tuple[int, dict]]
+
+
 def check_masks(
-    annotations: Sequence[dict],
+    items: Items,
+    kept: np.ndarray,
     where: Callable[[int], str],
-    sizes: dict[int, tuple[int, int]],
+    sizes: np.ndarray,
     path: str | Path,
     findings: Findings,
     required: bool,
-) -> list[dict]:
-    """Check masks, and return the annotations whose mask has pixels.
+) -> Checked:
+    """Check the masks of annotations.
+
+    A flat polygon is a list of one. Polygons of one or two points are removed if there are others.
 
     Args:
-        annotations (Sequence[dict]): Annotations with ``segmentation``, which is corrected in
-            place: a list of polygons becomes a list of arrays, and so does one flat polygon;
-            polygons of one or two points are removed if there are others. An annotation without a
-            mask loses the key.
-        where (Callable[[int], str]): Returns the name of an annotation in messages by its index.
-        sizes (dict[int, tuple[int, int]]): Height and width of each image by its id.
+        items (Items): The annotations of the file.
+        kept (np.ndarray): The places of those that are to be checked, in ascending order.
+        where (Callable[[int], str]): Returns the name of an annotation in messages by its place.
+        sizes (np.ndarray): Height and width of the image of each annotation that is checked.
         path (str | Path): The annotation file, for messages.
         findings (Findings): Receives the faults and what is left out.
         required (bool): Whether an annotation without a mask is a fault.
 
     Returns:
-        list[dict]: The annotations, without those with a fault or without a pixel.
+        Checked: The masks, without those with a fault or without a pixel.
     """
-    bad: set[int] = set()
-    polygons: list[tuple[int, list]] = []
-    for index, item in enumerate(annotations):
-        shape = item.get('segmentation')
+    fine = np.ones(len(kept), bool)
+    polygons = _taken_from_text(items, kept)
+    lists: list[tuple[int, list]] = []
+    others: list[tuple[int, dict]] = []
+
+    def fault(number: int, what: str) -> None:
+        findings.fault(path, where(kept[number]), f'segmentation{what}')
+        fine[number] = False
+
+    for number in np.flatnonzero(polygons.counts == 0).tolist():
+        place = kept[number]
+        shape = items.values[place].get('segmentation') if items.row[place] < 0 else None
         if type(shape) is list and shape and all(map(_is_polygon, shape)):
-            polygons.append((index, shape))
+            lists.append((number, shape))
         elif shape is None or shape == []:
-            del item['segmentation']
             if required:
-                findings.fault(
-                    path, where(index), 'segmentation: missing (--task bbox needs no masks)'
-                )
-                bad.add(index)
+                fault(number, ': missing (--task bbox needs no masks)')
         elif isinstance(shape, list):
             try:
                 in_order = _polygons(shape)
             except ValueError as error:
-                findings.fault(path, where(index), f'segmentation {error}')
-                bad.add(index)
+                fault(number, f' {error}')
                 continue
             if len(in_order) < len(shape) and type(shape[0]) is list:
-                findings.leave_out(path, _LINES, where(index))
-            polygons.append((index, in_order))
+                findings.leave_out(path, _LINES, where(place))
+            lists.append((number, in_order))
         else:
             try:
-                if not _runs(shape, *sizes[item['image_id']]).any():
-                    findings.leave_out(path, _EMPTY, where(index))
-                    bad.add(index)
+                if _runs(shape, *sizes[number].tolist()).any():
+                    others.append((number, shape))
+                    continue
+                findings.leave_out(path, _EMPTY, where(place))
+                fine[number] = False
             except ValueError as error:
-                findings.fault(path, where(index), f'segmentation {error}')
-                bad.add(index)
-    for start in range(0, len(polygons), _CHUNK):
-        chunk = polygons[start : start + _CHUNK]
-        bad |= _check_polygons(chunk, annotations, where, sizes, path, findings)
-    return [item for index, item in enumerate(annotations) if index not in bad]
+                fault(number, f' {error}')
+    polygons = polygons.fill(*_as_arrays(lists, fault))
+    for start, chunk in polygons.chunks(_CHUNK):
+        chunk_sizes = sizes[start : start + len(chunk.counts)]
+        far, certain = _measure(chunk, chunk_sizes)
+        for number, vertex in far:
+            fault(start + number, vertex)
+        shapes = None
+        for number in np.flatnonzero((chunk.counts > 0) & ~certain).tolist():
+            shapes = shapes or chunk.lists()
+            size = chunk_sizes[number].tolist()
+            if fine[start + number] and not rle.area(
+                rle.merge(rle.frPyObjects(shapes[number], *size))
+            ):
+                findings.leave_out(path, _EMPTY, where(kept[start + number]))
+                fine[start + number] = False
+    numbers = np.cumsum(fine) - 1
+    return Checked(fine, polygons.take(fine), [(int(numbers[n]), shape) for n, shape in others])
 
 
 def _is_polygon(polygon: Any) -> bool:
-    return type(polygon) in _LISTS and len(polygon) >= 6 and not len(polygon) % 2
+    return type(polygon) is list and len(polygon) >= 6 and not len(polygon) % 2
 
 
 def _polygons(shape: list) -> list[list]:
@@ -115,88 +147,86 @@ def _polygons(shape: list) -> list[list]:
     return whole
 
 
-def _check_polygons(
-    chunk: list[tuple[int, list]],
-    annotations: Sequence[dict],
-    where: Callable[[int], str],
-    sizes: dict[int, tuple[int, int]],
-    path: str | Path,
-    findings: Findings,
-) -> set[int]:
-    """Make arrays of polygons; return the indices of annotations with a fault or no pixel."""
-    bad: set[int] = set()
-    flat = [polygon for _, polygons in chunk for polygon in polygons]
-    owners = np.repeat(np.arange(len(chunk)), [len(polygons) for _, polygons in chunk])
-    lengths = np.array([len(polygon) // 2 for polygon in flat])
-    points = _numbers(flat, 2 * lengths)
-    if points is None:
+def _taken_from_text(items: Items, kept: np.ndarray) -> Polygons:
+    """Return the polygons of annotations, as far as they were taken out of the text."""
+    rows = items.row[kept]
+    if items.columns is None or (rows < 0).all():
+        return Polygons.of([[]] * len(kept))
+    taken = np.zeros(len(items.columns.places), bool)
+    taken[rows[rows >= 0]] = True
+    polygons = items.columns.polygons.take(taken)
+    counts = np.zeros(len(kept), np.int64)
+    counts[rows >= 0] = polygons.counts
+    return polygons._replace(counts=counts)
+
+
+def _as_arrays(
+    lists: list[tuple[int, list]], fault: Callable[[int, str], None]
+) -> tuple[np.ndarray, Polygons]:
+    """Return the numbers of annotations without a fault, and their polygons as arrays."""
+    numbers = _numbers([polygon for _, polygons in lists for polygon in polygons])
+    if numbers is None:
         rest = []
-        for index, polygons in chunk:
+        for number, polygons in lists:
             values = [*chain.from_iterable(part for part in polygons if type(part) is list)]
             wrong = next((value for value in values if type(value) not in _NUMBERS), None)
             if wrong is None and None not in values:
-                rest.append((index, polygons))
-                continue
-            findings.fault(
-                path, where(index), f'segmentation: {shorten(wrong)} is not a number of pixels'
-            )
-            bad.add(index)
-        return bad | (
-            _check_polygons(rest, annotations, where, sizes, path, findings) if rest else set()
-        )
-    arrays = iter(parts(points, 2 * lengths))
-    for index, polygons in chunk:
-        annotations[index]['segmentation'] = [next(arrays) for _ in polygons]
-    x, y = points[0::2], points[1::2]
-    height, width = np.array([sizes[annotations[index]['image_id']] for index, _ in chunk]).T
-    height, width = height[owners], width[owners]
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+                rest.append((number, polygons))
+            else:
+                fault(number, f': {shorten(wrong)} is not a number of pixels')
+        return _as_arrays(rest, fault)
+    counts = np.array([len(polygons) for _, polygons in lists], np.int64)
+    lengths = np.array([len(part) for _, polygons in lists for part in polygons], np.int64)
+    return np.array([number for number, _ in lists], np.int64), Polygons(counts, lengths, numbers)
+
+
+def _measure(polygons: Polygons, sizes: np.ndarray) -> tuple[list[tuple[int, str]], np.ndarray]:
+    """Find vertices that lie far outside, and masks that certainly have pixels.
+
+    Args:
+        polygons (Polygons): The polygons of N objects.
+        sizes (np.ndarray): Height and width of the image of each object, (N, 2).
+
+    Returns:
+        tuple: The numbers of objects with a distant vertex, each with what is wrong; and whether
+        each object certainly has pixels, bool (N,).
+    """
+    certain = np.zeros(len(sizes), dtype=bool)
+    if not len(polygons.lengths):
+        return [], certain
+    lengths = polygons.lengths // 2
+    owners = np.repeat(np.arange(len(sizes)), polygons.counts)
+    x, y = polygons.points[0::2].copy(), polygons.points[1::2].copy()
+    starts = np.cumsum(lengths) - lengths
     lowest = np.stack([np.minimum.reduceat(v, starts) for v in (x, y)])
     highest = np.stack([np.maximum.reduceat(v, starts) for v in (x, y)])
-    side = np.stack([width, height])
+    side = sizes[owners].T[::-1]
+    far: dict[int, str] = {}
     # A vertex further away than the image's width is a mistake, and drawing it costs memory.
-    far = ~((lowest >= -side) & (highest <= 2 * side)).all(0)
-    for polygon in np.flatnonzero(far):
-        owner = int(owners[polygon])
-        index = chunk[owner][0]
-        if index in bad:
-            continue
-        bad.add(index)
-        points_of = slice(starts[polygon], starts[polygon] + lengths[polygon])
-        w, h = int(width[polygon]), int(height[polygon])
-        outside = ~((x >= -w) & (x <= 2 * w) & (y >= -h) & (y <= 2 * h))[points_of]
-        vertex = np.flatnonzero(outside)[0]
-        findings.fault(
-            path,
-            where(index),
-            f'segmentation: vertex ({x[points_of][vertex]:g}, {y[points_of][vertex]:g}) lies far '
-            f'outside its image of {w} x {h} pixels',
+    for polygon in np.flatnonzero(~((lowest >= -side) & (highest <= 2 * side)).all(0)).tolist():
+        of_polygon = slice(starts[polygon], starts[polygon] + lengths[polygon])
+        w, h = side[:, polygon].tolist()
+        px, py = x[of_polygon], y[of_polygon]
+        vertex = np.flatnonzero(~((px >= -w) & (px <= 2 * w) & (py >= -h) & (py <= 2 * h)))[0]
+        far.setdefault(
+            int(owners[polygon]),
+            f': vertex ({px[vertex]:g}, {py[vertex]:g}) lies far outside its image of {w} x {h} '
+            'pixels',
         )
-    # Only polygons that are thin or partly outside may have no pixel; these are drawn.
+    # Only polygons that are thin or partly outside may have no pixel.
     following = np.arange(1, len(x) + 1)
     following[starts + lengths - 1] = starts
+    next_x, next_y = x[following], y[following]
     with np.errstate(invalid='ignore', over='ignore'):
-        area = np.abs(np.add.reduceat(x * y[following] - x[following] * y, starts)) / 2
-        around = np.add.reduceat(np.hypot(x[following] - x, y[following] - y), starts)
+        area = np.abs(np.add.reduceat(x * next_y - next_x * y, starts)) / 2
+        around = np.add.reduceat(np.hypot(next_x - x, next_y - y), starts)
     inside = ((lowest >= -1) & (highest <= side + 1)).all(0)
-    certain = np.zeros(len(chunk), dtype=bool)
     certain[owners[(area > np.maximum(4, around)) & inside]] = True
-    for owner in np.flatnonzero(~certain).tolist():
-        index, polygons = chunk[owner]
-        if index in bad:
-            continue
-        shape = sizes[annotations[index]['image_id']]
-        if not rle.area(rle.merge(rle.frPyObjects(polygons, *shape))):
-            findings.leave_out(path, _EMPTY, where(index))
-            bad.add(index)
-    return bad
+    return list(far.items()), certain
 
 
-def _numbers(lists: list, lengths: np.ndarray) -> np.ndarray | None:
-    """Return the numbers of lists or arrays one after the other; None if one is not a number."""
-    if {*map(type, lists)} == {np.ndarray}:
-        return np.concatenate(lists)
-    lists = [part if type(part) is list else part.tolist() for part in lists]
+def _numbers(lists: list) -> np.ndarray | None:
+    """Return the numbers of lists one after the other; None if one is not a number."""
     numbers = array('d')
     try:
         for part in lists:
@@ -208,9 +238,9 @@ def _numbers(lists: list, lengths: np.ndarray) -> np.ndarray | None:
         if not {*map(type, values)} <= _NUMBERS:
             return None
         return np.array([min(max(v, -1e300), 1e300) for v in values], np.float64)
-    points = np.frombuffer(numbers)
+    points = np.array(numbers)
     # A truth value has become 0 or 1.
-    owners = np.repeat(np.arange(len(lists)), lengths)[(points == 0) | (points == 1)]
+    owners = np.repeat(np.arange(len(lists)), [*map(len, lists)])[(points == 0) | (points == 1)]
     if all({*map(type, lists[owner])} <= _NUMBERS for owner in np.unique(owners).tolist()):
         return points
     return None

@@ -16,7 +16,7 @@ from . import voc
 from .coco import read_coco_file
 from .data import COCO_SPLITS, VOC_SPLITS, data_root
 from .findings import Findings
-from .packed import read_packed, write_packed
+from .packed import Annotations, read_packed, write_packed
 from .photos import check_photos
 
 OWN_FILES = ('train_annotations', 'train_images', 'test_annotations', 'test_images')
@@ -55,7 +55,8 @@ class DataSets:
         for name, part in (('train', self.train), ('test', self.test)):
             categories = sorted(part['categories'], key=lambda category: category['id'])
             info = dict(form=self.form, masks=self.masks)
-            content = dict(part, info=info, categories=categories)
+            annotations = Annotations.of(part['annotations'])
+            content = dict(part, info=info, categories=categories, annotations=annotations)
             write_packed(folder / f'{name}.npz', content)
 
     def summary(self) -> dict:

@@ -1,4 +1,4 @@
-"""Silences, by name, the messages of mmengine that appear at every start and need no action."""
+"""Silences, by name, messages of mmengine and mmdet that come at every start and need no action."""
 
 import logging
 import re
@@ -8,6 +8,7 @@ _LOGGED = (
     r'"FileClient" will be deprecated',
     r'"HardDiskBackend" is the alias',
     r'`save_param_scheduler` is True but `self.param_schedulers` is None',
+    r'Line NMS is not compiled',  # by mmdet, whenever it is imported
 )
 # Lines that are useful only when something is looked up later; they stay in the log file.
 _FOR_THE_FILE = (
