@@ -4,6 +4,7 @@ They are executed here by themselves: a kernel and its packages would add to the
 test nothing of ours.
 """
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -21,6 +22,14 @@ def test_nothing_of_a_run_is_committed():
     cells = json.loads(NOTEBOOK.read_text())['cells']
     for cell in cells:
         assert not cell.get('outputs') and not cell.get('execution_count')
+
+
+def test_what_it_imports_is_there():
+    for cell in json.loads(NOTEBOOK.read_text())['cells']:
+        if cell['cell_type'] == 'code':
+            for line in ast.parse(''.join(cell['source'])).body:
+                if isinstance(line, ast.Import | ast.ImportFrom):
+                    exec(ast.unparse(line), {})
 
 
 @pytest.mark.slow

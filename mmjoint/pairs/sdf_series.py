@@ -4,6 +4,12 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+_LABELS = {
+    'fixed_ratio': 'fixed ratio, 1 : x',
+    'beta': 'beta',
+    'argument': 'value of the argument',
+}
+
 
 def is_monotonic(rows: Sequence[dict], kind: str) -> bool | None:
     """Check whether pairs get harder with the ratio or with falling beta, in all series.
@@ -34,7 +40,7 @@ def _series(row: dict) -> tuple[tuple, tuple]:
 def plot_sdf(rows: Sequence[dict], title: str = '') -> Figure:
     """Plot SDF over the fixed ratio and over beta, as figures 2 and 4 of the paper.
 
-    Arguments with a number as their value get a plot of their own.
+    Each gets a plot of its own, as do arguments whose values are numbers.
 
     Args:
         rows (Sequence[dict]): Rows from ``measure_sdf``.
@@ -44,11 +50,9 @@ def plot_sdf(rows: Sequence[dict], title: str = '') -> Figure:
         Figure: Error bars are two standard errors; a horizontal line shows the independent draw.
     """
     rows = [row for row in rows if not isinstance(row['argument'], (str, list, tuple, dict))]
-    keys = ['fixed_ratio', 'beta']
-    if any(row['argument'] is not None for row in rows):
-        keys.append('argument')
+    keys = [key for key in _LABELS if any(row[key] is not None for row in rows)] or ['beta']
     figure = Figure(figsize=(4.5 * len(keys), 3.6), layout='constrained')
-    all_axes = figure.subplots(1, len(keys), sharey=True)
+    all_axes = figure.subplots(1, len(keys), sharey=True, squeeze=False)[0]
     figure.suptitle(title)
     for series in dict.fromkeys(_series(row) for row in rows):
         own = [row for row in rows if _series(row) == series]
@@ -70,12 +74,11 @@ def plot_sdf(rows: Sequence[dict], title: str = '') -> Figure:
                 if row['kind'] == 'beta' and row['beta'] is None:
                     label = f'{name}, independent'
                     axes.axhline(row['sdf'], ls='--', lw=1, color='0.5', label=label)
-    all_axes[0].set(xlabel='fixed ratio, 1 : x', ylabel='SDF (mean cosine similarity)')
-    all_axes[1].set(xlabel='beta')
-    all_axes[1].invert_xaxis()  # harder pairs to the right, as on the left
-    for axes in all_axes[2:]:
-        axes.set(xlabel='value of the argument')
-    for axes in all_axes:
+    all_axes[0].set_ylabel('SDF (mean cosine similarity)')
+    for axes, key in zip(all_axes, keys, strict=True):
+        axes.set_xlabel(_LABELS[key])
+        if key != 'fixed_ratio':  # harder pairs to the right, as there
+            axes.invert_xaxis()
         axes.grid(alpha=0.25)
         axes.spines[['top', 'right']].set_visible(False)
         if axes.has_data():
