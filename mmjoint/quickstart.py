@@ -41,13 +41,14 @@ SCENES = 'data/scenes'
 NUM_IMAGES = 2500
 EPOCHS = 8
 NUM_PICTURES = 6
-DETECTION = ('--depth', 18, '--iterations', 100, '--workers', 0)
+# A checkpoint (148 MB) at the end alone: a start after an interruption repeats a minute.
+DETECTION = ('--depth', 18, '--iterations', 100, '--workers', 0, '--checkpoint-interval', 100)
 # Own photos: small copies are made of as many as the scenes are, within a minute.
 SMALL_SIDE = 128
 SMALL_SECONDS = 60
 SOURCE_FILE = 'source.txt'
 # Seconds that the stages take on two cores; how they relate is what matters, the rest is measured.
-SECONDS = {'images': 20, 'pretrain': 130, 'evaluate': 30, 'detect': 40, 'report': 15}
+SECONDS = {'images': 20, 'pretrain': 320, 'evaluate': 40, 'detect': 85, 'report': 15}
 NOTE = (
     'What one run can say: that everything works from end to end, and how far both pretrained '
     'backbones are from a random one. What it cannot say: which of the two is better. One seed on '
