@@ -333,10 +333,10 @@ def _told(train: dict, test: dict) -> list[str]:
         f'{what} on {len(coco["images"])} photos with {sum(count.values())} objects'
         for what, coco, count in zip(('training', 'testing'), (train, test), counts, strict=True)
     ]
-    lines.append(f'{len(names)} classes: {few}')
+    lines.append(f'classes ({len(names)}): {few}')
     for count, what in zip(counts, ('train', 'test'), strict=True):
         absent = [name for name in names if not count[name]]
         if absent:
             few = ', '.join(absent[:20]) + ', ...' * (len(absent) > 20)
-            lines.append(f'{len(absent)} classes have no object to {what} on: {few}')
+            lines.append(f'classes without an object to {what} on ({len(absent)}): {few}')
     return lines

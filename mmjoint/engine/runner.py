@@ -168,7 +168,8 @@ def _mend_training(runner: Runner) -> None:
                 runner.logger.warning(
                     f'the learning rate of the config is for a batch of {base} images '
                     f'(auto_scale_lr.base_batch_size), and is taken as it is for one of {told}; '
-                    f'--auto-scale-lr multiplies it by {batch / base:.4g}'
+                    f'auto_scale_lr.enable=True (--auto-scale-lr of tools/train.py) multiplies it '
+                    f'by {batch / base:.4g}'
                 )
             return
         runner.logger.info(

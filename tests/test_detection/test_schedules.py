@@ -75,6 +75,7 @@ def test_mmdets_configs_take_a_schedule(name, monkeypatch):
     linear, multi_step = cfg.param_scheduler
     assert (linear.end, multi_step.milestones) == (300, [2000, 2667])
     assert (cfg.optim_wrapper.optimizer.lr, cfg.train_dataloader.batch_size) == (0.005, 2)
+    assert cfg.auto_scale_lr.base_batch_size == 4
     resize, test_resize = cfg.train_pipeline[2], cfg.test_pipeline[1]
     assert resize.type == 'RandomChoiceResize' and test_resize.type == 'Resize'
     assert [*map(tuple, resize.scales)] == [(800, side) for side in (400, 432, 464, 496, 512)]
@@ -100,3 +101,4 @@ def test_torchvisions_recipes_take_a_schedule():
     assert (eight.iterations, eight.batch_size, eight.lr) == (1500, 8, 0.01)
     _, short = choose('--iterations', '300')
     assert (short.iterations, short.steps, short.warmup) == (300, (200, 267), 30)
+    assert (short.precise_bn, choose('--iterations', '30')[1].precise_bn) == (200, 30)

@@ -57,6 +57,7 @@ def settings(plan: Schedule | None, processes: int) -> list[str]:
         'param_scheduler.1.milestones': list(plan.steps),
         'optim_wrapper.optimizer.lr': plan.lr,
         'train_dataloader.batch_size': plan.batch_size // processes,
+        'auto_scale_lr.base_batch_size': plan.batch_size,
         'default_hooks.checkpoint.interval': plan.checkpoint_interval,
         'custom_hooks.0.num_iters': plan.precise_bn,
     }

@@ -132,6 +132,7 @@ def choose_recipe(
         changes['iterations'] = args.iterations
         changes['steps'] = tuple(round(share * step) for step in recipe.steps)
         changes['warmup'] = min(recipe.warmup, args.iterations // 10)
+        changes['precise_bn'] = min(recipe.precise_bn, args.iterations)
     if args.batch_size:
         changes['batch_size'] = args.batch_size
         changes['lr'] = recipe.lr * args.batch_size / recipe.batch_size
