@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/datasets/folder.py',
     '../_base_/views/mocov2.py',
     '../_base_/schedules/sgd_coslr_200e.py',
-    '../_base_/default_runtime.py',
+    '../_base_/folder_runtime.py',
 ]
 
 model = dict(
@@ -15,9 +15,4 @@ model = dict(
     backbone=dict(depth=18),
     neck=dict(in_channels=512, hid_channels=512),
 )
-train_dataloader = dict(
-    batch_size=256,
-    dataset=dict(pipeline=_base_.train_pipeline),
-)
-# Logged every tenth iteration, since a folder may hold few batches.
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))
+train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))

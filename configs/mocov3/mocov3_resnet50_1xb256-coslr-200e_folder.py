@@ -5,18 +5,8 @@ _base_ = [
     '../_base_/models/mocov3_resnet50.py',
     '../_base_/datasets/folder.py',
     '../_base_/views/mocov3.py',
-    '../_base_/schedules/lars_coslr_100e.py',
-    '../_base_/default_runtime.py',
+    '../_base_/schedules/lars_coslr_200e.py',
+    '../_base_/folder_runtime.py',
 ]
 
-train_dataloader = dict(
-    batch_size=256,
-    dataset=dict(pipeline=_base_.train_pipeline),
-)
-# LARS 0.3 per 256 images, 10 epochs of warm-up.
-optim_wrapper = dict(optimizer=dict(lr=0.3))
-param_scheduler = [_base_.warmup, dict(_base_.cosine, T_max=190, end=200)]
-train_cfg = dict(max_epochs=200)
-auto_scale_lr = dict(base_batch_size=256)
-# Logged every tenth iteration, since a folder may hold few batches.
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))
+train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))

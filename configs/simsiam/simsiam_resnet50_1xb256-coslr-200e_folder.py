@@ -6,16 +6,11 @@ _base_ = [
     '../_base_/datasets/folder.py',
     '../_base_/views/mocov2.py',
     '../_base_/schedules/sgd_coslr_200e.py',
-    '../_base_/default_runtime.py',
+    '../_base_/folder_runtime.py',
 ]
 
-train_dataloader = dict(
-    batch_size=256,
-    dataset=dict(pipeline=_base_.train_pipeline),
-)
+train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))
 optim_wrapper = dict(
     optimizer=dict(lr=0.05), paramwise_cfg=dict(custom_keys={'predictor': dict(fix_lr=True)})
 )
 custom_hooks = [*_base_.custom_hooks, dict(type='FixedLRHook')]
-# Logged every tenth iteration, since a folder may hold few batches.
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))
