@@ -17,7 +17,7 @@ from .findings import Findings, shorten
 from .parsing import Items, parse_json
 
 _PARTS = ('images', 'annotations', 'categories')
-# Of names that are not the whole path below a folder as they are.
+# Matches names that a Path changes, such as absolute ones; all others are appended as they are.
 _ODD_NAME = re.compile(r'^[./]|//|/\.|/$')
 
 

@@ -126,7 +126,7 @@ class _Sizes:
 
     Args:
         source (str | Path, optional): The annotation file; None for no cache.
-        max_pixels (int): As of ``read_size``.
+        max_pixels (int): As documented in ``read_size``.
     """
 
     def __init__(self, source: str | Path | None, max_pixels: int) -> None:
@@ -145,7 +145,7 @@ class _Sizes:
                 self._known = known
 
     def read(self, path: str) -> tuple[int, int]:
-        """Return width and height; see ``read_size``."""
+        """Return width and height, as documented in ``read_size``."""
         if self._path is None:
             return read_size(path, self._max_pixels)
         status = os.stat(path)

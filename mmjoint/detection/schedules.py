@@ -18,7 +18,7 @@ class Schedule:
         iterations (int): Batches that are trained on.
         steps (tuple[int, ...]): Iterations at which the learning rate falls to a tenth.
         warmup (int): Iterations over which it rises from a thousandth.
-        batch_size (int): Images a batch, over all processes.
+        batch_size (int): Images per batch, over all processes.
         lr (float): Learning rate of SGD with momentum 0.9.
         short_sides (tuple[int, ...]): In pixels, one drawn for each training image; empty
             for the recipe's own sizes, test and long side included. Defaults to ().

@@ -214,7 +214,7 @@ class BetaHook(Hook):
 
     @staticmethod
     def _of_first_process(beta: float) -> float:
-        """Return the beta of the first process, should processes compute differently."""
+        """Return the beta of the first process: rounding may differ between processes."""
         value = torch.tensor(beta, dtype=torch.float64)
         broadcast(value)
         return value.item()
@@ -258,7 +258,7 @@ class _AccuracyRecorder:
         if not isinstance(loss, nn.Module):
             raise ValueError(
                 f"BetaHook: measure='accuracy' needs a model with head.loss_module, which "
-                f'{type(model).__name__} has not'
+                f'{type(model).__name__} does not have'
             )
         self._sums: list[Tensor] = []
         self._handle = loss.register_forward_pre_hook(self._take)
@@ -276,7 +276,7 @@ class _AccuracyRecorder:
         self._handle.remove()
 
     def accuracy(self) -> float:
-        """Return the share of right ones in all processes; NaN if there are no scores."""
+        """Return the accuracy over all processes; NaN if there are no scores."""
         sums = torch.stack(self._sums).sum(0) if self._sums else torch.zeros(2, dtype=torch.long)
         all_reduce(sums)
         right, number = sums.tolist()

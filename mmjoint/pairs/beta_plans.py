@@ -177,6 +177,6 @@ class BetaFollower:
 def _check_beta(name: str, beta: float | None) -> float:
     if beta is None:
         raise ValueError(
-            f'{name}: None, independent draws, is no number that a beta could go to or from'
+            f'{name}: None, independent draws, is not a number that a beta could change to or from'
         )
     return check_finite(name, beta)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..utils.files import write_output
 from ..visualization.plots import write_plot
-from .results import mean_and_error, paired_differences
+from .results import format_mean, paired_differences
 from .studies import BASELINE, STUDIES, Study, read_results, runs_of
 from .verdict import Verdict, can_judge, judge
 
@@ -261,8 +261,7 @@ def _dose(results: dict, settings: list[str]) -> list[str]:
 
 
 def _with_error(values: list[float], digits: int = 2) -> str:
-    mean, error = mean_and_error(values)
-    return f'{mean:.{digits}f}' + ('' if error is None else f' ± {error:.{digits}f}')
+    return format_mean(values, digits, between='±')
 
 
 def plot_study(results: dict, path: Path) -> None:

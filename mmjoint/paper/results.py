@@ -77,6 +77,21 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
     return mean, statistics.stdev(values) / math.sqrt(len(values))
 
 
+def format_mean(
+    values: Sequence[float], digits: int = 2, sign: str = '', between: str = '+-'
+) -> str:
+    """Format the mean of values and, if there are several, its standard error.
+
+    Args:
+        values (Sequence[float]): At least one value.
+        digits (int): Decimals of both. Defaults to 2.
+        sign (str): ``'+'`` for a sign in front of a positive mean too. Defaults to ``''``.
+        between (str): What stands between the two. Defaults to ``'+-'``.
+    """
+    mean, error = mean_and_error(values)
+    return f'{mean:{sign}.{digits}f}' + ('' if error is None else f' {between} {error:.{digits}f}')
+
+
 def paired_differences(
     results: Sequence[dict], baseline: Sequence[dict], metric: str
 ) -> list[float]:
@@ -151,8 +166,8 @@ def _metric_lines(
         gains = paired_differences(results[row.key], baseline, metric)
         if row is table.baseline_of(row):
             gains = []
-        gain = _with_error(gains, '+') if gains else ''
-        lines.append(_line(_method(row), row.variant, _with_error(values), gain, str(len(values))))
+        gain = format_mean(gains, sign='+') if gains else ''
+        lines.append(_line(_method(row), row.variant, format_mean(values), gain, str(len(values))))
     return lines
 
 
@@ -162,11 +177,6 @@ def _settings(scale: dict) -> str:
 
 def _method(row: Row) -> str:
     return f'{row.method}, {row.data}' if row.data else row.method
-
-
-def _with_error(values: Sequence[float], sign: str = '') -> str:
-    mean, error = mean_and_error(values)
-    return f'{mean:{sign}.2f}' + ('' if error is None else f' +- {error:.2f}')
 
 
 def _line(*columns: str) -> str:

@@ -22,7 +22,7 @@ from ..checkpoints import read_checkpoint
 from ..engine import read_config, save_config
 from ..evaluation import knn_accuracy, labeled_splits, labelled_features, linear_accuracy
 from ..pairs.betas import setting_label
-from ..utils.device import choose_device, loader_workers
+from ..utils.device import choose_device, usable_cores
 from ..utils.files import write_output
 from ..utils.guard import check_same_run, lock_folder, unlock_folder
 from ..version import __version__
@@ -93,7 +93,7 @@ class Machine:
             jobs (int, optional): Runs at the same time. Defaults to None: one per core, or one on a
                 GPU.
         """
-        cores, gpu = loader_workers(10_000), choose_device().type != 'cpu'
+        cores, gpu = usable_cores(), choose_device().type != 'cpu'
         jobs = jobs or (1 if gpu else cores)
         share = max(1, cores // jobs)
         return cls(jobs, share, min(16, share) if gpu else 0)
@@ -107,7 +107,7 @@ class Cell:
         row (Row): The config and what is set in it.
         seed (int): The seed of the initialization, of the order of the images and of the views.
         folder (Path): Where the run and its result are kept.
-        name (str): What is printed of it.
+        name (str): What the run is called in the output.
     """
 
     row: Row

@@ -56,7 +56,7 @@ def judge(differences: Sequence[float]) -> Verdict:
         Verdict: The intervals, the test and the power.
 
     Raises:
-        ValueError: There are too few differences.
+        ValueError: There are fewer than three differences, or all are equal.
         ImportError: SciPy is not installed.
     """
     try:

@@ -36,7 +36,7 @@ def check_coupling(rho: Any, groups: Sequence[Sequence[JointQuantity]]) -> None:
         groups (Sequence[Sequence[JointQuantity]]): The quantities of each group of views.
 
     Raises:
-        ValueError: rho is no correlation, or no group has two quantities with a beta.
+        ValueError: rho is not a correlation, or no group has two quantities with a beta.
     """
     if isinstance(rho, bool) or not isinstance(rho, (int, float)) or not -1 <= rho <= 1:
         raise ValueError(f'coupling must be a correlation in [-1, 1] or None, got {rho!r}')

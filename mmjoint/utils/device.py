@@ -53,8 +53,13 @@ def loader_workers(most: int = 16) -> int:
     Returns:
         int: One per core that this process may use, but at most ``most``.
     """
+    return min(most, usable_cores())
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
     affinity = getattr(os, 'sched_getaffinity', None)  # Linux only
-    return min(most, len(affinity(0)) if affinity else os.cpu_count() or 1)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _default_device() -> torch.device:
