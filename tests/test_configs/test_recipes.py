@@ -1,7 +1,6 @@
-"""The numbers of every config against its recipe (recipes.py)."""
+"""The numbers of every config against its recipe (recipes.py, probes.py)."""
 
 import re
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,10 @@ from mmpretrain.registry import DATASETS
 
 from mmjoint.paper.tables import TABLES
 
-HERE = Path(__file__).parent
-CONFIGS = HERE.parents[1] / 'configs'
-_NAMES = runpy.run_path(str(HERE / 'recipes.py'))
-RECIPES, PROBES, DATA = (_NAMES[key] for key in ('RECIPES', 'PROBES', 'DATA'))
+from .probes import DATA, PROBES
+from .recipes import RECIPES
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 # The only data without labels, and the images that come decoded.
 UNLABELLED, DECODED = 'folder', 'stl10'
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from odd_annotations import HEIGHT, OBJECTS, WIDTH, Case, photo
+from odd_changes import HEIGHT, OBJECTS, WIDTH, Case, photo
 
 NAMES = ('gecko', 'newt', 'gecko')
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from odd_annotations import COCO_CASES, Case, write_coco
+from odd_annotations import COCO_CASES
+from odd_changes import Case, write_coco
 from odd_voc import VOC_CASES, write_voc
 from pycocotools import mask as rle
 
