@@ -1,4 +1,5 @@
 import contextlib
+import gc
 import io
 import os
 import random
@@ -27,8 +28,25 @@ import torch
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
+from yapf.yapflib import yapf_api
 
 TOOLS = Path(__file__).resolve().parents[1] / 'tools'
+
+
+def pytest_collection_finish() -> None:
+    """What the imports have made stays: the garbage collector need not look at it again."""
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _plain_config_text(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the text of configs as mmengine makes it, valid Python on one long line per setting.
+
+    mmengine has yapf lay it out several times in every run, a quarter of a second each, for nobody
+    to read. `@pytest.mark.yapf` tests with the layout.
+    """
+    if not request.node.get_closest_marker('yapf'):
+        monkeypatch.setattr(yapf_api, 'FormatCode', lambda text, **style: (text, True))
 
 
 @pytest.fixture(scope='session')
@@ -76,16 +94,20 @@ def _forget_scopes() -> Iterator[None]:
 
 @pytest.fixture
 def run_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple]:
-    """Run a Python tool in this process, in `tmp_path`: its exit status, stdout and stderr."""
+    """Run a tool, or another script by its path, in this process and in `tmp_path`.
 
-    def run(name: str, *args: object) -> tuple[int, str, str]:
+    Gives its exit status, stdout and stderr.
+    """
+
+    def run(name: str | Path, *args: object) -> tuple[int, str, str]:
         monkeypatch.chdir(tmp_path)
-        monkeypatch.syspath_prepend(TOOLS)  # as Python does for a script
-        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
+        path = TOOLS / name
+        monkeypatch.syspath_prepend(path.parent)  # as Python does for a script
+        monkeypatch.setattr(sys, 'argv', [*map(str, (name, *args))])
         status, out, err = 0, io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                runpy.run_path(str(TOOLS / name), run_name='__main__')
+                runpy.run_path(str(path), run_name='__main__')
             except SystemExit as end:
                 status = end.code or 0
                 if isinstance(status, str):  # as Python does

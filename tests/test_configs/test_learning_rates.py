@@ -1,8 +1,6 @@
 """The learning rate of every iteration of a run against its closed form."""
 
 import math
-import runpy
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +8,8 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
-_NAMES = runpy.run_path(str(Path(__file__).with_name('recipes.py')))
-RECIPES, PROBES = _NAMES['RECIPES'], _NAMES['PROBES']
+from .probes import PROBES
+from .recipes import RECIPES
 
 
 class Toy(BaseModel):
@@ -68,7 +66,7 @@ def expected_rate(name, iteration, length):
     ],
 )
 def test_learning_rates_of_a_run(load, name, tmp_path):
-    length = 3
+    length = 2
     cfg = load(name)
     model = Toy()
     runner = Runner(

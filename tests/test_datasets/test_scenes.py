@@ -232,12 +232,12 @@ def test_surroundings_are_mostly_those_of_the_class(monkeypatch):
         return np.zeros((size, size, 3), np.float32)
 
     monkeypatch.setattr(scenes, '_ground', ground)
-    for index in range(500):
+    for index in range(250):
         scenes.render_scene(np.random.default_rng(index), index % 10, 32)
-    looks = [scenes.LOOKS[scenes.CLASSES[i % 10]][1] for i in range(500)]
+    looks = [scenes.LOOKS[scenes.CLASSES[i % 10]][1] for i in range(250)]
     own = [scenes.TEXTURES[name] is texture for name, texture in zip(looks, drawn, strict=True)]
     expected = 0.85 + 0.15 / 10
-    assert np.mean(own) == pytest.approx(expected, abs=4 * np.sqrt(expected * 0.135 / 500))
+    assert np.mean(own) == pytest.approx(expected, abs=4 * np.sqrt(expected * 0.135 / 250))
 
 
 def read_split(folder):

@@ -22,7 +22,7 @@ BATCH = 8
 STEPS = 2
 CONTRASTIVE = dict(
     neck=dict(
-        type='MoCoV2Neck', in_channels=64, hid_channels=32, out_channels=16, with_avg_pool=True
+        type='MoCoV2Neck', in_channels=16, hid_channels=32, out_channels=16, with_avg_pool=True
     ),
     head=dict(
         type='ContrastiveHead',
@@ -43,11 +43,11 @@ MODEL = {
         queue_len=32,
         feat_dim=16,
         jigsaw_neck=dict(
-            type='JigsawNeck', in_channels=64, hid_channels=32, out_channels=16, num_patches=4
+            type='JigsawNeck', in_channels=16, hid_channels=32, out_channels=16, num_patches=4
         ),
     ),
     'MoCoV3': dict(
-        neck=dict(PROJECTION, in_channels=64),
+        neck=dict(PROJECTION, in_channels=16),
         head=dict(
             type='MoCoV3Head',
             predictor=dict(PROJECTION, in_channels=16, with_avg_pool=False),
@@ -59,7 +59,7 @@ MODEL = {
         base_momentum=0.5,
         neck=dict(
             type='DINONeck',
-            in_channels=64,
+            in_channels=16,
             hid_channels=32,
             bottleneck_channels=16,
             out_channels=24,
@@ -70,7 +70,7 @@ MODEL = {
         f'SwAV {loss}': dict(
             neck=dict(
                 type='SwAVNeck',
-                in_channels=64,
+                in_channels=16,
                 hid_channels=32,
                 out_channels=16,
                 norm_cfg=dict(type='BN1d'),
@@ -92,7 +92,18 @@ VIEW_SIZES.update(
 
 
 def build(kind: str) -> torch.nn.Module:
-    backbone = dict(type='ResNet', depth=18, base_channels=8, norm_eval=True)
+    # Two of its stages: features of 16 channels.
+    backbone = dict(
+        type='ResNet',
+        depth=18,
+        num_stages=2,
+        strides=(1, 2),
+        dilations=(1, 1),
+        out_indices=(1,),
+        base_channels=8,
+        stem_channels=8,
+        norm_eval=True,
+    )
     torch.manual_seed(0)
     model = MODELS.build(dict(MODEL[kind], type=kind.split()[0], backbone=backbone)).double()
     return model.train(kind == 'DINO')  # it moves its teacher and its center in training only

@@ -165,7 +165,13 @@ def test_loss_falls(name: str, photos: list[np.ndarray]) -> None:
     model = MODELS.build(
         dict(
             config,
-            backbone=dict(type='ResNet', depth=18, base_channels=8, zero_init_residual=False),
+            backbone=dict(
+                type='ResNet',
+                depth=18,
+                base_channels=8,
+                stem_channels=8,
+                zero_init_residual=False,
+            ),
             data_preprocessor=dict(
                 mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
             ),

@@ -67,15 +67,15 @@ def test_a_stock_blur_that_does_nothing_is_recorded_so(folder):
     [None, 0, pytest.param(2, marks=pytest.mark.slow), pytest.param(-2, marks=pytest.mark.slow)],
 )
 def test_crops_and_blurs_follow_the_closed_forms(beta):
-    """20,000 pairs that always fit, so that what is drawn is what is recorded."""
+    """10,000 pairs that always fit, so that what is drawn is what is recorded."""
     views = PairSource(config(joint([SQUARE, BLUR]))).build_views(
         {'JointCrop': beta, 'JointBlur': beta}
     )
     photo = dict(img=np.zeros((1000, 1000, 3), np.uint8))
-    (drawn,) = pair_statistics(views, [photo], num_pairs=20_000)
-    assert drawn.num_pairs == len(drawn.draws['area'].values) == 20_000 and drawn.views == (0, 1)
+    (drawn,) = pair_statistics(views, [photo], num_pairs=10_000)
+    assert drawn.num_pairs == len(drawn.draws['area'].values) == 10_000 and drawn.views == (0, 1)
     assert len(drawn.draws['sigma'].values) == pytest.approx(
-        5000, abs=4 * (20_000 * 0.25 * 0.75) ** 0.5
+        2500, abs=4 * (10_000 * 0.25 * 0.75) ** 0.5
     )
     for draws, low, high in ((drawn.draws['area'], 0.2, 1.0), (drawn.draws['sigma'], 0.1, 2.0)):
         expected = JointDistribution(low, high, beta)
@@ -95,7 +95,7 @@ def test_distance_of_centers():
     crop = dict(SQUARE, crop_ratio_range=(0.25, 0.25), beta=None)
     views = PairSource(config(joint([crop]))).build_views()
     photo = dict(img=np.zeros((1000, 1000, 3), np.uint8))
-    (drawn,) = pair_statistics(views, [photo], num_pairs=20_000)
+    (drawn,) = pair_statistics(views, [photo], num_pairs=10_000)
     rng = np.random.default_rng(1)
     expected = np.hypot(*(rng.random((2, 50_000)) - rng.random((2, 50_000)))) / 2
     assert stats.ks_2samp(drawn.draws['distance'].values, expected).pvalue > 1e-3

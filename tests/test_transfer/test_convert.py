@@ -4,7 +4,6 @@ import hashlib
 import json
 import pickle
 import re
-import subprocess
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -222,16 +221,11 @@ def test_files_hold_no_more_than_the_backbone(r18, tmp_path):
         assert (tmp_path / name).stat().st_size < size + 100_000
 
 
-def test_command(r18, tmp_path):
+def test_command(r18, tmp_path, run_tool):
     arguments = [r18[0], 'made/out.pkl', '--to', 'detectron2', '--depth', 18]
-    done = subprocess.run(
-        [sys.executable, '-W', 'ignore', ROOT / 'transfer/convert.py', *map(str, arguments)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    line = done.stdout.splitlines()[-1]
+    status, out, err = run_tool(ROOT / 'transfer/convert.py', *arguments)
+    assert status == 0, err
+    line = out.splitlines()[-1]
     assert line.startswith(
         'wrote made/out.pkl for detectron2: ResNet-18, 7x7 stem, online backbone'
     )

@@ -22,7 +22,16 @@ def views(rho, beta=0.0, num_views=2):
     return JointView([pipeline], num_views, coupling=rho)
 
 
-@pytest.mark.parametrize('rho,beta', [(0.8, 0), (-0.8, -2), (0, 2), (None, 0)])
+@pytest.mark.parametrize(
+    'rho,beta',
+    [
+        (0.8, 0),
+        (-0.8, -2),
+        # Uncoupled: the fast tests of pairs.statistics and of the coupled configs see these too.
+        pytest.param(0, 2, marks=pytest.mark.slow),
+        pytest.param(None, 0, marks=pytest.mark.slow),
+    ],
+)
 def test_distributions_stay_and_ranks_correlate(rho, beta):
     """Ranks correlate by 6 / pi asin(rho / 2), the leading quantity's with all others'."""
     num = 6_000

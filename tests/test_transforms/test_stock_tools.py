@@ -17,8 +17,8 @@ model = dict(
     type='{model}',
     data_preprocessor=dict(
         type='SelfSupDataPreprocessor', mean=[127.5] * 3, std=[64.0] * 3, to_rgb=True),
-    backbone=dict(type='ResNet', depth=18, norm_cfg=dict(type='BN')),
-    neck=dict(type='{neck}', in_channels=512, hid_channels=32, out_channels=16, with_avg_pool=True),
+    backbone=dict(type='ResNet', depth=18, base_channels=8, norm_cfg=dict(type='BN')),
+    neck=dict(type='{neck}', in_channels=64, hid_channels=32, out_channels=16, with_avg_pool=True),
     head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss')),
     {more}
 )
@@ -48,23 +48,24 @@ default_hooks = dict(logger=dict(interval=1))
 @pytest.mark.parametrize(
     'model,neck,more',
     [
+        # In a process of its own, where custom_imports alone imports mmjoint.
         pytest.param('SimCLR', 'NonLinearNeck', '', marks=pytest.mark.slow),
         ('MoCo', 'MoCoV2Neck', 'queue_len=8, feat_dim=16'),
     ],
 )
-def test_stock_training_runs_on_joint_views(tmp_path, model, neck, more):
+def test_stock_training_runs_on_joint_views(tmp_path, run_tool, model, neck, more):
     (tmp_path / 'images').mkdir()
     rng = np.random.default_rng(0)
     for i in range(8):
         pixels = rng.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f'images/{i}.png')
     (tmp_path / 'config.py').write_text(CONFIG.format(model=model, neck=neck, more=more))
-    run = subprocess.run(
-        [sys.executable, str(TOOL), 'config.py', '--no-pin-memory'],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    assert 'Epoch(train) [1][2/2]' in run.stdout + run.stderr
+    if model == 'SimCLR':
+        command = [sys.executable, TOOL, 'config.py', '--no-pin-memory']
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        status, out, err = run.returncode, run.stdout, run.stderr
+    else:
+        status, out, err = run_tool(TOOL, 'config.py', '--no-pin-memory')
+    assert status == 0, err[-2000:]
+    assert 'Epoch(train) [1][2/2]' in out + err
     assert (tmp_path / 'work_dirs/config/epoch_1.pth').exists()
