@@ -113,9 +113,7 @@ def main(args: Namespace) -> None:
             print(f'{table.name:<7}{table.label}: {table.title} ({len(table.rows)} rows)')
         for study in STUDIES:
             runs = study.seeds + sum(study.settings.values())
-            print(
-                f'{study.name:<18}Study: {study.title}, {", ".join(study.settings)} ({runs} runs)'
-            )
+            print(f'{study.name} Study: {study.title}, {", ".join(study.settings)} ({runs} runs)')
     elif args.index:
         print('\n\n'.join(format_markdown(table) for table in TABLES))
     elif args.metafiles:

@@ -65,7 +65,8 @@ def test_stock_training_runs_on_joint_views(tmp_path, run_tool, model, neck, mor
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         status, out, err = run.returncode, run.stdout, run.stderr
     else:
-        status, out, err = run_tool(TOOL, 'config.py', '--no-pin-memory')
+        alone = ['train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False']
+        status, out, err = run_tool(TOOL, 'config.py', '--no-pin-memory', '--cfg-options', *alone)
     assert status == 0, err[-2000:]
     assert 'Epoch(train) [1][2/2]' in out + err
     assert (tmp_path / 'work_dirs/config/epoch_1.pth').exists()
