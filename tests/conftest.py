@@ -84,12 +84,25 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-@pytest.fixture(autouse=True)
-def _forget_scopes() -> Iterator[None]:
-    """Undo default scopes: a Runner's stays, and decides where later tests look for a type."""
+@contextlib.contextmanager
+def _scopes_as_before() -> Iterator[None]:
     before = DefaultScope._instance_dict.copy()
     yield
     DefaultScope._instance_dict = before
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _forget_scopes_of_fixtures() -> Iterator[None]:
+    """Undo the default scopes of a module's fixtures, which other modules would meet."""
+    with _scopes_as_before():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _forget_scopes() -> Iterator[None]:
+    """Undo default scopes: a Runner's stays, and decides where later tests look for a type."""
+    with _scopes_as_before():
+        yield
 
 
 @pytest.fixture
