@@ -17,7 +17,7 @@ def parse_args() -> Namespace:
     parser.add_argument(
         '--images', metavar='FOLDER', type=Path, help='pretrain on the photos below this folder'
     )
-    parser.add_argument('--epochs', type=int, default=8, help='epochs of each run (default: 8)')
+    parser.add_argument('--epochs', type=int, default=6, help='epochs of each run (default: 6)')
     parser.add_argument('--seed', type=int, default=0, help='seed of both runs (default: 0)')
     parser.add_argument(
         '--out',

@@ -23,9 +23,10 @@ model = dict(
     ),
     head=dict(temperature=0.2),
 )
-# A crop covers 28 to 64 of an image's 64 pixels: views of 40 lose little and cost less than half.
+# A crop covers 28 to 64 of an image's 64 pixels. Views of 32 cost half of what 40 do: the stages'
+# strides divide them, where 40 pixels leave 2 x 2 positions to the last stage instead of one.
 views = _base_.views
-views.crop.scale = 40
+views.crop.scale = 32
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='JointView', num_views=2, transforms=[list(views.values())]),
@@ -35,9 +36,9 @@ train_dataloader = dict(
     batch_size=64,
     dataset=dict(pipeline=train_pipeline),
 )
-# In so few steps AdamW gets further than SGD.
+# In so few steps AdamW gets further than SGD; on a CPU the fused one takes a fraction of the time.
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=1e-4),
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=1e-4, fused=True),
 )
 param_scheduler = [dict(_base_.cosine, T_max=10, end=10)]
 train_cfg = dict(max_epochs=10)
