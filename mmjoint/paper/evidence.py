@@ -213,8 +213,7 @@ def _quick_starts(folder: Path) -> list[str]:
             '',
             f'The 95 % interval of the difference in box AP is {low:+.1f} to {high:+.1f}; it could '
             f'have seen {verdict.detectable:.1f}.',
-            'So few images and iterations say that the backbones are better than a random one, and '
-            'nothing of beta.'
+            'So few images and iterations say nothing of beta.'
             if low <= 0 <= high
             else f'By box AP, JointCrop(0) is {verdict.words}.',
         ]
