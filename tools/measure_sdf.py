@@ -61,6 +61,9 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.plot and args.plot.suffix not in FORMATS:
         parser.error(f'--plot {args.plot}: the name must end with one of {", ".join(FORMATS)}')
+    for name, *values in args.vary:
+        if not values:
+            parser.error(f'--vary {name}: no values, such as --vary JointCrop.overlap 0 0.5 1')
     return args
 
 

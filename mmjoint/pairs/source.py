@@ -146,7 +146,8 @@ class PairSource:
             JointView: Makes the views of a result dict and records the parameters that it draws.
 
         Raises:
-            ValueError: There is no such augmentation, or its range does not permit the setting.
+            ValueError: There is no such augmentation or argument, or its range does not permit the
+                setting.
         """
         step = {**copy.deepcopy(self._views), 'type': 'JointView'}
         if betas:
