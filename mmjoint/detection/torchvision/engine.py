@@ -87,7 +87,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     lr, decay = recipe.lr, recipe.weight_decay
     if recipe.optimizer == 'adamw':
-        return torch.optim.AdamW(groups, lr=lr, weight_decay=decay)
+        # On a CPU the fused one takes a fraction of the time.
+        return torch.optim.AdamW(groups, lr=lr, weight_decay=decay, fused=True)
     return torch.optim.SGD(groups, lr=lr, momentum=0.9, weight_decay=decay)
 
 
