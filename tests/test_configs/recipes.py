@@ -251,10 +251,10 @@ RECIPES = {
         'optimizer': dict(SIMCLR['optimizer'], lr=0.3),
         'neck': ('NonLinearNeck', 512, 512, 128),
     },
-    'simclr_resnet18_1xb64-coslr-10e_scenes': {
+    'simclr_resnet18_1xb32-coslr-10e_scenes': {
         **SIMCLR_SMALL,
         **SCENES,
-        'batch': 64,
+        'batch': 32,
         'views': small_views(32),
         'optimizer': dict(type='AdamW', lr=1e-3, weight_decay=1e-4, fused=True),
         'neck': ('NonLinearNeck', 512, 512, 128),

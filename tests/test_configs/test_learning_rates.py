@@ -50,7 +50,7 @@ def expected_rate(name, iteration, length):
         'simclr_resnet50_8xb64-coslr-100e_in1k',
         'simclr_resnet18_4xb128-coslr-500e_stl10',
         'simclr_resnet18_1xb256-coslr-200e_folder',
-        'simclr_resnet18_1xb64-coslr-10e_scenes',
+        'simclr_resnet18_1xb32-coslr-10e_scenes',
         'mocov2_resnet50_8xb32-coslr-200e_in1k',
         'mocov1_resnet50_8xb32-steplr-200e_in1k',
         'mocov1_resnet50_8xb32-steplr-100e_in1k',

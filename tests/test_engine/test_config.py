@@ -9,7 +9,7 @@ from mmengine.hub import get_config
 from mmjoint.engine import read_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-NAME = 'simclr/simclr_resnet18_jointcrop0-1xb64-coslr-10e_scenes.py'
+NAME = 'simclr/simclr_resnet18_jointcrop0-1xb32-coslr-10e_scenes.py'
 
 
 def test_shipped_configs_have_a_name(tmp_path):

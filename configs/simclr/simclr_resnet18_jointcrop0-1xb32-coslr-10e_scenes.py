@@ -1,4 +1,4 @@
-_base_ = './simclr_resnet18_1xb64-coslr-10e_scenes.py'
+_base_ = './simclr_resnet18_1xb32-coslr-10e_scenes.py'
 
 # The areas of a pair of crops are drawn jointly, from JC(0).
 views = _base_.views

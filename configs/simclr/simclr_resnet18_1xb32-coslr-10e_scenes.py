@@ -1,4 +1,4 @@
-# SimCLR, the embedded data set, ResNet-18, batch 64, 10 epochs: a run to see that all works, which
+# SimCLR, the embedded data set, ResNet-18, batch 32, 10 epochs: a run to see that all works, which
 # a CPU does in minutes. So few epochs need the many steps of a small batch and a low temperature.
 _base_ = [
     '../_base_/models/simclr_resnet18_small.py',
@@ -33,7 +33,7 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=32,
     dataset=dict(pipeline=train_pipeline),
 )
 # In so few steps AdamW gets further than SGD; on a CPU the fused one takes a fraction of the time.
@@ -42,5 +42,5 @@ optim_wrapper = dict(
 )
 param_scheduler = [dict(_base_.cosine, T_max=10, end=10)]
 train_cfg = dict(max_epochs=10)
-auto_scale_lr = dict(base_batch_size=64)
+auto_scale_lr = dict(base_batch_size=32)
 default_hooks = dict(logger=dict(interval=20))

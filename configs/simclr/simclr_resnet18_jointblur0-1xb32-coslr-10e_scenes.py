@@ -1,4 +1,4 @@
-_base_ = './simclr_resnet18_1xb64-coslr-10e_scenes.py'
+_base_ = './simclr_resnet18_1xb32-coslr-10e_scenes.py'
 
 # A joint blur, JC(0), after the other transforms. The baseline has none, and the paper holds that
 # blur does not suit images this small (section 4.2).
