@@ -360,7 +360,8 @@ class QuickStart:
         if not self.images:
             facts['detection'] = (
                 "torchvision's Faster R-CNN, fine-tuned on the scenes and tested on others by "
-                "COCO's metric; white boxes are the annotated objects"
+                "COCO's metric; white boxes are the annotated objects. So few iterations show that "
+                'it works, and not how good a backbone is'
             )
         facts['versions'] = f'mmjoint {__version__}, torch {torch.__version__}'
         write_report(
