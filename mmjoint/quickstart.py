@@ -42,7 +42,7 @@ SCENES = 'data/scenes'
 NUM_IMAGES = 2500
 EPOCHS = 6
 NUM_PICTURES = 6
-# What pretraining gives a detector; so short a run says nothing of beta (docs/model_zoo.md).
+# Two show that it works; so short a run does not tell backbones apart (docs/evidence/README.md).
 DETECTORS = ('random', 'jointcrop0')
 # A checkpoint (148 MB) at the end alone: a start after an interruption repeats a minute.
 DETECTION = ('--depth', 18, '--iterations', 100, '--workers', 0, '--checkpoint-interval', 100)
