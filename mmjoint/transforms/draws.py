@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from inspect import isfunction
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, TypeVar
 
 import numpy as np
 import torch
@@ -33,12 +33,13 @@ from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
 
 from .base import JointQuantity
 
+_Bits = TypeVar('_Bits', int, np.ndarray)
 _MASK = 2**64 - 1
 # Samplers that deal out one list of all samples to the processes in turn, and start it again if it
 # is too short.
 _DEALING = (DefaultSampler, DistributedSampler, InfiniteSampler, RepeatAugSampler)
 # Whether Python's generator is seeded for each sample, which takes as long as everything else here.
-# It is seeded from the first sample on that draws from it, which a generator in its place detects.
+# It is seeded from the first batch on that draws from it, which a generator in its place detects.
 _python_draws = False
 _in_step = random.Random()
 # NumPy's global generator and torch's. `np.random.seed` is a wrapper, which takes as long again.
@@ -110,8 +111,11 @@ def _seed_arrays(state: int) -> None:
     _torch.manual_seed(state >> 32)
 
 
-def _mix(state: int) -> int:
-    """The finalizer of SplitMix64 (Steele, Lea and Flood, 2014): any 64 bits to 64 random ones."""
+def _mix(state: _Bits) -> _Bits:
+    """The finalizer of SplitMix64 (Steele, Lea and Flood, 2014): any 64 bits to 64 random ones.
+
+    Arrays are of ``uint64``.
+    """
     state = (state * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) & _MASK
     state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
@@ -191,27 +195,37 @@ class _DrawingDataset:
     def __getitem__(self, index: int) -> Any:
         if not isinstance(index, Draw):
             return self._kind.__getitem__(self, index)
-        global _python_draws
-        if index.beta is not None:
-            for quantity in self._steered:
-                if quantity.law.beta != index.beta:
-                    quantity.law = quantity.law.with_beta(index.beta)
-        state = _mix(_pass_state(self._draw_seed, index.epoch, index.visit) + index)
-        _seed_arrays(state)
-        if _python_draws or random.random() != _in_step.random():
-            random.seed(state)
-            _in_step.seed(state)
-        data = self._kind.__getitem__(self, int(index))
-        if not _python_draws and random.random() != _in_step.random():
-            _python_draws = True
-            return self[index]
-        sample = data.get('data_samples') if isinstance(data, dict) else None
-        if isinstance(sample, BaseDataElement):
-            sample.set_field(index.name, 'draw', field_type='metainfo')
-        return data
+        return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: list[int]) -> list:
-        return [self[index] for index in indices]
+        # As much as possible is done for the whole batch: between two photos, Python code takes
+        # several times its usual time.
+        global _python_draws
+        draws = [index for index in indices if isinstance(index, Draw)]
+        if len(draws) < len(indices):
+            return [self[index] for index in indices]
+        passes = [_pass_state(self._draw_seed, draw.epoch, draw.visit) for draw in draws]
+        states = _mix(np.array(passes, np.uint64) + np.array(draws, np.uint64)).tolist()
+        if not _python_draws and random.random() != _in_step.random():
+            _in_step.setstate(random.getstate())
+        samples = []
+        for draw, state in zip(draws, states, strict=True):
+            if draw.beta is not None:
+                for quantity in self._steered:
+                    if quantity.law.beta != draw.beta:
+                        quantity.law = quantity.law.with_beta(draw.beta)
+            _seed_arrays(state)
+            if _python_draws:
+                random.seed(state)
+            samples.append(self._kind.__getitem__(self, int(draw)))
+        if not _python_draws and random.random() != _in_step.random():
+            _python_draws = True
+            return self.__getitems__(indices)  # which drew from an unknown state
+        for draw, data in zip(draws, samples, strict=True):
+            sample = data.get('data_samples') if isinstance(data, dict) else None
+            if isinstance(sample, BaseDataElement):
+                sample.set_field(draw.name, 'draw', field_type='metainfo')
+        return samples
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple:
         # A spawned worker makes the class again.

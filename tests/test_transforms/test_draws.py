@@ -260,9 +260,10 @@ def test_draws_from_all_generators_repeat() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('first', ['0', '1'])
-def test_python_generator_in_a_new_process(first: str) -> None:
-    """A sample that comes first in its process, or after others that draw from NumPy alone."""
+@pytest.mark.parametrize('before', ['[]', '[Draw(0), Draw(1)]'])
+@pytest.mark.parametrize('batches', [False, True])
+def test_python_generator_in_a_new_process(before: str, batches: bool) -> None:
+    """A sample that comes first in its process, or after others, in a batch or alone."""
     program = f"""
 import random, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -270,9 +271,9 @@ import mmjoint
 from test_draws import Draw, noise, tie_dataset
 random.gauss(0, 1)
 dataset = tie_dataset(noise(10, views=False), 11)
-if {first}:
-    dataset[Draw(0)], dataset[Draw(1)]
-print(dataset[Draw(3)]['drawn'])
+draws = {before} + [Draw(3)]
+samples = dataset.__getitems__(draws) if {batches} else [dataset[draw] for draw in draws]
+print(samples[-1]['drawn'])
 """
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
