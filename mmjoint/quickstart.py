@@ -147,8 +147,10 @@ class QuickStart:
             num = len(ImageFolder(str(self.copies)))
             dataset = cfg.train_dataloader.dataset
             dataset.update(data_root=str(self.copies), data_prefix='', with_label=False)
-            cfg.train_dataloader.batch_size = min(cfg.train_dataloader.batch_size, num)
-            epochs = round(epochs * NUM_IMAGES / num)  # as many images as on the scenes
+            batch = min(cfg.train_dataloader.batch_size, num)
+            cfg.train_dataloader.batch_size = batch
+            # As many images as on the scenes; of each epoch, those that fill no batch are left out.
+            epochs = round(epochs * NUM_IMAGES / (num // batch * batch))
         cfg.train_cfg.max_epochs = epochs
         cfg.default_hooks.checkpoint.interval = max(1, epochs // self.epochs)
         cfg.param_scheduler[0].update(T_max=epochs, end=epochs)

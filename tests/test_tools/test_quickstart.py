@@ -63,6 +63,9 @@ def test_own_photos_are_seen_as_often_as_the_scenes(photos, tmp_path, capsys):
     with pytest.raises(ValueError, match='holds copies of .*train, not of .*elsewhere'):
         quickstart(tmp_path, images=Path('elsewhere')).copy_photos()
     assert len(names) == 4 and not any('kNN' in name or 'detector' in name for name in names)
+    for copy in list((tmp_path / 'photos').glob('*.jpg'))[:16]:  # 40: one batch of 32 per epoch
+        shutil.copy(copy, copy.with_name(f'again_{copy.name}'))
+    assert own.config('baseline').train_cfg.max_epochs == round(EPOCHS * NUM_IMAGES / 32)
 
 
 def test_time_left_follows_the_speed_so_far(capsys):
