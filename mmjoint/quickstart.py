@@ -42,7 +42,7 @@ SCENES = 'data/scenes'
 NUM_IMAGES = 2500
 EPOCHS = 6
 NUM_PICTURES = 6
-# Two show that it works; so short a run does not tell backbones apart (docs/evidence/README.md).
+# One of the two pretrained backbones: so short a run does not tell them apart.
 DETECTORS = ('random', 'jointcrop0')
 # A checkpoint (148 MB) at the end alone: a start after an interruption repeats a minute.
 DETECTION = ('--depth', 18, '--iterations', 100, '--workers', 0, '--checkpoint-interval', 100)
@@ -363,7 +363,7 @@ class QuickStart:
             facts['detection'] = (
                 "torchvision's Faster R-CNN, fine-tuned on the scenes and tested on others by "
                 "COCO's metric; white boxes are the annotated objects. So few iterations show that "
-                'it works, and not how good a backbone is'
+                'pretraining helps, and not which of two pretrained backbones is better'
             )
         facts['versions'] = f'mmjoint {__version__}, torch {torch.__version__}'
         write_report(
