@@ -266,7 +266,11 @@ class QuickStart:
         os.chdir(self.root)  # the configs' data folder is relative to it
         runs: dict[str, dict] = {run: {} for run in (RUNS if self.images else NAMES)}
         results = {'note': NOTE, 'runs': runs}
-        Stages(self.stages(results)).run()
+        # The scenes need one core; the other one compiles the loops of the views meanwhile.
+        compile_loops = 'from mmjoint.pixels.operations import prepare; prepare()'
+        command = [sys.executable, '-c', compile_loops]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            Stages(self.stages(results)).run()
         return results
 
     def stages(self, results: dict) -> list[Stage]:
