@@ -191,7 +191,7 @@ _COLUMNS = (
     'kNN while training',
     'last loss',
     'iterations',
-    'ms a step',
+    'ms per step',
     'ms for data',
 )
 
@@ -213,7 +213,7 @@ def _numbers(run: Run) -> dict[str, str]:
         numbers['last loss'] = f'{values[-1]:.4f}'
         numbers['iterations'] = f'{steps[-1]}'
     if run.step_time is not None:
-        numbers['ms a step'] = f'{1000 * run.step_time:.0f}'
+        numbers['ms per step'] = f'{1000 * run.step_time:.0f}'
     if run.data_time is not None:
         numbers['ms for data'] = f'{1000 * run.data_time:.0f}'
     return numbers

@@ -29,7 +29,7 @@ def mean_size(beta: float) -> float:
 
 @pytest.mark.parametrize('workers', [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_betas_arrive_in_their_epoch(tiny_run, read_log, workers):
-    """384 pairs an epoch; by their mean size the epochs are 0.02, 0.5 and 0.98 of its range."""
+    """384 pairs per epoch; by their mean size the epochs are 0.02, 0.5 and 0.98 of its range."""
     hooks = [dict(type='BetaHook', schedule=STEPS, names='JointCrop'), STATS]
     runner = tiny_run('SimSiam', hooks, epochs=3, repeat=4)
     runner._train_dataloader.update(num_workers=workers, persistent_workers=workers > 0)

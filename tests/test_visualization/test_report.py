@@ -101,7 +101,7 @@ def test_a_work_directory_is_read(tmp_path):
         'kNN while training': '30.00 %',
         'last loss': '2.0020',
         'iterations': '500',
-        'ms a step': '460',
+        'ms per step': '460',
         'ms for data': '50',
     }
     assert detection_table([run]) == [

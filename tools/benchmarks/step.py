@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--steps', type=int, default=2, help='steps of each in a round (default: 2)'
     )
-    parser.add_argument('--batch-size', type=int, default=64, help='images a step (default: 64)')
+    parser.add_argument('--batch-size', type=int, default=64, help='images per step (default: 64)')
     parser.add_argument(
         '--data-root',
         metavar='FOLDER',
@@ -111,7 +111,7 @@ def main() -> None:
         )
         print(
             f'{result["device"]}, torch {result["torch"]}, {result["threads"]} threads; '
-            f'{args.arch}, {result["size"]} px, {args.batch_size} images a step\n'
+            f'{args.arch}, {result["size"]} px, {args.batch_size} images per step\n'
             f'{"images per second":42}{"run":>8}{"bare":>9}   run / bare (quartiles)'
         )
 

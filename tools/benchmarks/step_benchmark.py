@@ -61,7 +61,7 @@ def benchmark_config(arch: str, optimizer: str, size: int | None, batch_size: in
     """
     if batch_size < 2 or (size is not None and size < 8):
         raise ValueError(
-            f'at least 2 images a step of 8 pixels are needed, got {batch_size} of {size}'
+            f'at least 2 images per step of 8 pixels are needed, got {batch_size} of {size}'
         )
     cfg = engine.load_config(
         Namespace(

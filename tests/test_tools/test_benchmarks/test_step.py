@@ -14,7 +14,7 @@ from step_benchmark import VARIANTS, benchmark_config, benchmark_loading, benchm
 
 @pytest.fixture
 def cfg() -> Config:
-    """ResNet-18 with 8 images a step, of 16 pixels."""
+    """ResNet-18 with 8 images per step, of 16 pixels."""
     return small_config('resnet18', 'sgd')
 
 
