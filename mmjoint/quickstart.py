@@ -366,8 +366,8 @@ class QuickStart:
         if not self.images:
             facts['detection'] = (
                 "torchvision's Faster R-CNN, fine-tuned on the scenes and tested on others by "
-                "COCO's metric; white boxes are the annotated objects. So few iterations show that "
-                'pretraining helps, and not which of two pretrained backbones is better'
+                "COCO's metric; white boxes are the annotated objects. So few iterations can show "
+                'that pretraining helps, and not which of two pretrained backbones is better'
             )
         facts['versions'] = f'mmjoint {__version__}, torch {torch.__version__}'
         write_report(
